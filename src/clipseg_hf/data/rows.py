@@ -1,0 +1,64 @@
+"""The row that all data takes: one image with the phrases that are true of it, and their masks.
+
+"Rows" in this package are any sequence of such rows: a `datasets.Dataset` with `ROW_FEATURES`, or a plain list of
+dictionaries. Every reader (PhraseCut, COCO, mask folders, the Hub, ...) makes them, everything else reads them.
+"""
+
+import datasets
+
+RELATION_FEATURES = {"predicate": datasets.Value("string"), "object": datasets.Value("string")}
+
+PHRASE_FEATURES = {
+    "phrase_id": datasets.Value("string"),  # unique within the data set
+    "phrase": datasets.Value("string"),  # "small cat on sofa", without any prefix
+    "name": datasets.Value("string"),  # "cat"
+    "attributes": datasets.List(datasets.Value("string")),  # ["small"]
+    "relations": datasets.List(RELATION_FEATURES),  # [{"predicate": "on", "object": "sofa"}]
+    "boxes": datasets.List(datasets.List(datasets.Value("float32"))),  # one [x, y, width, height] per instance, pixels
+    # COCO run lengths of the union over the instances, at the image's size: [height, width] and the packed counts.
+    "mask": {"size": datasets.List(datasets.Value("int32"), length=2), "counts": datasets.Value("string")},
+}
+
+ROW_FEATURES = datasets.Features(
+    {
+        "image": datasets.Image(),
+        "image_id": datasets.Value("string"),
+        "height": datasets.Value("int32"),
+        "width": datasets.Value("int32"),
+        "phrases": datasets.List(PHRASE_FEATURES),
+    }
+)
+
+
+def make_phrase(
+    phrase: str,
+    mask: dict,
+    *,
+    phrase_id: str,
+    name: str | None = None,
+    attributes: list[str] | None = None,
+    relations: list[dict[str, str]] | None = None,
+    boxes: list[list[float]] | None = None,
+) -> dict:
+    """Make one entry of a row's `phrases`, with the fields that its source does not know filled in.
+
+    Args:
+        phrase: What the mask shows, without any prefix.
+        mask: COCO run lengths, `{"size": [height, width], "counts": str}`.
+        phrase_id: Unique within the data set.
+        name: The bare noun of the phrase; the whole phrase where it is not known.
+        boxes: One `[x, y, width, height]` per instance, in pixels; the mask's own box where they are not known.
+    """
+    from pycocotools import mask as coco
+
+    if boxes is None:
+        boxes = [[float(value) for value in coco.toBbox({"size": mask["size"], "counts": mask["counts"].encode()})]]
+    return {
+        "phrase_id": phrase_id,
+        "phrase": phrase,
+        "name": phrase if name is None else name,
+        "attributes": list(attributes or []),
+        "relations": list(relations or []),
+        "boxes": boxes,
+        "mask": mask,
+    }
