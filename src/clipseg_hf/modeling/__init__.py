@@ -1,0 +1,15 @@
+"""The model: a frozen CLIP and a trainable decoder."""
+
+from clipseg_hf.modeling.decoder import CLIPSegDecoder
+from clipseg_hf.modeling.loss import segmentation_loss
+from clipseg_hf.modeling.modeling_clipseg import CLIPSegForImageSegmentation, register_auto_classes
+from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
+
+__all__ = [
+    "CLIPSegDecoder",
+    "CLIPSegForImageSegmentation",
+    "CLIPSegImageSegmentationOutput",
+    "CLIPSegVisionFeatures",
+    "register_auto_classes",
+    "segmentation_loss",
+]

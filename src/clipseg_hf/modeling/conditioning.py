@@ -1,0 +1,149 @@
+"""Which row belongs to which prompt and which prompt to which image; how a text and an image become one prompt."""
+
+import torch
+from torch import Tensor
+
+
+def resolve_prompt_to_image(
+    prompt_to_image: Tensor | None, num_prompts: int, num_images: int, device: torch.device | str
+) -> Tensor:
+    """The image that each prompt asks about, (N,), int64.
+
+    Left out, as many prompts as images pair one to one, and a single image is asked by all prompts.
+
+    Raises:
+        ValueError: if the pairing cannot be guessed, or the one given has another length or leaves the batch.
+    """
+    if prompt_to_image is not None:
+        return _check_rows("prompt_to_image", prompt_to_image, num_prompts, "prompt", num_images, "image").to(device)
+    if num_prompts == num_images:
+        return torch.arange(num_images, device=device)
+    if num_images == 1:
+        return torch.zeros(num_prompts, dtype=torch.long, device=device)
+    raise ValueError(
+        f"{num_prompts} prompts for {num_images} images do not pair one to one: pass prompt_to_image, the number of the "
+        f"image that each of the {num_prompts} prompts asks about"
+    )
+
+
+def mix_prompts(
+    text_embeds: Tensor | None,
+    image_embeds: Tensor | None,
+    text_to_prompt: Tensor | None = None,
+    image_to_prompt: Tensor | None = None,
+    image_prompt_weight: float | Tensor = 0.5,
+    num_prompts: int | None = None,
+) -> Tensor:
+    """One vector for each prompt: the mean of its texts and the mean of its images, mixed (the paper's section 3.2).
+
+    x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both uses
+    that one, whatever the weight.
+
+    Args:
+        text_embeds: (T, D) or None.
+        image_embeds: (S, D) or None.
+        text_to_prompt: (T,), the prompt of each text; None: text n belongs to prompt n.
+        image_to_prompt: (S,), the prompt of each image; None: image n belongs to prompt n.
+        image_prompt_weight: a, in [0, 1], one for all or (N,).
+        num_prompts: N; None: as many as the rows speak of.
+
+    Returns:
+        (N, D).
+    """
+    if text_embeds is None and image_embeds is None:
+        raise ValueError("no prompt: pass input_ids, conditional_pixel_values or both")
+    num_prompts = _count_prompts(text_embeds, image_embeds, text_to_prompt, image_to_prompt, num_prompts)
+    texts, has_text = _mean_by_prompt("text_to_prompt", text_embeds, text_to_prompt, num_prompts, "text")
+    images, has_image = _mean_by_prompt("conditional_to_prompt", image_embeds, image_to_prompt, num_prompts, "image")
+
+    if missing := _missing_prompts(has_text, has_image):
+        raise ValueError(f"prompt(s) {missing} of {num_prompts} have neither a text nor an image")
+    if images is None:
+        return texts
+    if texts is None:
+        return images
+    weight = _check_weight(image_prompt_weight, num_prompts).to(images)  # (N,) or ()
+    weight = torch.where(has_image, torch.where(has_text, weight, 1.0), 0.0)[:, None]  # (N, 1)
+    return weight * images + (1 - weight) * texts
+
+
+def _count_prompts(
+    text_embeds: Tensor | None,
+    image_embeds: Tensor | None,
+    text_to_prompt: Tensor | None,
+    image_to_prompt: Tensor | None,
+    num_prompts: int | None,
+) -> int:
+    """N: given, or as many as there are rows that stand for themselves, or one more than the highest number named."""
+    pairs = [("text(s)", text_embeds, text_to_prompt), ("image(s)", image_embeds, image_to_prompt)]
+    plain = {name: len(embeds) for name, embeds, rows in pairs if embeds is not None and rows is None}
+    if len(set(plain.values())) > 1:
+        counts = " and ".join(f"{count} {name}" for name, count in plain.items())
+        raise ValueError(
+            f"{counts} do not pair one to one: pass text_to_prompt and conditional_to_prompt, the number of the prompt "
+            "that each text and each image belongs to"
+        )
+    if num_prompts is None and plain:
+        return next(iter(plain.values()))
+    if num_prompts is None:
+        return 1 + max(int(rows.max()) for _, embeds, rows in pairs if embeds is not None and len(rows))
+    for name, count in plain.items():
+        if count != num_prompts:
+            raise ValueError(
+                f"{count} {name} for {num_prompts} prompt(s): pass one for each, or say by "
+                f"{'text_to_prompt' if name == 'text(s)' else 'conditional_to_prompt'} which prompt each belongs to"
+            )
+    return num_prompts
+
+
+def _mean_by_prompt(
+    name: str, embeds: Tensor | None, rows: Tensor | None, num_prompts: int, noun: str
+) -> tuple[Tensor | None, Tensor | None]:
+    """(R, D) rows -> their means (N, D), and which of the N prompts have any, (N,)."""
+    if embeds is None:
+        return None, None
+    if rows is None:
+        return embeds, torch.ones(num_prompts, dtype=torch.bool, device=embeds.device)
+    rows = _check_rows(name, rows, len(embeds), noun, num_prompts, "prompt").to(embeds.device)
+    counts = torch.zeros(num_prompts, dtype=torch.long, device=embeds.device).index_add(0, rows, torch.ones_like(rows))
+    sums = embeds.new_zeros(num_prompts, embeds.shape[1]).index_add(0, rows, embeds)
+    return sums / counts.clamp(min=1)[:, None].to(sums.dtype), counts > 0
+
+
+def _missing_prompts(has_text: Tensor | None, has_image: Tensor | None) -> list[int]:
+    """Numbers of the prompts without any row."""
+    if torch.compiler.is_compiling():
+        return []
+    known = [has for has in (has_text, has_image) if has is not None]
+    return (~torch.stack(known).any(0)).nonzero()[:, 0].tolist()
+
+
+def _check_rows(name: str, rows: Tensor, count: int, noun: str, limit: int, target: str) -> Tensor:
+    """`rows` as int64, if there is one for each of `count` things and all are numbers of one of `limit` targets."""
+    rows = torch.as_tensor(rows)
+    if rows.dtype.is_floating_point or rows.dtype == torch.bool:
+        raise TypeError(
+            f"{name} has the type {rows.dtype}, expected integers: the number of a {target} for each {noun}"
+        )
+    if tuple(rows.shape) != (count,):
+        raise ValueError(
+            f"{name} has the shape {tuple(rows.shape)}, expected ({count},): one number for each of {count} {noun}(s)"
+        )
+    if not torch.compiler.is_compiling() and count:
+        low, high = int(rows.min()), int(rows.max())
+        if low < 0 or high >= limit:
+            raise ValueError(f"{name} names the {target}s {low} to {high}, but there are {limit}, numbered from 0")
+    return rows.long()
+
+
+def _check_weight(weight: float | Tensor, num_prompts: int) -> Tensor:
+    weight = torch.as_tensor(weight)
+    if weight.ndim and tuple(weight.shape) != (num_prompts,):
+        raise ValueError(
+            f"image_prompt_weight has the shape {tuple(weight.shape)}, expected one number or ({num_prompts},)"
+        )
+    if not torch.compiler.is_compiling() and not bool(((weight >= 0) & (weight <= 1)).all()):
+        raise ValueError(
+            f"image_prompt_weight={weight.tolist()} must be in [0, 1]: 0 is the text alone, 1 the image alone"
+        )
+    return weight

@@ -1,0 +1,91 @@
+"""`transformers.CLIPSegConfig` as the one configuration: our optional fields, its checks, and the way from and to CLIP's."""
+
+from typing import Any
+
+from transformers import CLIPConfig, CLIPSegConfig, CLIPTextConfig, CLIPVisionConfig
+
+from clipseg_hf.modeling.loss import LOSSES
+
+# Fields that stock's configuration keeps but does not know, with the values that stand for stock's behaviour.
+OPTIONAL_FIELDS = {"decoder_dropout": 0.0, "loss_type": "bce"}
+
+# What a tower's configuration holds for its own class only.
+_OWN_FIELDS = ("model_type", "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path")
+
+
+def get_field(config: CLIPSegConfig, name: str) -> Any:
+    """The value of one of `OPTIONAL_FIELDS` in `config`, or its default where a checkpoint does not hold it."""
+    value = getattr(config, name, None)
+    return OPTIONAL_FIELDS[name] if value is None else value
+
+
+def clip_config_of(config: CLIPSegConfig) -> CLIPConfig:
+    """The configuration of the `CLIPModel` inside of a CLIPSeg model."""
+    text = CLIPTextConfig(**_tower_fields(config.text_config), projection_dim=config.projection_dim)
+    vision = CLIPVisionConfig(**_tower_fields(config.vision_config), projection_dim=config.projection_dim)
+    clip_config = CLIPConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=config.projection_dim,
+        logit_scale_init_value=config.logit_scale_init_value,
+        initializer_factor=config.initializer_factor,
+    )
+    # Set last and from the outer configuration: the twins above do not pass it on.
+    clip_config._attn_implementation = config._attn_implementation
+    return clip_config
+
+
+def clipseg_config_from(clip_config: CLIPConfig, **decoder_fields: Any) -> CLIPSegConfig:
+    """A CLIPSeg configuration around `clip_config`, with the decoder's fields (`reduce_dim`, `extract_layers`, ...)."""
+    config = CLIPSegConfig(
+        text_config=_tower_fields(clip_config.text_config),
+        vision_config=_tower_fields(clip_config.vision_config),
+        projection_dim=clip_config.projection_dim,
+        logit_scale_init_value=clip_config.logit_scale_init_value,
+        initializer_factor=clip_config.initializer_factor,
+        **decoder_fields,
+    )
+    check_config(config)
+    return config
+
+
+def check_config(config: CLIPSegConfig) -> None:
+    """Refuse a configuration that could not work, or whose entries could have no effect.
+
+    Raises:
+        ValueError: naming the field, its value and the values that would do.
+    """
+    depth = config.vision_config.num_hidden_layers
+    layers = list(config.extract_layers)
+    if not layers or any(not isinstance(layer, int) or not 0 <= layer < depth for layer in layers):
+        raise ValueError(
+            f"extract_layers={layers} must name at least one layer of the vision tower, each from 0 to {depth - 1} "
+            f"(this tower has {depth} layers, counted from zero)"
+        )
+    if not 0 <= config.conditional_layer < len(layers):
+        raise ValueError(
+            f"conditional_layer={config.conditional_layer} would never be reached: the decoder has {len(layers)} steps "
+            f"(one for each of extract_layers={layers}), so it must be from 0 to {len(layers) - 1}"
+        )
+    if config.reduce_dim % config.decoder_num_attention_heads:
+        raise ValueError(
+            f"reduce_dim={config.reduce_dim} is not a multiple of "
+            f"decoder_num_attention_heads={config.decoder_num_attention_heads}"
+        )
+    patch = config.vision_config.patch_size
+    if config.use_complex_transposed_convolution and patch != 16:
+        raise ValueError(
+            f"use_complex_transposed_convolution=True upsamples by 4 x 4 = 16 and so needs a vision tower of patch size "
+            f"16, this one has {patch}: use the simple readout (use_complex_transposed_convolution=False)"
+        )
+    dropout = get_field(config, "decoder_dropout")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"decoder_dropout={dropout} must be at least 0 and below 1")
+    loss_type = get_field(config, "loss_type")
+    if loss_type not in LOSSES:
+        raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
+
+
+def _tower_fields(config: Any) -> dict[str, Any]:
+    fields = config.to_dict()
+    return {key: value for key, value in fields.items() if key not in (*_OWN_FIELDS, "projection_dim")}

@@ -1,0 +1,371 @@
+"""CLIPSeg: a frozen CLIP and a small trainable decoder that segments whatever a text or an image asks for."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForImageSegmentation, CLIPModel, CLIPSegConfig, PreTrainedModel
+from transformers.utils import can_return_tuple
+
+from clipseg_hf.modeling.conditioning import mix_prompts, resolve_prompt_to_image
+from clipseg_hf.modeling.configuration import check_config, clip_config_of, clipseg_config_from, get_field
+from clipseg_hf.modeling.decoder import CLIPSegDecoder, initialize_decoder_module
+from clipseg_hf.modeling.loss import segmentation_loss
+from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
+from clipseg_hf.modeling.vision import encode_masked_images, extract_activations, patch_grid
+
+
+class CLIPSegForImageSegmentation(PreTrainedModel):
+    """CLIPSeg with text prompts, image prompts and mixtures of both, any number of them for each image.
+
+    A drop-in for the class of the same name in transformers: same checkpoints, same names of weights, same order of
+    arguments, same numbers. CLIP is frozen: it needs no gradients, stays in evaluation mode under `train()`, and runs
+    only as far as the decoder looks.
+    """
+
+    config_class = CLIPSegConfig
+    base_model_prefix = "clip"
+    main_input_name = "pixel_values"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["CLIPTextEmbeddings", "CLIPVisionEmbeddings", "CLIPEncoderLayer", "DecoderLayer"]
+
+    def __init__(self, config: CLIPSegConfig):
+        super().__init__(config)
+        check_config(config)
+        self.clip = CLIPModel(clip_config_of(config))
+        self.decoder = CLIPSegDecoder(config)
+        self.post_init()
+        self.freeze_clip()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialize_decoder_module(module)  # CLIP initialises itself
+
+    # Loading and saving ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint of transformers' CLIPSeg or of ours; takes the arguments that transformers' takes."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
+        model.freeze_clip()
+        return loaded
+
+    @classmethod
+    def from_clip(
+        cls,
+        clip: str | os.PathLike | CLIPModel,
+        *,
+        extract_layers: Sequence[int] = (3, 7, 9),
+        reduce_dim: int = 64,
+        use_complex_transposed_convolution: bool = False,
+        decoder_num_attention_heads: int = 4,
+        decoder_intermediate_size: int = 2048,
+        decoder_dropout: float = 0.0,
+        conditional_layer: int = 0,
+        loss_type: str = "bce",
+        generator: torch.Generator | None = None,
+        **clip_kwargs: Any,
+    ) -> "CLIPSegForImageSegmentation":
+        """A fresh decoder on any CLIP.
+
+        Args:
+            clip: name or directory of a `CLIPModel` checkpoint, or the model itself (whose weights are then shared).
+            extract_layers: zero-based layers of the vision tower that the decoder reads (the paper's section 4).
+            reduce_dim: D, the decoder's width.
+            use_complex_transposed_convolution: the refined readout; for patch size 16.
+            generator: where the decoder's weights are drawn from; None: PyTorch's global one.
+            clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `token`, ...).
+
+        Returns:
+            The model in evaluation mode, as `from_pretrained` gives it.
+        """
+        base, revision = None, clip_kwargs.get("revision")
+        if not isinstance(clip, CLIPModel):
+            base = os.fspath(clip)
+            clip = CLIPModel.from_pretrained(base, **clip_kwargs)
+        config = clipseg_config_from(
+            clip.config,
+            extract_layers=list(extract_layers),
+            reduce_dim=reduce_dim,
+            use_complex_transposed_convolution=use_complex_transposed_convolution,
+            decoder_num_attention_heads=decoder_num_attention_heads,
+            decoder_intermediate_size=decoder_intermediate_size,
+            decoder_dropout=decoder_dropout,
+            conditional_layer=conditional_layer,
+            loss_type=loss_type,
+            base_model_name_or_path=base,
+            base_model_revision=revision,
+        )
+        config._attn_implementation = clip.config._attn_implementation
+        with torch.device("meta"):
+            model = cls(config)
+        model.clip = clip
+        model.decoder.to_empty(device=clip.device).to(clip.dtype)
+        for module in reversed(list(model.decoder.modules())):  # parts first, so that a whole may overrule them
+            initialize_decoder_module(module, generator)
+        model.freeze_clip()
+        return model.eval()
+
+    # Freezing ----------------------------------------------------------------------------------------------------
+
+    def freeze_clip(self) -> None:
+        """Leave CLIP as it is: no gradients, always in evaluation mode. This is how a model starts."""
+        self._clip_frozen = True
+        self.clip.requires_grad_(False)
+        self.clip.eval()
+
+    def unfreeze_clip(self) -> None:
+        """Let training change CLIP too."""
+        self._clip_frozen = False
+        self.clip.requires_grad_(True)
+        self.clip.train(self.training)
+
+    def train(self, mode: bool = True) -> "CLIPSegForImageSegmentation":
+        """Training mode for the decoder, and for CLIP only after `unfreeze_clip`."""
+        super().train(mode)
+        if self._clip_frozen:
+            self.clip.eval()
+        return self
+
+    @contextmanager
+    def _clip_gradients(self, *inputs: Tensor | None) -> Iterator[None]:
+        """Record gradients in CLIP only where one could arrive: at its own weights, or at an input that wants one."""
+        wanted = any(i is not None and i.requires_grad for i in inputs)
+        wanted = wanted or any(p.requires_grad for p in self.clip.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
+            yield
+
+    # The three steps ---------------------------------------------------------------------------------------------
+
+    def get_vision_features(self, pixel_values: Tensor, interpolate_pos_encoding: bool = True) -> CLIPSegVisionFeatures:
+        """What the decoder needs to know of the query images; keep it to ask the same images again.
+
+        Args:
+            pixel_values: (B, 3, H, W), normalised; H and W any multiples of the patch size.
+
+        Raises:
+            ValueError: if the patch size does not divide H and W, with the nearest sizes that work.
+        """
+        grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
+        with self._clip_gradients(pixel_values):
+            activations = extract_activations(
+                self.clip.vision_model, pixel_values, self.config.extract_layers, interpolate_pos_encoding
+            )
+        return CLIPSegVisionFeatures(vision_embeds=activations, grid=grid)
+
+    def get_conditional_embeddings(
+        self,
+        batch_size: int | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        conditional_pixel_values: Tensor | None = None,
+        *,
+        conditional_masks: Tensor | None = None,
+        mask_mode: str = "cls_all",
+        image_prompt_weight: float | Tensor = 0.5,
+        text_to_prompt: Tensor | None = None,
+        conditional_to_prompt: Tensor | None = None,
+    ) -> Tensor:
+        """The prompt vectors: CLIP's (unnormalised) embeddings of texts, of images, or mixtures of both.
+
+        Args:
+            batch_size: N, the number of prompts, to be checked; may be left out.
+            input_ids: (T, L), tokenised texts; with `attention_mask` and `position_ids` of the same shape.
+            conditional_pixel_values: (S, 3, h, w), image prompts.
+            conditional_masks: (S, any, any); CLIP-based masking: steers CLIP's attention to the mask (see
+                `encode_masked_images`). The processor's visual prompts do this better, on the image itself.
+            mask_mode: "cls_last", "cls_all" or "patches_all"; read with `conditional_masks` only.
+            image_prompt_weight: a in x = a * image + (1 - a) * text, one for all or (N,), in [0, 1]. A prompt that has
+                only a text or only an image uses that one.
+            text_to_prompt: (T,), the prompt of each text, several texts of one prompt are averaged; None: T == N.
+            conditional_to_prompt: (S,), the prompt of each image, several images are averaged (k-shot); None: S == N.
+
+        Returns:
+            (N, projection_dim).
+        """
+        texts = images = None
+        if input_ids is not None:
+            with self._clip_gradients():
+                texts = self.clip.get_text_features(
+                    input_ids, attention_mask=attention_mask, position_ids=position_ids
+                ).pooler_output  # (T, D)
+        if conditional_pixel_values is not None:
+            images = self._encode_image_prompts(conditional_pixel_values, conditional_masks, mask_mode)  # (S, D)
+        elif conditional_masks is not None:
+            raise ValueError("conditional_masks need conditional_pixel_values, the images that they belong to")
+        return mix_prompts(
+            texts, images, text_to_prompt, conditional_to_prompt, image_prompt_weight, num_prompts=batch_size
+        )
+
+    def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
+        patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
+        with self._clip_gradients(pixel_values, masks):
+            if masks is not None:
+                return encode_masked_images(self.clip, pixel_values, masks, mask_mode)
+            return self.clip.get_image_features(pixel_values, interpolate_pos_encoding=True).pooler_output
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        conditional_pixel_values: Tensor | None = None,
+        conditional_embeddings: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        *,
+        vision_embeds: CLIPSegVisionFeatures | None = None,
+        prompt_to_image: Tensor | None = None,
+        image_prompt_weight: float | Tensor = 0.5,
+        text_to_prompt: Tensor | None = None,
+        conditional_to_prompt: Tensor | None = None,
+        conditional_masks: Tensor | None = None,
+        mask_mode: str = "cls_all",
+        ignore_index: float | None = None,
+        decode_chunk_size: int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        original_sizes: Any = None,
+    ) -> CLIPSegImageSegmentationOutput:
+        """Segment B images by N prompts.
+
+        Args:
+            pixel_values: (B, 3, H, W), normalised; H and W any multiples of the patch size.
+            vision_embeds: in place of `pixel_values`, what `get_vision_features` gave for them.
+            input_ids, attention_mask, position_ids, conditional_pixel_values, conditional_masks, mask_mode,
+            image_prompt_weight, text_to_prompt, conditional_to_prompt: the prompts, see `get_conditional_embeddings`.
+            conditional_embeddings: (N, projection_dim), in place of texts and images. Gradients flow into it.
+            prompt_to_image: (N,), the image that each prompt asks about. Left out, N == B pairs them one to one and
+                B == 1 asks all of the one image.
+            labels: (N, h, w), bool, integer or float in [0, 1]; of any size, the logits are resized to it.
+            ignore_index: label value of pixels to leave out of the loss.
+            decode_chunk_size: prompts decoded at once; bounds the memory, changes no number. None chooses.
+            output_hidden_states, output_attentions: as in stock; they cost the layers of CLIP that nothing else needs.
+            original_sizes: not read; the processor puts it into the same dictionary as the inputs.
+
+        Returns:
+            `logits` (N, H, W), `conditional_embeddings`, `prompt_to_image` and, with labels, `loss`.
+
+        Raises:
+            ValueError: if images, prompts or labels are missing or do not fit together.
+        """
+        wants_hidden = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+
+        # step 1: the query images, once each
+        vision_output = None
+        if (pixel_values is None) == (vision_embeds is None):
+            raise ValueError("pass the query images either as pixel_values or as vision_embeds (one of both)")
+        if vision_embeds is not None:
+            features = self._check_features(vision_embeds)
+        elif wants_hidden or wants_attentions:
+            features, vision_output = self._run_whole_tower(pixel_values, interpolate_pos_encoding, wants_attentions)
+        else:
+            features = self.get_vision_features(pixel_values, interpolate_pos_encoding)
+
+        # step 2: the prompts
+        prompts = {"input_ids": input_ids, "conditional_pixel_values": conditional_pixel_values}
+        if conditional_embeddings is None:
+            if input_ids is None and conditional_pixel_values is None:
+                raise ValueError(NO_PROMPT)
+            conditional_embeddings = self.get_conditional_embeddings(
+                batch_size=None if prompt_to_image is None else len(prompt_to_image),
+                **prompts,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                conditional_masks=conditional_masks,
+                mask_mode=mask_mode,
+                image_prompt_weight=image_prompt_weight,
+                text_to_prompt=text_to_prompt,
+                conditional_to_prompt=conditional_to_prompt,
+            )
+        else:
+            self._check_embeddings(conditional_embeddings, **prompts)
+        prompt_to_image = resolve_prompt_to_image(
+            prompt_to_image, len(conditional_embeddings), features.num_images, conditional_embeddings.device
+        )
+
+        # step 3: the masks
+        decoder_output = self.decoder(
+            features.vision_embeds,
+            conditional_embeddings,
+            features.grid,
+            prompt_to_image,
+            decode_chunk_size=decode_chunk_size,
+            output_hidden_states=bool(wants_hidden),
+            output_attentions=bool(wants_attentions),
+        )
+        loss = None
+        if labels is not None:
+            loss_type = get_field(self.config, "loss_type")
+            loss = segmentation_loss(decoder_output.logits, labels, loss_type, ignore_index)
+        return CLIPSegImageSegmentationOutput(
+            loss=loss,
+            logits=decoder_output.logits,
+            conditional_embeddings=conditional_embeddings,
+            pooled_output=None if vision_output is None else vision_output.pooler_output,
+            vision_model_output=vision_output,
+            decoder_output=decoder_output,
+            prompt_to_image=prompt_to_image,
+        )
+
+    def _run_whole_tower(
+        self, pixel_values: Tensor, interpolate_pos_encoding: bool, output_attentions: bool
+    ) -> tuple[CLIPSegVisionFeatures, Any]:
+        """All of CLIP's vision layers, for those who want to see their hidden states."""
+        grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
+        with self._clip_gradients(pixel_values):
+            output = self.clip.get_image_features(
+                pixel_values,
+                interpolate_pos_encoding=interpolate_pos_encoding,
+                output_hidden_states=True,
+                output_attentions=output_attentions,
+            )
+        # hidden_states begin with the embeddings, so a layer's output is one further on
+        activations = tuple(output.hidden_states[layer + 1] for layer in self.config.extract_layers)
+        return CLIPSegVisionFeatures(vision_embeds=activations, grid=grid), output
+
+    def _check_features(self, features: CLIPSegVisionFeatures) -> CLIPSegVisionFeatures:
+        if not isinstance(features, CLIPSegVisionFeatures):
+            raise TypeError(f"vision_embeds is a {type(features).__name__}, expected what get_vision_features returns")
+        found, expected = len(features.vision_embeds), len(self.config.extract_layers)
+        if found != expected:
+            raise ValueError(
+                f"vision_embeds hold {found} activations, this model reads {expected} "
+                f"(extract_layers={list(self.config.extract_layers)}): they come from another model"
+            )
+        return features
+
+    def _check_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> None:
+        given = [name for name, value in prompts.items() if value is not None]
+        if given:
+            raise ValueError(f"conditional_embeddings stand in place of {' and '.join(given)}: pass one or the other")
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.config.projection_dim:
+            raise ValueError(
+                f"conditional_embeddings have the shape {tuple(embeddings.shape)}, expected (prompts, "
+                f"{self.config.projection_dim}): vectors of this model's CLIP"
+            )
+
+
+NO_PROMPT = (
+    "no prompt: pass input_ids, conditional_pixel_values or conditional_embeddings, as made by "
+    "`clipseg_hf.CLIPSegProcessor(images=..., text=...)`. CLIPSeg segments what a prompt asks for, so pipelines that know "
+    'only images, such as transformers\' "image-segmentation", cannot run it; use the model with its processor'
+)
+
+
+def register_auto_classes() -> None:
+    """Let `AutoModelForImageSegmentation` find this class for CLIPSeg checkpoints; no other Auto class changes."""
+    AutoModelForImageSegmentation.register(CLIPSegConfig, CLIPSegForImageSegmentation, exist_ok=True)
