@@ -1,0 +1,73 @@
+"""A small world of coloured squares, in the rows that all data takes, and a processor to go with it."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.processing.visual_prompts import VisualPromptSettings
+
+COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
+
+
+def jpeg(pixels: np.ndarray) -> dict:
+    """(h, w, 3) uint8 -> an image as `datasets` keeps it undecoded."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+    return {"bytes": stream.getvalue(), "path": None}
+
+
+def make_row(number: int, things: list[tuple], size=(60, 80)) -> dict:
+    """A row of things (phrase, name, color, (left, top, right, bottom)) on grey."""
+    pixels = np.full((*size, 3), 128, np.uint8)
+    phrases = []
+    for k, (phrase, name, color, (left, top, right, bottom)) in enumerate(things):
+        mask = np.zeros(size, bool)
+        mask[top:bottom, left:right] = True
+        pixels[mask] = COLORS[color]
+        phrases.append(make_phrase(phrase, encode_rle(mask), phrase_id=f"{number}__{k}", name=name))
+    return {
+        "image": jpeg(pixels),
+        "image_id": f"image-{number}",
+        "height": size[0],
+        "width": size[1],
+        "phrases": phrases,
+    }
+
+
+@pytest.fixture(scope="session")
+def world() -> list[dict]:
+    """40 images of one to five squares, each phrase on several of them; "the only star" on one alone."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        things = []
+        for color in random.permutation(list(COLORS))[: random.integers(1, 5)]:
+            left, top, side = random.integers(0, 55), random.integers(0, 35), random.integers(6, 25)
+            things.append((f"{color} square", f"{color} square", color, (left, top, left + side, top + side)))
+        rows.append(make_row(number, things))
+    rows[7] = make_row(
+        7,
+        [("the only star", "star", "yellow", (10, 10, 40, 40)), ("red square", "red square", "red", (50, 10, 70, 30))],
+    )
+    return rows
+
+
+@pytest.fixture(scope="session")
+def processor():
+    """What the collator needs of a processor, with a tokenizer of single letters."""
+    from transformers import CLIPTokenizer
+
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return SimpleNamespace(
+        tokenizer=CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77),
+        image_processor=SimpleNamespace(
+            image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], size={"height": 48, "width": 48}
+        ),
+        visual_prompt_settings=VisualPromptSettings(),
+    )
