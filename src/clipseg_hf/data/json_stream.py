@@ -1,0 +1,128 @@
+"""Reads a JSON file that is one long list, element by element, and says at which bytes each element stands.
+
+PhraseCut's training annotations are a list of 310,000 tasks in one file of 344 MB, several GB once parsed. Knowing
+where each task stands, a reader can group the tasks by image first and parse them when their image's turn comes.
+"""
+
+import json
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+CHUNK_BYTES = 1 << 20
+_LONGEST_TOKEN = 32  # what a chunk's end has cut off (a number, an escape) looks broken no further back than this
+_AFTER_VALUE = frozenset(",] \t\r\n")
+
+
+class Element(NamedTuple):
+    """One element of the list: its value, and the half-open range of bytes where it stands in the file."""
+
+    value: Any
+    start: int
+    end: int
+
+
+def iterate_list(file: BinaryIO, name: str | Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Element]:
+    """Parse the elements of a JSON list one after the other; memory holds a chunk and one element.
+
+    Args:
+        file: Opened for reading bytes, at its start; UTF-8.
+        name: What error messages call the file.
+        chunk_bytes: How much is read at a time.
+
+    Raises:
+        ValueError: the file is not one JSON list; names the byte at which it breaks.
+    """
+    window = _Window(file, name, chunk_bytes)
+    first = window.next_character()
+    if first != "[":
+        raise window.error(f"expected a list, which starts with '[', found {first!r}")
+    window.skip()
+    if window.next_character() == "]":
+        return
+    while True:
+        window.next_character()
+        yield window.parse()
+        separator = window.next_character()
+        if separator == "]":
+            return
+        if separator != ",":
+            raise window.error(f"expected ',' or ']' after an element, found {separator!r}")
+        window.skip()
+
+
+def read_element(file: BinaryIO, start: int, end: int) -> Any:
+    """Parse the element that `iterate_list` found at these bytes."""
+    file.seek(start)
+    return json.loads(file.read(end - start))
+
+
+class _Window:
+    """The part of a file between what has been consumed and what has been read."""
+
+    def __init__(self, file: BinaryIO, name: str | Path, chunk_bytes: int):
+        self._file, self._name, self._chunk_bytes = file, name, chunk_bytes
+        self._decoder = getincrementaldecoder("utf-8")()
+        self._parse = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._position = 0  # in the text, of what has not been consumed
+        self._byte = 0  # the same position in the file
+        self._is_finished = False
+
+    def next_character(self) -> str:
+        """Step over white space; "" at the end of the file."""
+        while True:
+            while self._position < len(self._text) and self._text[self._position] in " \t\r\n":
+                self.skip()
+            if self._position < len(self._text):
+                return self._text[self._position]
+            if self._is_finished:
+                return ""
+            self._read(self._chunk_bytes)
+
+    def skip(self) -> None:
+        """Consume one character, one of those that structure JSON, which take one byte each."""
+        self._position += 1
+        self._byte += 1
+
+    def parse(self) -> Element:
+        """Parse and consume the value that starts here, reading on until it is whole."""
+        size = self._chunk_bytes
+        while True:
+            try:
+                value, end = self._parse(self._text, self._position)
+            except json.JSONDecodeError as error:
+                # A string is reported where it starts, anything else where it breaks off.
+                is_at_end = error.pos >= len(self._text) - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
+                if not is_at_end or self._is_finished:
+                    self._consume(error.pos)
+                    raise self.error(error.msg[0].lower() + error.msg[1:]) from None
+            else:
+                # Of a number at the chunk's end ("1", "1.", "1e"), only a part may have been parsed.
+                is_whole = self._text[end : end + 1] in _AFTER_VALUE or len(self._text) - end >= _LONGEST_TOKEN
+                if is_whole or self._is_finished:
+                    start = self._byte
+                    self._consume(end)
+                    return Element(value, start, self._byte)
+            self._read(size)
+            size *= 2  # so that a long element is parsed a few times, not once for each chunk
+
+    def error(self, what: str) -> ValueError:
+        hint = " The file ends there: was it cut off?" if not self._text[self._position :].strip() else ""
+        return ValueError(f"{self._name} is not valid JSON at byte {self._byte}: {what}.{hint}")
+
+    def _consume(self, end: int) -> None:
+        consumed = self._text[self._position : end]
+        self._byte += len(consumed) if consumed.isascii() else len(consumed.encode())
+        self._position = end
+
+    def _read(self, size: int) -> None:
+        data = self._file.read(size)
+        self._is_finished = not data
+        try:
+            more = self._decoder.decode(data, final=self._is_finished)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self._name} is not UTF-8 after byte {self._byte}: {error.reason}.") from None
+        self._text = self._text[self._position :] + more
+        self._position = 0
