@@ -5,7 +5,9 @@ Everything works on batches of *normalised* pictures, as the original does: a fa
 to black. All functions are pure and differentiable in the pixels where that makes sense.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
@@ -54,6 +56,27 @@ class VisualPromptSettings:
     def to_dict(self) -> dict:
         """The settings as plain values, for JSON."""
         return asdict(self)
+
+
+def read_settings(
+    given: VisualPromptSettings | Mapping[str, Any] | None, default: VisualPromptSettings | None = None
+) -> VisualPromptSettings:
+    """Settings as an object, as a dict of some of their fields (the rest as in `default`), or None for `default`.
+
+    Raises:
+        TypeError: another type, or a field that does not exist.
+    """
+    default = default or VisualPromptSettings()
+    if given is None or isinstance(given, VisualPromptSettings):
+        return given or default
+    if not isinstance(given, Mapping):
+        raise TypeError(f"visual_prompt_settings is a VisualPromptSettings or a dict, got a {type(given).__name__}.")
+    unknown = sorted(given.keys() - default.to_dict().keys())
+    if unknown:
+        raise TypeError(
+            f"visual_prompt_settings has no {', '.join(unknown)}; there are {', '.join(default.to_dict())}."
+        )
+    return replace(default, **given)
 
 
 def make_visual_prompt(

@@ -1,0 +1,280 @@
+"""`CLIPSegProcessor`: pictures, phrases and masks in; what the model takes out; its logits back to masks."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer, BatchFeature, CLIPConfig, PreTrainedConfig
+from transformers.image_processing_utils import ImageProcessingMixin
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+from transformers.processing_utils import ProcessorMixin
+
+from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.labels import make_labels
+from clipseg_hf.processing.layout import (
+    as_list,
+    named_images,
+    pair_masks,
+    prompt_images,
+    prompt_kinds,
+    prompts_per_image,
+    read_images,
+    read_texts,
+    rows_of,
+    same_prompts,
+)
+from clipseg_hf.processing.pixels import PixelReader, size_of
+from clipseg_hf.processing.sizes import round_to_patch
+from clipseg_hf.processing.texts import phrase_rows, read_templates, tokenize
+from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
+
+DEFAULT_SIZE = 352  # of the released checkpoints, whose CLIP was trained at 224
+_CLIP_SIZE = 224
+_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
+
+class CLIPSegInputs(BatchFeature):
+    """What the processor returns: the items are arguments of the model, so that `model(**inputs)` works with this
+    model and with that of transformers. Beside them, as attributes:
+
+    Attributes:
+        original_sizes: (height, width) of each image, the right way up; `target_sizes` for post-processing.
+        prompt_kinds: of each prompt "text", "image" or "mixed"; post-processing chooses the threshold by it.
+    """
+
+    original_sizes: list[tuple[int, int]] | None = None
+    prompt_kinds: list[str] | None = None
+
+    def __getitem__(self, item):
+        if item in ("original_sizes", "prompt_kinds"):
+            return getattr(self, item)
+        return super().__getitem__(item)
+
+    def __getstate__(self):
+        return {"data": self.data, "original_sizes": self.original_sizes, "prompt_kinds": self.prompt_kinds}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+class CLIPSegProcessor(ProcessorMixin):
+    """Prepares pictures and prompts for CLIPSeg, and turns its logits into masks.
+
+    A drop-in for `transformers.CLIPSegProcessor`: same files, same arguments in the same order, and the same numbers
+    for upright RGB pictures.
+
+    Args:
+        image_processor: `ViTImageProcessor` of transformers; its size is 352 x 352 in released checkpoints.
+            `{"shortest_edge": 352}` keeps a picture's aspect ratio, rounded to the patch size.
+        tokenizer: `CLIPTokenizer`.
+        patch_size: of the model; read from config.json where it lies beside the processor.
+        visual_prompt_settings: how pictures with masks become visual prompts; `VisualPromptSettings` or its fields.
+    """
+
+    def __init__(
+        self,
+        image_processor=None,
+        tokenizer=None,
+        patch_size: int = 16,
+        visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
+    ):
+        super().__init__(image_processor, tokenizer)
+        self.patch_size = patch_size
+        self.visual_prompt_settings = read_settings(visual_prompt_settings)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *, patch_size=None, visual_prompt_settings=None, **kwargs):
+        """Load from a folder or the Hub: a checkpoint of this project, of transformers, or one of the old CIDAS ones.
+
+        Args:
+            pretrained_model_name_or_path: folder or Hub name.
+            patch_size, visual_prompt_settings: in place of what the checkpoint says.
+            kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
+        """
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        config = _model_config(pretrained_model_name_or_path, kwargs)
+        processor.patch_size = patch_size or config.get("vision_config", {}).get("patch_size", processor.patch_size)
+        processor.visual_prompt_settings = read_settings(visual_prompt_settings, processor.visual_prompt_settings)
+        return processor
+
+    @classmethod
+    def from_clip(cls, clip_name_or_path, *, size: int | tuple[int, int] | None = None, **kwargs) -> "CLIPSegProcessor":
+        """The processor for a decoder on any CLIP: its tokenizer, its normalisation, and a size that its patch divides.
+
+        Args:
+            clip_name_or_path: folder or Hub name of a `CLIPModel` checkpoint.
+            size: (height, width) of pictures, or one number. Left out: 352, or 11/7 of the CLIP's own size where that
+                is less (the paper's 352 for a CLIP of 224), rounded to the patch size.
+            kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            ValueError: another kind of checkpoint, or a size that the patch does not divide.
+        """
+        config = _model_config(clip_name_or_path, kwargs)
+        if config.get("model_type") != "clip":
+            raise ValueError(
+                f"from_clip expects a CLIP checkpoint, but {clip_name_or_path} is of type "
+                f"{config.get('model_type')!r}. For a CLIPSeg checkpoint use from_pretrained."
+            )
+        vision = CLIPConfig.from_dict(config).vision_config
+        if size is None:
+            side = min(DEFAULT_SIZE, vision.image_size * DEFAULT_SIZE / _CLIP_SIZE)
+            size = round_to_patch(side, vision.patch_size)
+        height, width = (size, size) if isinstance(size, int) else size
+        if height % vision.patch_size or width % vision.patch_size:
+            fitting = " x ".join(str(round_to_patch(side, vision.patch_size)) for side in (height, width))
+            raise ValueError(
+                f"A size of {height} x {width} cannot be cut into patches of {vision.patch_size}; {fitting} can."
+            )
+        hub_options = {key: value for key, value in kwargs.items() if key in _HUB_OPTIONS}
+        try:
+            statistics, _ = ImageProcessingMixin.get_image_processor_dict(clip_name_or_path, **hub_options)
+        except OSError:  # a bare CLIP without its processor
+            statistics = {}
+        image_processor = ViTImageProcessorPil(
+            size={"height": height, "width": width},
+            image_mean=statistics.get("image_mean") or list(OPENAI_CLIP_MEAN),
+            image_std=statistics.get("image_std") or list(OPENAI_CLIP_STD),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(clip_name_or_path, **kwargs)
+        return cls(image_processor, tokenizer, patch_size=vision.patch_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What processor_config.json holds."""
+        return super().to_dict() | {"visual_prompt_settings": self.visual_prompt_settings.to_dict()}
+
+    def __call__(
+        self,
+        text: str | Sequence | None = None,
+        images: ImageLike | Sequence | None = None,
+        visual_prompt: ImageLike | Sequence | None = None,
+        visual_prompt_masks: ImageLike | Sequence | None = None,
+        segmentation_maps: ImageLike | Sequence | None = None,
+        *,
+        ignore_index: int | None = None,
+        prompt_templates: str | Sequence[str] | None = None,
+        visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
+        return_tensors: str | None = None,
+        **kwargs,
+    ) -> CLIPSegInputs:
+        """Prepare images and prompts.
+
+        Args:
+            text: phrases, see below.
+            images: B images to look at; what counts as an image: `load_image`.
+            visual_prompt: example images, see below.
+            visual_prompt_masks: where the object is in each example image, in the same nesting; the visual prompt is
+                then made by crop, blur and dimming. None for one that is a visual prompt already, or to be taken whole.
+            segmentation_maps: the truth, one mask for each prompt or one index map for each image (`make_labels`).
+            ignore_index: the number in `segmentation_maps` that marks pixels which do not count; goes to the model
+                together with the labels.
+            prompt_templates: "a photo of a {}." or several of the kind; with several the model averages the vectors.
+            visual_prompt_settings: for this call, in place of the processor's.
+            return_tensors: "pt" or "np"; left out, lists as in transformers.
+            kwargs: options of the tokenizer and of the image processor, as in transformers; a name that neither
+                knows is an error.
+
+        Prompts come in a flat list - as many as images, or any number for a single image - or as one list for each
+        image. With texts and example images for the same prompts, give both in the same order and nesting, None where a
+        prompt has only one of the two. A tuple of example images belongs to one prompt (its vectors are averaged).
+
+        Returns:
+            `CLIPSegInputs` with what applies of
+            - pixel_values (B, 3, H, W);
+            - input_ids, attention_mask (T, L), and text_to_prompt (T,) where row n is not simply prompt n;
+            - conditional_pixel_values (S, 3, h, w), and conditional_to_prompt (S,) likewise;
+            - prompt_to_image (N,) where prompts and images are not paired one to one and there are several images;
+            - labels (N, H, W) float32 in [0, 1], and `ignore_index`.
+        """
+        if text is None and images is None and visual_prompt is None:
+            raise ValueError("There is nothing to do: give text, images or visual_prompt.")
+        if visual_prompt_masks is not None and visual_prompt is None:
+            raise ValueError(
+                "visual_prompt_masks come without visual_prompt; the masks of images are segmentation_maps."
+            )
+        if segmentation_maps is not None and images is None:
+            raise ValueError("segmentation_maps come without images, whose sizes they share.")
+        if prompt_templates is not None and text is None:
+            raise ValueError("prompt_templates come without text to put in.")
+        text_options, image_options = self._split_options(kwargs)
+        return_tensors = return_tensors or text_options.pop("return_tensors", None)
+        reader = PixelReader(self.image_processor, image_options, self.patch_size)
+
+        texts = None if text is None else read_texts(text)
+        visuals = None if visual_prompt is None else read_images(visual_prompt)
+        prompts = same_prompts(texts, visuals)
+
+        data: dict[str, Any] = {}
+        original_sizes = None
+        if texts is not None:
+            rows, owners = rows_of(phrase_rows(texts, read_templates(prompt_templates)))
+            data.update(tokenize(self.tokenizer, rows, **text_options, return_tensors=return_tensors))
+            if owners is not None:
+                data["text_to_prompt"] = owners
+        if images is not None:
+            pictures = [reader.load(image, name) for image, name in named_images(images)]
+            original_sizes = [size_of(picture) for picture in pictures]
+            sizes = [reader.target_size(size, f"images[{i}]") for i, size in enumerate(original_sizes)]
+            data["pixel_values"] = reader.pixel_values(pictures, sizes)
+            owners = None if prompts is None else prompt_images(prompts, len(pictures))
+            if owners is not None:
+                data["prompt_to_image"] = owners
+            if segmentation_maps is not None:
+                if reader.do_center_crop:
+                    raise ValueError("segmentation_maps do not go with do_center_crop, which cuts only the images.")
+                counts = prompts_per_image(prompts, len(pictures))
+                data["labels"] = make_labels(as_list(segmentation_maps, 2), counts, original_sizes, sizes, ignore_index)
+        if visuals is not None:
+            settings = read_settings(visual_prompt_settings, self.visual_prompt_settings)
+            examples, owners = rows_of(pair_masks(visuals, visual_prompt_masks))
+            data["conditional_pixel_values"] = reader.visual_prompts(examples, settings)
+            if owners is not None:
+                data["conditional_to_prompt"] = owners
+        inputs = CLIPSegInputs(_stack(data) if return_tensors else data, tensor_type=return_tensors)
+        inputs.original_sizes = original_sizes
+        inputs.prompt_kinds = prompt_kinds(texts, visuals)
+        return inputs
+
+    def _split_options(self, kwargs: dict[str, Any]) -> tuple[dict, dict]:
+        """Options of one call -> those of the tokenizer, those of the image processor."""
+        known = {"text_kwargs", "images_kwargs", "common_kwargs"}
+        for part in ("text_kwargs", "images_kwargs"):
+            known |= set(self.valid_processor_kwargs.__annotations__[part].__annotations__)
+        known |= set(self.image_processor.valid_kwargs.__annotations__)
+        for name in kwargs:
+            if name not in known:
+                close = difflib.get_close_matches(name, [*known, "visual_prompt_masks", "segmentation_maps"], n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise TypeError(f"CLIPSegProcessor knows no option {name!r}.{hint}")
+        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        return merged["text_kwargs"], merged["images_kwargs"]
+
+
+def _stack(data: dict[str, Any]) -> dict[str, Any]:
+    """Lists of arrays -> arrays.
+
+    Raises:
+        ValueError: arrays of different shapes.
+    """
+    for key in ("pixel_values", "conditional_pixel_values", "labels"):
+        shapes = [array.shape for array in data.get(key, ())]
+        if len(set(shapes)) > 1:
+            listed = ", ".join(" x ".join(map(str, shape[-2:])) for shape in shapes)
+            raise ValueError(
+                f"{key} of different sizes cannot form one batch: {listed}. Use a fixed size such as "
+                "size={'height': 352, 'width': 352}, or pass the images one at a time."
+            )
+        if shapes:
+            data[key] = np.stack(data[key])
+    return data
+
+
+def _model_config(name_or_path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's config.json, empty where there is none."""
+    hub_options = {key: value for key, value in options.items() if key in _HUB_OPTIONS}
+    try:
+        return PreTrainedConfig.get_config_dict(name_or_path, **hub_options)[0]
+    except OSError:
+        return {}
