@@ -79,6 +79,15 @@ class PresenceScores:
         self.present += other.present
         return self
 
+    def select(self, entries: Sequence[int]) -> "PresenceScores":
+        """What was said about some of the things, by their numbers in order of arrival."""
+        chosen = PresenceScores(self._absent.thresholds)
+        chosen.scores = [self.scores[n] for n in entries]
+        chosen.present = [self.present[n] for n in entries]
+        absent = np.cumsum(~np.array(self.present, dtype=bool)) - 1  # entry -> its number among the absent
+        chosen._absent = self._absent.select([absent[n] for n in entries if not self.present[n]])
+        return chosen
+
     def compute(self, at: Sequence[float] = (0.3, 0.5)) -> dict[str, float]:
         """The numbers; NaN where there is nothing to count.
 
