@@ -21,8 +21,8 @@ def resolve_prompt_to_image(
     if num_images == 1:
         return torch.zeros(num_prompts, dtype=torch.long, device=device)
     raise ValueError(
-        f"{num_prompts} prompts for {num_images} images do not pair one to one: pass prompt_to_image, the number of the "
-        f"image that each of the {num_prompts} prompts asks about"
+        f"{num_prompts} prompts for {num_images} images do not pair one to one: pass prompt_to_image, the number of "
+        f"the image that each of the {num_prompts} prompts asks about"
     )
 
 
@@ -36,8 +36,8 @@ def mix_prompts(
 ) -> Tensor:
     """One vector for each prompt: the mean of its texts and the mean of its images, mixed (the paper's section 3.2).
 
-    x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both uses
-    that one, whatever the weight.
+    x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both
+    uses that one, whatever the weight.
 
     Args:
         text_embeds: (T, D) or None.
@@ -56,14 +56,19 @@ def mix_prompts(
     texts, has_text = _mean_by_prompt("text_to_prompt", text_embeds, text_to_prompt, num_prompts, "text")
     images, has_image = _mean_by_prompt("conditional_to_prompt", image_embeds, image_to_prompt, num_prompts, "image")
 
+    weight = _check_weight(image_prompt_weight, num_prompts)
     if missing := _missing_prompts(has_text, has_image):
         raise ValueError(f"prompt(s) {missing} of {num_prompts} have neither a text nor an image")
     if images is None:
         return texts
     if texts is None:
         return images
-    weight = _check_weight(image_prompt_weight, num_prompts).to(images)  # (N,) or ()
-    weight = torch.where(has_image, torch.where(has_text, weight, 1.0), 0.0)[:, None]  # (N, 1)
+    weight = weight.to(images)  # (N,) or ()
+    if has_text is not None:
+        weight = torch.where(has_text, weight, 1.0)
+    if has_image is not None:
+        weight = torch.where(has_image, weight, 0.0)
+    weight = weight.expand(num_prompts)[:, None]  # (N, 1)
     return weight * images + (1 - weight) * texts
 
 
@@ -99,11 +104,11 @@ def _count_prompts(
 def _mean_by_prompt(
     name: str, embeds: Tensor | None, rows: Tensor | None, num_prompts: int, noun: str
 ) -> tuple[Tensor | None, Tensor | None]:
-    """(R, D) rows -> their means (N, D), and which of the N prompts have any, (N,)."""
+    """(R, D) rows -> their means (N, D), and which of the N prompts have any, (N,) or None for all of them."""
     if embeds is None:
-        return None, None
+        return None, torch.zeros(num_prompts, dtype=torch.bool)
     if rows is None:
-        return embeds, torch.ones(num_prompts, dtype=torch.bool, device=embeds.device)
+        return embeds, None
     rows = _check_rows(name, rows, len(embeds), noun, num_prompts, "prompt").to(embeds.device)
     counts = torch.zeros(num_prompts, dtype=torch.long, device=embeds.device).index_add(0, rows, torch.ones_like(rows))
     sums = embeds.new_zeros(num_prompts, embeds.shape[1]).index_add(0, rows, embeds)
@@ -111,11 +116,10 @@ def _mean_by_prompt(
 
 
 def _missing_prompts(has_text: Tensor | None, has_image: Tensor | None) -> list[int]:
-    """Numbers of the prompts without any row."""
-    if torch.compiler.is_compiling():
+    """Numbers of the prompts without any row; None stands for "all have one"."""
+    if has_text is None or has_image is None or torch.compiler.is_compiling():
         return []
-    known = [has for has in (has_text, has_image) if has is not None]
-    return (~torch.stack(known).any(0)).nonzero()[:, 0].tolist()
+    return (~(has_text.cpu() | has_image.cpu())).nonzero()[:, 0].tolist()
 
 
 def _check_rows(name: str, rows: Tensor, count: int, noun: str, limit: int, target: str) -> Tensor:

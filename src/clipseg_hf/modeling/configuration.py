@@ -1,4 +1,4 @@
-"""`transformers.CLIPSegConfig` as the one configuration: our optional fields, its checks, and the way from and to CLIP's."""
+"""`transformers.CLIPSegConfig` is the configuration: our optional fields, its checks, the way to CLIP's and back."""
 
 from typing import Any
 
@@ -75,8 +75,8 @@ def check_config(config: CLIPSegConfig) -> None:
     patch = config.vision_config.patch_size
     if config.use_complex_transposed_convolution and patch != 16:
         raise ValueError(
-            f"use_complex_transposed_convolution=True upsamples by 4 x 4 = 16 and so needs a vision tower of patch size "
-            f"16, this one has {patch}: use the simple readout (use_complex_transposed_convolution=False)"
+            f"use_complex_transposed_convolution=True upsamples by 4 x 4 = 16 and so needs a vision tower of patch "
+            f"size 16, this one has {patch}: use the simple readout (use_complex_transposed_convolution=False)"
         )
     dropout = get_field(config, "decoder_dropout")
     if not 0 <= dropout < 1:

@@ -124,7 +124,7 @@ class CLIPSegDecoder(nn.Module):
 
 
 class DecoderLayer(GradientCheckpointingLayer):
-    """A transformer encoder block with its norms after the residual sums, as `nn.TransformerEncoderLayer` by default."""
+    """A transformer block with its norms after the residual sums, like `nn.TransformerEncoderLayer` by default."""
 
     def __init__(self, config: CLIPSegConfig):
         super().__init__()
@@ -192,6 +192,12 @@ class DecoderMLP(nn.Module):
         """(n, tokens, D) -> (n, tokens, D)."""
         hidden = self.fc1(tokens).relu_()  # (n, tokens, intermediate)
         return self.fc2(F.dropout(hidden, self.dropout, self.training))
+
+
+def initialize_decoder(decoder: CLIPSegDecoder, generator: torch.Generator | None = None) -> None:
+    """Fresh weights for the whole decoder, drawn from `generator` (None: PyTorch's global one)."""
+    for module in reversed(list(decoder.modules())):  # the parts first, so that a whole can overrule them
+        initialize_decoder_module(module, generator)
 
 
 @torch.no_grad()

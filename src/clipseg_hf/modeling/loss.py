@@ -76,7 +76,7 @@ def segmentation_loss(
 
 
 def check_labels(labels: Tensor, num_prompts: int, ignore_index: float | None = None) -> tuple[Tensor, Tensor]:
-    """Labels as float32 targets in [0, 1] (0 where left out) and a bool mask of the pixels that count, both (N, h, w)."""
+    """Labels as float32 targets in [0, 1] (0 where left out) and the pixels that count as bool, both (N, h, w)."""
     if labels.ndim != 3 or len(labels) != num_prompts:
         raise ValueError(
             f"labels have the shape {tuple(labels.shape)}, expected ({num_prompts}, height, width): one mask for each "
@@ -90,8 +90,8 @@ def check_labels(labels: Tensor, num_prompts: int, ignore_index: float | None = 
     low, high = targets.aminmax() if targets.numel() else (0.0, 0.0)
     if low < 0 or high > 1:
         raise ValueError(
-            f"labels reach from {float(low):g} to {float(high):g}, expected values in [0, 1]: divide a 0/255 mask by 255, "
-            f"or pass the value of pixels without a label as ignore_index (now {ignore_index})"
+            f"labels reach from {float(low):g} to {float(high):g}, expected values in [0, 1]: divide a 0/255 mask by "
+            f"255, or pass the value of pixels without a label as ignore_index (now {ignore_index})"
         )
     return targets, valid
 

@@ -1,148 +1,26 @@
 """CLIPSeg: a frozen CLIP and a small trainable decoder that segments whatever a text or an image asks for."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from transformers import AutoModelForImageSegmentation, CLIPModel, CLIPSegConfig, PreTrainedModel
+from torch import Tensor
+from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
 from clipseg_hf.modeling.conditioning import mix_prompts, resolve_prompt_to_image
-from clipseg_hf.modeling.configuration import check_config, clip_config_of, clipseg_config_from, get_field
-from clipseg_hf.modeling.decoder import CLIPSegDecoder, initialize_decoder_module
+from clipseg_hf.modeling.configuration import get_field
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
+from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel
 from clipseg_hf.modeling.vision import encode_masked_images, extract_activations, patch_grid
 
 
-class CLIPSegForImageSegmentation(PreTrainedModel):
+class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
     """CLIPSeg with text prompts, image prompts and mixtures of both, any number of them for each image.
 
     A drop-in for the class of the same name in transformers: same checkpoints, same names of weights, same order of
     arguments, same numbers. CLIP is frozen: it needs no gradients, stays in evaluation mode under `train()`, and runs
     only as far as the decoder looks.
     """
-
-    config_class = CLIPSegConfig
-    base_model_prefix = "clip"
-    main_input_name = "pixel_values"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _no_split_modules = ["CLIPTextEmbeddings", "CLIPVisionEmbeddings", "CLIPEncoderLayer", "DecoderLayer"]
-
-    def __init__(self, config: CLIPSegConfig):
-        super().__init__(config)
-        check_config(config)
-        self.clip = CLIPModel(clip_config_of(config))
-        self.decoder = CLIPSegDecoder(config)
-        self.post_init()
-        self.freeze_clip()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        initialize_decoder_module(module)  # CLIP initialises itself
-
-    # Loading and saving ------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint of transformers' CLIPSeg or of ours; takes the arguments that transformers' takes."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
-        model.freeze_clip()
-        return loaded
-
-    @classmethod
-    def from_clip(
-        cls,
-        clip: str | os.PathLike | CLIPModel,
-        *,
-        extract_layers: Sequence[int] = (3, 7, 9),
-        reduce_dim: int = 64,
-        use_complex_transposed_convolution: bool = False,
-        decoder_num_attention_heads: int = 4,
-        decoder_intermediate_size: int = 2048,
-        decoder_dropout: float = 0.0,
-        conditional_layer: int = 0,
-        loss_type: str = "bce",
-        generator: torch.Generator | None = None,
-        **clip_kwargs: Any,
-    ) -> "CLIPSegForImageSegmentation":
-        """A fresh decoder on any CLIP.
-
-        Args:
-            clip: name or directory of a `CLIPModel` checkpoint, or the model itself (whose weights are then shared).
-            extract_layers: zero-based layers of the vision tower that the decoder reads (the paper's section 4).
-            reduce_dim: D, the decoder's width.
-            use_complex_transposed_convolution: the refined readout; for patch size 16.
-            generator: where the decoder's weights are drawn from; None: PyTorch's global one.
-            clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `token`, ...).
-
-        Returns:
-            The model in evaluation mode, as `from_pretrained` gives it.
-        """
-        base, revision = None, clip_kwargs.get("revision")
-        if not isinstance(clip, CLIPModel):
-            base = os.fspath(clip)
-            clip = CLIPModel.from_pretrained(base, **clip_kwargs)
-        config = clipseg_config_from(
-            clip.config,
-            extract_layers=list(extract_layers),
-            reduce_dim=reduce_dim,
-            use_complex_transposed_convolution=use_complex_transposed_convolution,
-            decoder_num_attention_heads=decoder_num_attention_heads,
-            decoder_intermediate_size=decoder_intermediate_size,
-            decoder_dropout=decoder_dropout,
-            conditional_layer=conditional_layer,
-            loss_type=loss_type,
-            base_model_name_or_path=base,
-            base_model_revision=revision,
-        )
-        config._attn_implementation = clip.config._attn_implementation
-        with torch.device("meta"):
-            model = cls(config)
-        model.clip = clip
-        model.decoder.to_empty(device=clip.device).to(clip.dtype)
-        for module in reversed(list(model.decoder.modules())):  # parts first, so that a whole may overrule them
-            initialize_decoder_module(module, generator)
-        model.freeze_clip()
-        return model.eval()
-
-    # Freezing ----------------------------------------------------------------------------------------------------
-
-    def freeze_clip(self) -> None:
-        """Leave CLIP as it is: no gradients, always in evaluation mode. This is how a model starts."""
-        self._clip_frozen = True
-        self.clip.requires_grad_(False)
-        self.clip.eval()
-
-    def unfreeze_clip(self) -> None:
-        """Let training change CLIP too."""
-        self._clip_frozen = False
-        self.clip.requires_grad_(True)
-        self.clip.train(self.training)
-
-    def train(self, mode: bool = True) -> "CLIPSegForImageSegmentation":
-        """Training mode for the decoder, and for CLIP only after `unfreeze_clip`."""
-        super().train(mode)
-        if self._clip_frozen:
-            self.clip.eval()
-        return self
-
-    @contextmanager
-    def _clip_gradients(self, *inputs: Tensor | None) -> Iterator[None]:
-        """Record gradients in CLIP only where one could arrive: at its own weights, or at an input that wants one."""
-        wanted = any(i is not None and i.requires_grad for i in inputs)
-        wanted = wanted or any(p.requires_grad for p in self.clip.parameters())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
-            yield
 
     # The three steps ---------------------------------------------------------------------------------------------
 
@@ -156,7 +34,7 @@ class CLIPSegForImageSegmentation(PreTrainedModel):
             ValueError: if the patch size does not divide H and W, with the nearest sizes that work.
         """
         grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
-        with self._clip_gradients(pixel_values):
+        with self.clip_gradients(pixel_values):
             activations = extract_activations(
                 self.clip.vision_model, pixel_values, self.config.extract_layers, interpolate_pos_encoding
             )
@@ -195,7 +73,7 @@ class CLIPSegForImageSegmentation(PreTrainedModel):
         """
         texts = images = None
         if input_ids is not None:
-            with self._clip_gradients():
+            with self.clip_gradients():
                 texts = self.clip.get_text_features(
                     input_ids, attention_mask=attention_mask, position_ids=position_ids
                 ).pooler_output  # (T, D)
@@ -209,7 +87,7 @@ class CLIPSegForImageSegmentation(PreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
-        with self._clip_gradients(pixel_values, masks):
+        with self.clip_gradients(pixel_values, masks):
             if masks is not None:
                 return encode_masked_images(self.clip, pixel_values, masks, mask_mode)
             return self.clip.get_image_features(pixel_values, interpolate_pos_encoding=True).pooler_output
@@ -326,7 +204,7 @@ class CLIPSegForImageSegmentation(PreTrainedModel):
     ) -> tuple[CLIPSegVisionFeatures, Any]:
         """All of CLIP's vision layers, for those who want to see their hidden states."""
         grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
-        with self._clip_gradients(pixel_values):
+        with self.clip_gradients(pixel_values):
             output = self.clip.get_image_features(
                 pixel_values,
                 interpolate_pos_encoding=interpolate_pos_encoding,
@@ -361,8 +239,8 @@ class CLIPSegForImageSegmentation(PreTrainedModel):
 
 NO_PROMPT = (
     "no prompt: pass input_ids, conditional_pixel_values or conditional_embeddings, as made by "
-    "`clipseg_hf.CLIPSegProcessor(images=..., text=...)`. CLIPSeg segments what a prompt asks for, so pipelines that know "
-    'only images, such as transformers\' "image-segmentation", cannot run it; use the model with its processor'
+    "`clipseg_hf.CLIPSegProcessor(images=..., text=...)`. CLIPSeg segments what a prompt asks for, so pipelines that "
+    'know only images, such as transformers\' "image-segmentation", cannot run it; use the model with its processor'
 )
 
 

@@ -16,8 +16,8 @@ class CLIPSegImageSegmentationOutput(StockOutput):
         loss: scalar, float32; with `labels` only.
         logits: (N, H, W), one map for each of N prompts, at the size of the query image.
         conditional_embeddings: (N, projection_dim), the prompt vectors that were used.
-        pooled_output: (B, projection_dim), CLIP's image embedding; only where hidden states or attentions were asked for.
-        vision_model_output: all of CLIP's vision tower; only where hidden states or attentions were asked for.
+        pooled_output: (B, projection_dim), CLIP's image embedding; where hidden states or attentions were asked for.
+        vision_model_output: all of CLIP's vision tower; where hidden states or attentions were asked for.
         decoder_output: the logits, with the decoder's hidden states and attentions where asked for.
         prompt_to_image: (N,), the row of `pixel_values` behind each row of `logits`.
     """
