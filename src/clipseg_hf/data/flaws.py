@@ -1,0 +1,113 @@
+"""What can be wrong with a data set's files, what is done about it, and the summary that a build ends with."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXAMPLES_KEPT = 5
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One kind of flaw: what it is, and what is done about it where `strict` is off."""
+
+    meaning: str
+    policy: str
+
+
+REPAIR = "left that polygon out"
+SKIP_PHRASE = "left the phrase out"
+SKIP_IMAGE = "left the image out"
+
+FLAWS = {
+    "known_wrong_size": Flaw("one of PhraseCut's 17 images whose annotation is of another size", SKIP_IMAGE),
+    "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
+    "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
+    "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
+    "missing_mask": Flaw("the mask file is not there", SKIP_IMAGE),
+    "unreadable_mask": Flaw("the mask cannot be read", SKIP_IMAGE),
+    "mask_size_differs": Flaw("the mask has another size than its image", SKIP_IMAGE),
+    "unknown_label": Flaw("the mask holds a value that no class has", SKIP_IMAGE),
+    "unknown_image": Flaw("the phrase belongs to an image that the list of images does not hold", SKIP_PHRASE),
+    "malformed_entry": Flaw("the entry lacks a field, or a field holds something else than it should", SKIP_PHRASE),
+    "duplicate_id": Flaw("the id was there before", SKIP_PHRASE),
+    "empty_phrase": Flaw("the phrase has no words", SKIP_PHRASE),
+    "empty_mask": Flaw("nothing of the mask lies in the image", SKIP_PHRASE),
+    "short_polygon": Flaw("the polygon has fewer than 3 points", REPAIR),
+    "outside_polygon": Flaw("the polygon lies outside of the image as a whole", REPAIR),
+    "wild_polygon": Flaw("the polygon has a corner that is no number, or that is millions of pixels away", REPAIR),
+}
+"""Every kind of flaw by name. Broken JSON and a wrong layout are not among them: they always stop the build.
+(A polygon that reaches over the border is no flaw: it is cut off there.)"""
+
+
+class FlawError(ValueError):
+    """The first flaw of a build with `strict=True`."""
+
+
+@dataclass
+class BuildSummary:
+    """Counts what a build made, mended and left out, with the first few examples of each.
+
+    With `strict`, `note` raises `FlawError` instead of counting.
+    """
+
+    strict: bool = False
+    images: int = 0
+    phrases: int = 0
+    flaws: Counter = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    filtered: Counter = field(default_factory=Counter)
+    """Phrases that the caller's filters took out, by filter; and images that had no phrase left."""
+
+    def note(self, flaw: str, where: str) -> None:
+        """Count one flaw; `where` says which image, phrase or file it is, as a user would look for it."""
+        if self.strict:
+            raise FlawError(
+                f"{where}: {FLAWS[flaw].meaning} ({flaw}). strict=True stops at the first flaw; "
+                f"without it, the build would have {FLAWS[flaw].policy}, counted it and gone on."
+            )
+        self.flaws[flaw] += 1
+        examples = self.examples.setdefault(flaw, [])
+        if len(examples) < EXAMPLES_KEPT:
+            examples.append(where)
+
+    def add(self, other: "BuildSummary") -> None:
+        """Take in the counts of another part of the build."""
+        self.images += other.images
+        self.phrases += other.phrases
+        self.flaws.update(other.flaws)
+        self.filtered.update(other.filtered)
+        for flaw, examples in other.examples.items():
+            mine = self.examples.setdefault(flaw, [])
+            mine.extend(examples[: EXAMPLES_KEPT - len(mine)])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts as plain values, for JSON."""
+        return {
+            "images": self.images,
+            "phrases": self.phrases,
+            "flaws": dict(self.flaws),
+            "examples": self.examples,
+            "filtered": dict(self.filtered),
+        }
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.as_dict(), indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "BuildSummary":
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values["flaws"], values["filtered"] = Counter(values["flaws"]), Counter(values["filtered"])
+        return cls(**values)
+
+    def __str__(self) -> str:
+        lines = [f"{self.images:,} images with {self.phrases:,} phrases."]
+        for flaw, count in self.flaws.most_common():
+            kind, examples = FLAWS[flaw], self.examples[flaw]
+            more = ", ..." if count > len(examples) else ""
+            lines.append(f"  {count:,} x {flaw}: {kind.meaning}; {kind.policy} ({', '.join(examples)}{more})")
+        lines.extend(f"  {count:,} x filtered out: {name}" for name, count in self.filtered.most_common())
+        return "\n".join(lines)
