@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPSegConfig, CLIPTokenizer, ViTImageProcessorPil
 
 from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.processing.rle import encode_rle
 
 COLORS = {
@@ -121,3 +124,34 @@ def color_model():
 @pytest.fixture
 def color_processor():
     return ColorProcessor()
+
+
+def _letters() -> CLIPTokenizer:
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+@pytest.fixture(scope="session")
+def tiny_processor() -> CLIPSegProcessor:
+    """32 x 32 pixels, one token per letter."""
+    size = {"height": 32, "width": 32}
+    return CLIPSegProcessor(ViTImageProcessorPil(size=size), _letters(), patch_size=8)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_processor) -> CLIPSegForImageSegmentation:
+    """A random model of two layers that fits `tiny_processor`."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    words = len(tiny_processor.tokenizer)
+    config = CLIPSegConfig(
+        text_config=tower | {"vocab_size": words, "eos_token_id": words - 1, "bos_token_id": words - 2},
+        vision_config=tower | {"image_size": 32, "patch_size": 8},
+        projection_dim=16,
+        reduce_dim=8,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+        extract_layers=[0, 1],
+    )
+    return CLIPSegForImageSegmentation(config).eval()

@@ -4,10 +4,13 @@ import dataclasses
 
 import datasets
 import pytest
+import torch
 
 from clipseg_hf.data.phrase_index import PhraseIndex
 from clipseg_hf.data.rows import ROW_FEATURES
-from clipseg_hf.evaluation import ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation import ReferringSettings, SegmentationCounts, evaluate_referring, summarize
+from clipseg_hf.evaluation.prompting import resize_masks
+from clipseg_hf.processing import decode_rle
 
 # Phrases in order: a red 1, a blue 1, b red 1/2, c blue 1, c green 1, d blue 1/4; "green" is on one picture alone.
 
@@ -149,3 +152,28 @@ def test_a_dataset_gives_what_its_rows_give(color_model, color_processor, color_
     assert summarize(evaluate_referring(color_model, color_processor, dataset)) == summarize(
         evaluate_referring(color_model, color_processor, color_rows)
     )
+
+
+def test_a_real_model_gives_what_it_gives_one_phrase_at_a_time(tiny_model, tiny_processor, color_rows):
+    settings = ReferringSettings(templates=("a photo of a {}.", "one {}."), negatives_per_image=0)
+    results = evaluate_referring(tiny_model, tiny_processor, color_rows, settings)
+    sample = results["mix"].samples[1]
+    row, example = color_rows[sample["row"]], color_rows[2]  # the other pictures with "blue" are c and d
+    assert (sample["phrase"], sample["image_id"]) == ("blue", "a")
+    candidates = []
+    for example, number in ((color_rows[2], 0), (color_rows[3], 0)):
+        inputs = tiny_processor(
+            text=["blue"],
+            images=row["image"],
+            visual_prompt=[example["image"]],
+            visual_prompt_masks=[decode_rle(example["phrases"][number]["mask"])],
+            prompt_templates=["a photo of a {}.", "one {}."],
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            probabilities = tiny_model(**inputs, image_prompt_weight=0.5).logits.sigmoid()
+        mask = torch.from_numpy(decode_rle(row["phrases"][1]["mask"]))[None]
+        counts = SegmentationCounts()
+        counts.update(probabilities, resize_masks(mask, probabilities.shape[1:]))
+        candidates.append(counts.counts()["tp"][0].tolist())
+    assert results["mix"].counts.counts()["tp"][1].tolist() in candidates

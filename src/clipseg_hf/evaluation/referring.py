@@ -35,6 +35,7 @@ class ReferringSettings:
         image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
         negatives_per_image: absent phrases asked of each image.
         thresholds: at which pixels are counted.
+        boundary_thresholds: at which the masks' rims are compared; () for not at all.
         batch_size: images encoded at once.
         seed: of the examples and the absent phrases; the same for every model that is to be compared.
     """
@@ -44,6 +45,7 @@ class ReferringSettings:
     image_prompt_weight: float = 0.5
     negatives_per_image: int = 1
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
+    boundary_thresholds: tuple[float, ...] = (0.3, 0.5)
     batch_size: int = 4
     seed: int = 0
 
@@ -86,8 +88,8 @@ def evaluate_referring(
     Args:
         model, processor: a `CLIPSegForImageSegmentation` and its `CLIPSegProcessor`.
         rows: see `clipseg_hf.data.rows`.
-        subsets: (row, phrase entry) -> names of the subsets that the phrase belongs to; numbers come for each. Its
-            row holds everything but the image. "shared" is there always.
+        subsets: (row, phrase entry) -> names of the subsets that the phrase belongs to; numbers come for each. An
+            absent phrase counts to the subsets that it has where it was taken from. "shared" is there always.
         index: of the rows, where it is at hand.
         shard: (rank, processes): this process takes each `processes`-th row. Merge the results; the numbers are those
             of one process, exactly.
@@ -104,7 +106,7 @@ def evaluate_referring(
         raise ValueError("There are no rows to evaluate on: is the split empty, or did a filter drop all of them?")
     asker = _Asker(rows, settings, subsets, PhraseIndex(rows) if index is None else index)
     prompted = PromptedModel(model, processor, settings.templates)
-    results = {kind: PromptResults.at(settings.thresholds) for kind in settings.prompts}
+    results = {kind: PromptResults.at(settings.thresholds, settings.boundary_thresholds) for kind in settings.prompts}
     rank, processes = shard
     numbers = range(rank, len(rows), processes)
     batches = [numbers[n : n + settings.batch_size] for n in range(0, len(numbers), settings.batch_size)]
@@ -132,14 +134,14 @@ class _Asker:
 
     def questions(self, number: int, row: dict, image: int) -> list[Question]:
         generator = generator_for(self.settings.seed, 0, number)
-        asked = [self._ask(row, entry, n, number, image, generator) for n, entry in enumerate(row["phrases"])]
+        asked = [self._ask(row, n, number, image, generator) for n in range(len(row["phrases"]))]
         absent: list[str] = []
         for _ in range(self.settings.negatives_per_image):
             phrase = self.index.draw_negative(number, generator, without=absent)
             if phrase is not None:
                 absent.append(phrase)
                 other, n = self.index[phrase][0]
-                asked.append(self._ask(row, self.rows[other]["phrases"][n], None, number, image, generator))
+                asked.append(self._ask(self.rows[other], n, number, image, generator, absent=True))
         return asked
 
     def load_example(self, place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,10 +149,13 @@ class _Asker:
         row = self.rows[row]
         return decode_image(row["image"])[0], decode_rle(row["phrases"][number]["mask"])
 
-    def _ask(self, row: dict, entry: dict, n: int | None, number: int, image: int, generator) -> Question:
+    def _ask(self, row: dict, n: int, number: int, image: int, generator, absent: bool = False) -> Question:
+        """Ask of row `number` what is phrase `n` of `row`: of itself, or for an absent phrase of another row."""
+        entry = row["phrases"][n]
         example = self.index.draw_support(entry["phrase"], number, generator)
         names = [] if self.subsets is None else list(self.subsets(row, entry))
-        return Question(image, entry, n, example, tuple(names if example is None else [*names, SHARED]))
+        names += [] if example is None else [SHARED]
+        return Question(image, entry, None if absent else n, example, tuple(names))
 
 
 def _evaluate_batch(
@@ -162,8 +167,7 @@ def _evaluate_batch(
 ) -> None:
     batch = [asker.rows[number] for number in numbers]
     images = [decode_image(row["image"])[0] for row in batch]
-    words = [{key: value for key, value in row.items() if key != "image"} for row in batch]
-    asked = [q for n, row in enumerate(words) for q in asker.questions(numbers[n], row, n)]
+    asked = [q for n, row in enumerate(batch) for q in asker.questions(numbers[n], row, n)]
     if not asked:
         return
     features = prompted.encode_images(images)
@@ -174,7 +178,7 @@ def _evaluate_batch(
             questions = [asked[n] for n in chosen]
             vectors = _vectors(prompted, asker, kind, questions, settings.image_prompt_weight)
             probabilities = prompted.segment(features, vectors, [q.image for q in questions])
-            _count(result, probabilities, questions, [masks[n] for n in chosen], numbers, words)
+            _count(result, probabilities, questions, [masks[n] for n in chosen], numbers, batch)
 
 
 def _vectors(prompted: PromptedModel, asker: _Asker, kind: str, questions: list[Question], weight: float):
@@ -206,7 +210,7 @@ def _count(
     questions: list[Question],
     masks: list[torch.Tensor],
     numbers: list[int],
-    words: list[dict],
+    batch: list[dict],
 ) -> None:
     result.presence.update(probabilities, [q.number is not None for q in questions])
     result.presence_subsets += [q.subsets for q in questions]
@@ -215,12 +219,14 @@ def _count(
             continue
         mask = mask[None].to(probability.device)
         result.counts.update(probability[None], resize_masks(mask, probability.shape))
-        result.image_counts.update(resize_probabilities(probability[None], mask.shape[1:]), mask)
+        at_image = resize_probabilities(probability[None], mask.shape[1:])
+        result.image_counts.update(at_image, mask)
+        result.boundary.update(at_image, mask)
         result.samples.append(
             {
                 "row": numbers[question.image],
                 "phrase_number": question.number,
-                "image_id": words[question.image]["image_id"],
+                "image_id": batch[question.image]["image_id"],
                 "phrase_id": question.entry["phrase_id"],
                 "phrase": question.entry["phrase"],
                 "subsets": question.subsets,

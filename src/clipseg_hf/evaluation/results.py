@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from clipseg_hf.evaluation.boundary import BoundaryScores
 from clipseg_hf.evaluation.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics import SegmentationCounts
 from clipseg_hf.evaluation.phrasecut import phrasecut_numbers
@@ -18,6 +19,7 @@ class PromptResults:
     Attributes:
         counts: one sample for each phrase that is true of its image, at the model's size (the paper's protocol).
         image_counts: the same at the image's own size (PhraseCut's protocol).
+        boundary: the rims of masks at the image's own size.
         presence: those phrases, and absent ones.
         samples: what each sample of `counts` is: row, phrase_number, image_id, phrase_id, phrase, subsets.
         presence_subsets: the subsets of each entry of `presence`.
@@ -25,19 +27,28 @@ class PromptResults:
 
     counts: SegmentationCounts
     image_counts: SegmentationCounts
+    boundary: BoundaryScores
     presence: PresenceScores
     samples: list[dict] = field(default_factory=list)
     presence_subsets: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
-    def at(cls, thresholds: Sequence[float] = DEFAULT_THRESHOLDS) -> "PromptResults":
+    def at(
+        cls, thresholds: Sequence[float] = DEFAULT_THRESHOLDS, boundary_thresholds: Sequence[float] = (0.3, 0.5)
+    ) -> "PromptResults":
         """Empty results that count at these thresholds."""
-        return cls(SegmentationCounts(thresholds), SegmentationCounts(thresholds), PresenceScores(thresholds))
+        return cls(
+            SegmentationCounts(thresholds),
+            SegmentationCounts(thresholds),
+            BoundaryScores(boundary_thresholds),
+            PresenceScores(thresholds),
+        )
 
     def merge(self, other: "PromptResults") -> "PromptResults":
         """Take over another process's results and return self."""
         self.counts.merge(other.counts)
         self.image_counts.merge(other.image_counts)
+        self.boundary.merge(other.boundary)
         self.presence.merge(other.presence)
         self.samples += other.samples
         self.presence_subsets += other.presence_subsets
@@ -48,8 +59,8 @@ class PromptResults:
         return [ALL, *sorted({name for subsets in self.presence_subsets for name in subsets})]
 
     def summary(self, at: Iterable[float] = (0.3, 0.5), flavor: str = "default") -> dict[str, dict]:
-        """Numbers of each subset: subset -> those of `SegmentationCounts.compute`, of `PresenceScores.compute` as
-        `presence`, and of PhraseCut's evaluator as `phrasecut_T`, where there is anything to count.
+        """Numbers of each subset: subset -> those of `SegmentationCounts.compute` and `BoundaryScores.compute`, of
+        PhraseCut's evaluator as `phrasecut_T`, and of `PresenceScores.compute` as `presence`.
         """
         return {subset: self._numbers(subset, tuple(at), flavor) for subset in self.subsets()}
 
@@ -58,7 +69,7 @@ class PromptResults:
         asked = [n for n, subsets in enumerate(self.presence_subsets) if subset in (ALL, *subsets)]
         numbers: dict = {"samples": 0, "classes": 0}
         if chosen:
-            numbers = self.counts.select(chosen).compute(flavor, at)
+            numbers = self.counts.select(chosen).compute(flavor, at) | self.boundary.select(chosen).compute()
             for threshold in at:
                 numbers[f"phrasecut_{threshold:g}"] = phrasecut_numbers(self.image_counts.select(chosen), threshold)
         numbers["presence"] = self.presence.select(asked).compute(at)
