@@ -1,10 +1,11 @@
 """A row's image as pixels, decoded no larger than it will be used."""
 
 import io
-import os
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from clipseg_hf.processing.images import load_image
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -16,8 +17,7 @@ def undecoded(rows):
     import datasets
 
     rows = rows.with_format(None)
-    images = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
-    for name in images:
+    for name in [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]:
         rows = rows.cast_column(name, datasets.Image(decode=False))
     return rows
 
@@ -26,7 +26,7 @@ def decode_image(image, at_least: tuple[int, int] | None = None) -> tuple[np.nda
     """Decode an image, upright, in RGB.
 
     Args:
-        image: a PIL image, a path, the file's bytes, or `{"bytes", "path"}` as `datasets` keeps it.
+        image: what `processing.load_image` takes, or `{"bytes", "path"}` as `datasets` keeps it.
         at_least: (height, width). A JPEG of 2, 4 or 8 times that or more is decoded at 1/2, 1/4 or 1/8 of its size,
             which is several times faster. None decodes all of it.
 
@@ -34,43 +34,26 @@ def decode_image(image, at_least: tuple[int, int] | None = None) -> tuple[np.nda
         pixels (h, w, 3) uint8, and the (height, width) of the whole image.
 
     Raises:
-        OSError: the file is missing, cut off or no image.
+        OSError, ValueError: the file is missing, cut off or no image.
         TypeError: `image` is none of the above.
     """
-    picture = _open(image)
+    if isinstance(image, dict):
+        image = image["bytes"] if image.get("bytes") is not None else image["path"]
+    picture = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) if _is_file(image) else image
+    if not isinstance(picture, Image.Image) or picture.format != "JPEG":
+        picture = load_image(picture)
+        return np.asarray(picture), (picture.height, picture.width)
+
     orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
-    sideways = orientation >= 5
-    height, width = picture.size if sideways else picture.size[::-1]
-    if at_least is not None and picture.format == "JPEG":
+    height, width = picture.size if orientation >= 5 else picture.size[::-1]  # 5 ... 8 lie on their side
+    if at_least is not None:
         shrink = max((n for n in (2, 4, 8) if height >= n * at_least[0] and width >= n * at_least[1]), default=1)
         if shrink > 1:
             picture.draft(None, (picture.width // shrink, picture.height // shrink))
-    if orientation != 1:
-        picture = ImageOps.exif_transpose(picture)
-    return np.asarray(_rgb(picture)), (height, width)
+    if orientation != 1 or picture.mode != "RGB":
+        picture = load_image(picture)
+    return np.asarray(picture), (height, width)
 
 
-def _open(image) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image
-    if isinstance(image, dict):
-        image = image["bytes"] if image.get("bytes") is not None else image["path"]
-    if isinstance(image, bytes):
-        return Image.open(io.BytesIO(image))
-    if isinstance(image, (str, os.PathLike)):
-        return Image.open(image)
-    raise TypeError(f"An image is a PIL image, a path or a file's bytes; got {type(image).__name__}.")
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more: to the range of 8
-        pixels = np.asarray(picture, dtype=np.float32)
-        scale = 255 / 65535 if pixels.max(initial=0) > 255 else 1
-        return Image.fromarray(np.clip(pixels * scale, 0, 255).astype(np.uint8)).convert("RGB")
-    return picture.convert("RGB")
+def _is_file(image) -> bool:
+    return isinstance(image, (bytes, Path)) or (isinstance(image, str) and "://" not in image[:8] and ...)
