@@ -134,18 +134,14 @@ def test_either_class_loads_what_the_other_saves(tiny, prompts, tmp_path, refine
 
 def test_only_auto_model_for_image_segmentation_changes_its_answer(model, tmp_path):
     model.save_pretrained(tmp_path)
-    names = [
-        name
-        for name in dir(transformers)
-        if name.startswith("AutoModel") and hasattr(getattr(transformers, name), "_model_mapping")
-    ]
     config_class = type(model.config)
+    autos = {name: getattr(transformers, name) for name in dir(transformers) if name.startswith("AutoModel")}
+    autos = {name: auto for name, auto in autos.items() if hasattr(auto, "_model_mapping")}
 
     def answers() -> dict[str, object]:
-        return {name: getattr(transformers, name)._model_mapping.get(config_class, None) for name in names}
+        return {name: auto._model_mapping.get(config_class, None) for name, auto in autos.items()}
 
-    mapping = transformers.AutoModelForImageSegmentation._model_mapping
-    mapping._extra_content.pop(config_class, None)
+    transformers.AutoModelForImageSegmentation._model_mapping._extra_content.pop(config_class, None)
     before = answers()
     ours.register_auto_classes()
     after = answers()

@@ -151,10 +151,12 @@ class DecoderAttention(nn.Module):
         dim = config.reduce_dim
         self.config = config
         self.num_heads = config.decoder_num_attention_heads
-        self.k_proj = nn.Linear(dim, dim)
-        self.v_proj = nn.Linear(dim, dim)
-        self.q_proj = nn.Linear(dim, dim)
-        self.out_proj = nn.Linear(dim, dim)
+        # nn.MultiheadAttention draws the three as one (3D, D) matrix, by Xavier, and its output like any linear layer
+        stacked, single = (6 / (3 * dim + dim)) ** 0.5, dim**-0.5
+        self.k_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.v_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.q_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.out_proj = AttentionProjection(dim, initial_bound=single)
         self.dropout = get_field(config, "decoder_dropout")
 
     def forward(self, tokens: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -173,6 +175,14 @@ class DecoderAttention(nn.Module):
             weights, attended = None, F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         # (n, heads, tokens, head) -> (n, tokens, D)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
+
+
+class AttentionProjection(nn.Linear):
+    """A linear layer that starts from U(-initial_bound, initial_bound) and without a bias."""
+
+    def __init__(self, dim: int, initial_bound: float):
+        super().__init__(dim, dim)
+        self.initial_bound = initial_bound
 
 
 class DecoderMLP(nn.Module):
@@ -196,7 +206,7 @@ class DecoderMLP(nn.Module):
 
 def initialize_decoder(decoder: CLIPSegDecoder, generator: torch.Generator | None = None) -> None:
     """Fresh weights for the whole decoder, drawn from `generator` (None: PyTorch's global one)."""
-    for module in reversed(list(decoder.modules())):  # the parts first, so that a whole can overrule them
+    for module in decoder.modules():
         initialize_decoder_module(module, generator)
 
 
@@ -207,20 +217,16 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
     Stock draws from N(0, 1) instead (its `initializer_factor` is taken for a standard deviation), which gives logits in
     the thousands.
     """
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+    if isinstance(module, AttentionProjection):
+        init.uniform_(module.weight, -module.initial_bound, module.initial_bound, generator=generator)
+        init.zeros_(module.bias)
+    elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         bound = module.weight[0].numel() ** -0.5
         init.uniform_(module.weight, -bound, bound, generator=generator)
         init.uniform_(module.bias, -bound, bound, generator=generator)
     elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
-    elif isinstance(module, DecoderAttention):
-        # nn.MultiheadAttention: Xavier over the three stacked projections (3D x D), no bias to begin with
-        bound = (6 / (4 * module.q_proj.in_features)) ** 0.5
-        for projection in (module.q_proj, module.k_proj, module.v_proj):
-            init.uniform_(projection.weight, -bound, bound, generator=generator)
-            init.zeros_(projection.bias)
-        init.zeros_(module.out_proj.bias)
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
