@@ -1,17 +1,26 @@
 """Images, phrases and masks in; tensors out; masks back."""
 
 from clipseg_hf.processing.images import load_image, load_map
-from clipseg_hf.processing.processing_clipseg import CLIPSegInputs, CLIPSegProcessor
+from clipseg_hf.processing.inputs import CLIPSegInputs
+from clipseg_hf.processing.outlines import label_objects, mask_to_box, mask_to_polygons, split_objects
+from clipseg_hf.processing.postprocessing import PromptedMask, presence_scores
+from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.rle import decode_rle, encode_rle
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
 
 __all__ = [
     "CLIPSegInputs",
     "CLIPSegProcessor",
+    "PromptedMask",
     "VisualPromptSettings",
     "decode_rle",
     "encode_rle",
+    "label_objects",
     "load_image",
     "load_map",
     "make_visual_prompt",
+    "mask_to_box",
+    "mask_to_polygons",
+    "presence_scores",
+    "split_objects",
 ]

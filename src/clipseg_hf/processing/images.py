@@ -4,8 +4,10 @@ Every error names the input (its argument and, where it has one, its file), what
 """
 
 import base64
+import http.client
 import io
 import struct
+import urllib.request
 import warnings
 import zlib
 from contextlib import contextmanager
@@ -145,14 +147,12 @@ def _explaining(name: str):
 
 
 def _download(url: str, name: str) -> bytes:
-    import httpx
-
+    request = urllib.request.Request(url, headers={"User-Agent": "clipseg-hf"})  # some hosts refuse nameless clients
     try:
-        answer = httpx.get(url, follow_redirects=True, timeout=_DOWNLOAD_SECONDS)
-        answer.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConnectionError(f"{name} cannot be fetched: {str(error).splitlines()[0]}") from error
-    return answer.content
+        with urllib.request.urlopen(request, timeout=_DOWNLOAD_SECONDS) as answer:
+            return answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(f"{name} cannot be fetched: {error}") from error
 
 
 def _decode_data_url(url: str, name: str) -> bytes:

@@ -4,14 +4,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from transformers import AutoTokenizer, BatchFeature, CLIPConfig, PreTrainedConfig
+import torch
+from transformers import AutoTokenizer, CLIPConfig, PreTrainedConfig
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
 
 from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.inputs import CLIPSegInputs, stack_arrays
 from clipseg_hf.processing.labels import make_labels
 from clipseg_hf.processing.layout import (
     as_list,
@@ -26,6 +27,13 @@ from clipseg_hf.processing.layout import (
     same_prompts,
 )
 from clipseg_hf.processing.pixels import PixelReader, size_of
+from clipseg_hf.processing.postprocessing import (
+    PromptedMask,
+    prompted_masks,
+    read_thresholds,
+    semantic_maps,
+    thresholds_for,
+)
 from clipseg_hf.processing.sizes import round_to_patch
 from clipseg_hf.processing.texts import phrase_rows, read_templates, tokenize
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
@@ -33,30 +41,6 @@ from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_sett
 DEFAULT_SIZE = 352  # of the released checkpoints, whose CLIP was trained at 224
 _CLIP_SIZE = 224
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-
-
-class CLIPSegInputs(BatchFeature):
-    """What the processor returns: the items are arguments of the model, so that `model(**inputs)` works with this
-    model and with that of transformers. Beside them, as attributes:
-
-    Attributes:
-        original_sizes: (height, width) of each image, the right way up; `target_sizes` for post-processing.
-        prompt_kinds: of each prompt "text", "image" or "mixed"; post-processing chooses the threshold by it.
-    """
-
-    original_sizes: list[tuple[int, int]] | None = None
-    prompt_kinds: list[str] | None = None
-
-    def __getitem__(self, item):
-        if item in ("original_sizes", "prompt_kinds"):
-            return getattr(self, item)
-        return super().__getitem__(item)
-
-    def __getstate__(self):
-        return {"data": self.data, "original_sizes": self.original_sizes, "prompt_kinds": self.prompt_kinds}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
 
 
 class CLIPSegProcessor(ProcessorMixin):
@@ -71,6 +55,9 @@ class CLIPSegProcessor(ProcessorMixin):
         tokenizer: `CLIPTokenizer`.
         patch_size: of the model; read from config.json where it lies beside the processor.
         visual_prompt_settings: how pictures with masks become visual prompts; `VisualPromptSettings` or its fields.
+        mask_thresholds: probabilities above which a pixel belongs to the mask of a "text", "image" or "mixed" prompt,
+            and above which a thing counts as present ("presence"); read from config.json where it lies beside the
+            processor, and the paper's 0.3 for what nobody names.
     """
 
     def __init__(
@@ -79,23 +66,37 @@ class CLIPSegProcessor(ProcessorMixin):
         tokenizer=None,
         patch_size: int = 16,
         visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
+        mask_thresholds: Mapping[str, float] | None = None,
     ):
         super().__init__(image_processor, tokenizer)
         self.patch_size = patch_size
         self.visual_prompt_settings = read_settings(visual_prompt_settings)
+        self.mask_thresholds = read_thresholds(mask_thresholds)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *, patch_size=None, visual_prompt_settings=None, **kwargs):
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *,
+        patch_size: int | None = None,
+        visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
+        mask_thresholds: Mapping[str, float] | None = None,
+        **kwargs,
+    ) -> "CLIPSegProcessor":
         """Load from a folder or the Hub: a checkpoint of this project, of transformers, or one of the old CIDAS ones.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name.
-            patch_size, visual_prompt_settings: in place of what the checkpoint says.
+            patch_size, visual_prompt_settings, mask_thresholds: in place of what the checkpoint says.
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
         """
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         config = _model_config(pretrained_model_name_or_path, kwargs)
-        processor.patch_size = patch_size or config.get("vision_config", {}).get("patch_size", processor.patch_size)
+        # the model's own file has the last word: it is what calibration rewrites
+        patch_size = patch_size or config.get("vision_config", {}).get("patch_size")
+        processor.patch_size = patch_size or processor.patch_size
+        mask_thresholds = mask_thresholds or config.get("mask_thresholds")
+        processor.mask_thresholds = read_thresholds(mask_thresholds or processor.mask_thresholds)
         processor.visual_prompt_settings = read_settings(visual_prompt_settings, processor.visual_prompt_settings)
         return processor
 
@@ -112,7 +113,8 @@ class CLIPSegProcessor(ProcessorMixin):
         Raises:
             ValueError: another kind of checkpoint, or a size that the patch does not divide.
         """
-        config = _model_config(clip_name_or_path, kwargs)
+        hub_options = {key: value for key, value in kwargs.items() if key in _HUB_OPTIONS}
+        config, _ = PreTrainedConfig.get_config_dict(clip_name_or_path, **hub_options)
         if config.get("model_type") != "clip":
             raise ValueError(
                 f"from_clip expects a CLIP checkpoint, but {clip_name_or_path} is of type "
@@ -128,7 +130,6 @@ class CLIPSegProcessor(ProcessorMixin):
             raise ValueError(
                 f"A size of {height} x {width} cannot be cut into patches of {vision.patch_size}; {fitting} can."
             )
-        hub_options = {key: value for key, value in kwargs.items() if key in _HUB_OPTIONS}
         try:
             statistics, _ = ImageProcessingMixin.get_image_processor_dict(clip_name_or_path, **hub_options)
         except OSError:  # a bare CLIP without its processor
@@ -186,7 +187,8 @@ class CLIPSegProcessor(ProcessorMixin):
             - input_ids, attention_mask (T, L), and text_to_prompt (T,) where row n is not simply prompt n;
             - conditional_pixel_values (S, 3, h, w), and conditional_to_prompt (S,) likewise;
             - prompt_to_image (N,) where prompts and images are not paired one to one and there are several images;
-            - labels (N, H, W) float32 in [0, 1], and `ignore_index`.
+            - labels (N, H, W) float32 in [0, 1], and `ignore_index`;
+            and, as attributes, `original_sizes` and `prompt_kinds`.
         """
         if text is None and images is None and visual_prompt is None:
             raise ValueError("There is nothing to do: give text, images or visual_prompt.")
@@ -199,7 +201,8 @@ class CLIPSegProcessor(ProcessorMixin):
         if prompt_templates is not None and text is None:
             raise ValueError("prompt_templates come without text to put in.")
         text_options, image_options = self._split_options(kwargs)
-        return_tensors = return_tensors or text_options.pop("return_tensors", None)
+        return_tensors = return_tensors or text_options.get("return_tensors")
+        text_options["return_tensors"] = return_tensors
         reader = PixelReader(self.image_processor, image_options, self.patch_size)
 
         texts = None if text is None else read_texts(text)
@@ -210,7 +213,7 @@ class CLIPSegProcessor(ProcessorMixin):
         original_sizes = None
         if texts is not None:
             rows, owners = rows_of(phrase_rows(texts, read_templates(prompt_templates)))
-            data.update(tokenize(self.tokenizer, rows, **text_options, return_tensors=return_tensors))
+            data.update(tokenize(self.tokenizer, rows, **text_options))
             if owners is not None:
                 data["text_to_prompt"] = owners
         if images is not None:
@@ -232,10 +235,60 @@ class CLIPSegProcessor(ProcessorMixin):
             data["conditional_pixel_values"] = reader.visual_prompts(examples, settings)
             if owners is not None:
                 data["conditional_to_prompt"] = owners
-        inputs = CLIPSegInputs(_stack(data) if return_tensors else data, tensor_type=return_tensors)
+        inputs = CLIPSegInputs(stack_arrays(data) if return_tensors else data, tensor_type=return_tensors)
         inputs.original_sizes = original_sizes
         inputs.prompt_kinds = prompt_kinds(texts, visuals)
         return inputs
+
+    def post_process_prompted_segmentation(
+        self,
+        outputs,
+        target_sizes: Sequence[tuple[int, int]] | None = None,
+        threshold: float | Sequence[float] | None = None,
+        prompt_kinds: str | Sequence[str] | None = None,
+    ) -> list[list[PromptedMask]]:
+        """The model's output -> the mask of each prompt, by image.
+
+        Args:
+            outputs: of the model, this one or transformers'.
+            target_sizes: (height, width) of each image, `inputs.original_sizes`; left out, masks have the size of the
+                logits.
+            threshold: probability above which a pixel belongs to the mask, one or one for each prompt; left out, the
+                checkpoint's own for the kind of each prompt.
+            prompt_kinds: "text", "image" or "mixed", one or one for each prompt: `inputs.prompt_kinds`. Left out, text.
+
+        Returns:
+            for each image, for each of its prompts: a `PromptedMask` with mask, probabilities, score, presence and
+            is_present. `results[0][0].mask` and `results[0][0]["mask"]` are the same.
+        """
+        logits, owners = outputs.logits, getattr(outputs, "prompt_to_image", None)
+        thresholds = self._thresholds(threshold, prompt_kinds, logits)
+        return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"])
+
+    def post_process_semantic_segmentation(
+        self,
+        outputs,
+        target_sizes: Sequence[tuple[int, int]] | None = None,
+        labels: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        background_threshold: float | Sequence[float] | None = None,
+        prompt_kinds: str | Sequence[str] | None = None,
+    ) -> list[torch.Tensor]:
+        """The model's output -> one label map (h, w) int64 for each image.
+
+        Args:
+            outputs, target_sizes, prompt_kinds: as in `post_process_prompted_segmentation`.
+            labels: the number that each prompt of an image stands for; left out, 1, 2, ... in their order.
+            background_threshold: where no prompt is above it, the map is 0; left out, the checkpoint's thresholds.
+                0 gives every pixel to a prompt.
+        """
+        logits, owners = outputs.logits, getattr(outputs, "prompt_to_image", None)
+        thresholds = self._thresholds(background_threshold, prompt_kinds, logits)
+        return semantic_maps(logits, owners, target_sizes, thresholds, labels)
+
+    def _thresholds(self, given, kinds, logits: torch.Tensor) -> float | Sequence[float]:
+        if given is not None:
+            return given
+        return thresholds_for(kinds, 1 if logits.ndim == 2 else len(logits), self.mask_thresholds)
 
     def _split_options(self, kwargs: dict[str, Any]) -> tuple[dict, dict]:
         """Options of one call -> those of the tokenizer, those of the image processor."""
@@ -250,25 +303,6 @@ class CLIPSegProcessor(ProcessorMixin):
                 raise TypeError(f"CLIPSegProcessor knows no option {name!r}.{hint}")
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         return merged["text_kwargs"], merged["images_kwargs"]
-
-
-def _stack(data: dict[str, Any]) -> dict[str, Any]:
-    """Lists of arrays -> arrays.
-
-    Raises:
-        ValueError: arrays of different shapes.
-    """
-    for key in ("pixel_values", "conditional_pixel_values", "labels"):
-        shapes = [array.shape for array in data.get(key, ())]
-        if len(set(shapes)) > 1:
-            listed = ", ".join(" x ".join(map(str, shape[-2:])) for shape in shapes)
-            raise ValueError(
-                f"{key} of different sizes cannot form one batch: {listed}. Use a fixed size such as "
-                "size={'height': 352, 'width': 352}, or pass the images one at a time."
-            )
-        if shapes:
-            data[key] = np.stack(data[key])
-    return data
 
 
 def _model_config(name_or_path, options: Mapping[str, Any]) -> dict[str, Any]:

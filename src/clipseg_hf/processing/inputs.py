@@ -1,0 +1,49 @@
+"""What the processor returns."""
+
+from typing import Any
+
+import numpy as np
+from transformers import BatchFeature
+
+
+class CLIPSegInputs(BatchFeature):
+    """What the processor returns: the items are arguments of the model, so that `model(**inputs)` works with this
+    model and with that of transformers. Beside them, as attributes:
+
+    Attributes:
+        original_sizes: (height, width) of each image, the right way up; `target_sizes` for post-processing.
+        prompt_kinds: of each prompt "text", "image" or "mixed"; post-processing chooses the threshold by it.
+    """
+
+    original_sizes: list[tuple[int, int]] | None = None
+    prompt_kinds: list[str] | None = None
+
+    def __getitem__(self, item):
+        if item in ("original_sizes", "prompt_kinds"):
+            return getattr(self, item)
+        return super().__getitem__(item)
+
+    def __getstate__(self):
+        return {"data": self.data, "original_sizes": self.original_sizes, "prompt_kinds": self.prompt_kinds}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+def stack_arrays(data: dict[str, Any]) -> dict[str, Any]:
+    """Lists of arrays -> arrays.
+
+    Raises:
+        ValueError: arrays of different shapes.
+    """
+    for key in ("pixel_values", "conditional_pixel_values", "labels"):
+        shapes = [array.shape for array in data.get(key, ())]
+        if len(set(shapes)) > 1:
+            listed = ", ".join(" x ".join(map(str, shape[-2:])) for shape in shapes)
+            raise ValueError(
+                f"{key} of different sizes cannot form one batch: {listed}. Use a fixed size such as "
+                "size={'height': 352, 'width': 352}, or pass the images one at a time."
+            )
+        if shapes:
+            data[key] = np.stack(data[key])
+    return data

@@ -1,0 +1,166 @@
+"""Masks -> boxes, polygons, separate objects: the forms that annotation tools take. (RLE: `encode_rle`.)"""
+
+import numpy as np
+import torch
+
+_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, down, left, up; (x, y)
+
+
+def mask_to_box(mask) -> list[int] | None:
+    """(h, w) bool -> COCO's [x, y, width, height] in pixels, or None where the mask is empty."""
+    mask = _as_bool(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    left, top = int(columns[0]), int(rows[0])
+    return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
+
+
+def label_objects(mask) -> tuple[np.ndarray, int]:
+    """Number the connected parts of a mask (pixels touch by their sides).
+
+    Args:
+        mask: (h, w) bool, array or tensor.
+
+    Returns:
+        (h, w) int64, 0 for background and 1 ... n for the parts in reading order; and n.
+    """
+    mask = _as_bool(mask)
+    height, width = mask.shape[0], mask.shape[1] + 1  # a column of background ends the last run of each row
+    changes = np.flatnonzero(np.diff(np.pad(mask, ((0, 0), (0, 1))).ravel().astype(np.int8), prepend=0))
+    starts, ends = changes[0::2], changes[1::2]
+    # runs of the next row that touch each run: those which end after its start and start before its end
+    first = np.searchsorted(ends, starts + width, side="right").tolist()
+    last = np.searchsorted(starts, ends + width, side="left").tolist()
+    parent = list(range(len(starts)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    for run in range(len(starts)):
+        for below in range(first[run], last[run]):
+            one, other = sorted((root(run), root(below)))
+            parent[other] = one  # the root is the part's first run
+    roots, numbers = np.unique([root(run) for run in range(len(starts))], return_inverse=True)
+    jumps = np.zeros(height * width + 1, dtype=np.int64)
+    np.add.at(jumps, starts, numbers + 1)
+    np.add.at(jumps, ends, -(numbers + 1))
+    labels = np.cumsum(jumps[:-1]).reshape(height, width)[:, :-1]
+    return np.ascontiguousarray(labels), len(roots)
+
+
+def split_objects(mask, min_area: int = 1) -> list[np.ndarray]:
+    """The connected parts of a mask as masks of their own, the largest first.
+
+    Args:
+        mask: (h, w) bool, array or tensor.
+        min_area: smaller parts are left out; in pixels.
+
+    Returns:
+        (h, w) bool arrays.
+    """
+    labels, count = label_objects(mask)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return [labels == part + 1 for part in np.argsort(-areas, kind="stable") if areas[part] >= min_area]
+
+
+def mask_to_polygons(mask) -> list[list[int]]:
+    """The exact outlines of a mask, along the edges of its pixels, as COCO's polygons.
+
+    Args:
+        mask: (h, w) bool, array or tensor.
+
+    Returns:
+        one [x1, y1, x2, y2, ...] for each connected part (pixels touch by their sides). COCO's polygons know no holes:
+        a hole is joined to its outline by a slit of no width, so that area and inside stay exact. [] where the mask is
+        empty.
+    """
+    mask = _as_bool(mask)
+    labels, count = label_objects(mask)
+    outlines: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)] * count
+    holes: list[list[np.ndarray]] = [[] for _ in range(count)]
+    for ring in _trace(mask):
+        part = _part_beside(ring, labels)
+        if _area(ring) > 0:  # clockwise on the screen; around holes it is the other way
+            outlines[part] = ring
+        else:
+            holes[part].append(ring)
+    polygons = []
+    for outline, inner in zip(outlines, holes, strict=True):
+        for hole in inner:
+            outline = _join(outline, hole)
+        polygons.append(outline.ravel().tolist())
+    return polygons
+
+
+def _as_bool(mask) -> np.ndarray:
+    mask = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    if mask.ndim != 2:
+        raise ValueError(f"Expected one mask of shape (height, width), got shape {mask.shape}.")
+    if mask.dtype != bool and ((mask != 0) & (mask != 1)).any():
+        raise ValueError(f"Expected a mask of 0 and 1, got values up to {mask.max():g}: threshold it first (mask > t).")
+    return mask.astype(bool)
+
+
+def _trace(mask: np.ndarray) -> list[np.ndarray]:
+    """Closed rings of corners (n, 2) as (x, y) around all boundaries, the object on the right hand."""
+    padded = np.pad(mask, 1)
+    inside = padded[1:-1, 1:-1]
+    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])  # up, right, down, left
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # where the edge towards each neighbour starts
+    edges: dict[tuple[int, int], list[int]] = {}
+    for direction, neighbour in enumerate(neighbours):
+        rows, columns = np.nonzero(inside & ~neighbour)
+        for x, y in zip(
+            (columns + corners[direction][0]).tolist(), (rows + corners[direction][1]).tolist(), strict=True
+        ):
+            edges.setdefault((x, y), []).append(direction)
+    steps = _STEPS.tolist()
+    rings = []
+    while edges:
+        x, y = next(iter(edges))
+        direction, start = edges[(x, y)][0], (x, y)
+        ring: list[tuple[int, int]] = []
+        came, first = None, direction
+        while True:
+            leaving = edges.get((x, y))
+            if leaving is None:  # back at the start, every edge is used
+                break
+            if came is not None:
+                # where two parts touch by a corner, turn right: it stays with its own part
+                direction = (came + 1) % 4 if (came + 1) % 4 in leaving else leaving[0]
+            leaving.remove(direction)
+            if not leaving:
+                del edges[(x, y)]
+            if direction != came:
+                ring.append((x, y))
+            x, y = x + steps[direction][0], y + steps[direction][1]
+            came = direction
+            if (x, y) == start and ((came + 1) % 4 not in edges.get(start, ())):
+                break
+        rings.append(np.array(ring[1:] if came == first else ring))  # the start may lie within an edge
+    return rings
+
+
+def _area(ring: np.ndarray) -> float:
+    """Shoelace formula; positive for rings that run clockwise on the screen (y down)."""
+    x, y = ring[:, 0], ring[:, 1]
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+
+
+def _part_beside(ring: np.ndarray, labels: np.ndarray) -> int:
+    """The part, counted from 0, whose pixel lies to the right of the ring's first edge."""
+    (x, y), (step_x, step_y) = ring[0], np.sign(ring[1] - ring[0])
+    column, row = x + min(step_x - step_y, 0), y + min(step_x + step_y, 0)
+    return int(labels[row, column]) - 1
+
+
+def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """One ring of an outline and a hole, by a slit there and back along the pixels' edges."""
+    distances = np.abs(outline[:, None] - hole[None]).sum(axis=2)
+    i, j = np.unravel_index(distances.argmin(), distances.shape)
+    corner = np.array([[outline[i, 0], hole[j, 1]]])
+    return np.concatenate((outline[: i + 1], corner, hole[j:], hole[: j + 1], corner, outline[i:]))
