@@ -104,8 +104,7 @@ def make_row(image_id: str, squares: dict[str, slice], phrases: dict[str, slice]
     }
 
 
-@pytest.fixture
-def color_rows():
+def make_color_rows() -> list[dict]:
     """Four pictures of 8 x 16; what each phrase's true IoU is, stands beside it."""
     left, middle, right = slice(0, 4), slice(6, 10), slice(12, 16)
     return [
@@ -114,6 +113,11 @@ def color_rows():
         make_row("c", {"blue": middle, "green": right}, {"blue": middle, "green": right}),  # 1, 1
         make_row("d", {"blue": left}, {"blue": slice(0, 16)}),  # 1/4: it marks a quarter
     ]
+
+
+@pytest.fixture
+def color_rows():
+    return make_color_rows()
 
 
 @pytest.fixture

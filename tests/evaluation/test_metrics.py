@@ -164,10 +164,23 @@ def test_select_takes_samples_with_repeats(counts):
     assert counts.select([1, 1, 0]).per_sample(0.5).tolist() == pytest.approx([1, 1, 1 / 3])
 
 
+def test_histograms_bring_counts_back(counts):
+    flat = [histogram.flatten().tolist() for histogram in counts.histograms]
+    again = SegmentationCounts.from_histograms(flat, counts.classes, counts.thresholds)
+    assert again.compute() == counts.compute()
+
+
+def test_foreign_histograms_are_named(counts):
+    with pytest.raises(ValueError, match="49 thresholds have histograms of 100 numbers, got one of 6"):
+        SegmentationCounts.from_histograms(counts.histograms, counts.classes)
+    with pytest.raises(ValueError, match="1 labels for 2 histograms"):
+        SegmentationCounts.from_histograms(counts.histograms, ["a"], counts.thresholds)
+
+
 def test_memory_does_not_grow_with_the_pixels():
     counts = SegmentationCounts()
     counts.update(torch.rand(1, 300, 300), torch.ones(1, 300, 300))
-    assert sum(histogram.nbytes for histogram in counts._histograms) == 2 * 50 * 8
+    assert sum(histogram.nbytes for histogram in counts.histograms) == 2 * 50 * 8
 
 
 def test_half_precision_and_single_masks_are_taken(counts):

@@ -18,16 +18,45 @@ class SegmentationCounts:
     Args:
         thresholds: K increasing numbers in [0, 1); a pixel is foreground where its probability is *above* one.
             The default is the original's 0.02, 0.04, ..., 0.98.
+
+    Attributes:
+        histograms: all that is kept: of each sample (2, K + 1) int64, how many pixels outside and inside of the
+            ground truth pass exactly k thresholds.
+        classes: the label of each sample, None where none was given.
     """
 
     def __init__(self, thresholds: Sequence[float] = DEFAULT_THRESHOLDS):
         self._histogram = ThresholdHistogram(thresholds)
         self.thresholds = tuple(float(threshold) for threshold in thresholds)
-        self.classes: list = []  # one label a sample, None where none was given
-        self._histograms: list[np.ndarray] = []  # one (2, K + 1) a sample
+        self.classes: list = []
+        self.histograms: list[np.ndarray] = []
+
+    @classmethod
+    def from_histograms(
+        cls, histograms: Sequence, classes: Sequence, thresholds: Sequence[float] = DEFAULT_THRESHOLDS
+    ) -> "SegmentationCounts":
+        """Bring back counts that were kept: S histograms, nested or flat, and S labels.
+
+        Raises:
+            ValueError: the lengths differ, or a histogram does not belong to that many thresholds.
+        """
+        counts = cls(thresholds)
+        size = 2 * (len(counts.thresholds) + 1)
+        histograms = [np.asarray(histogram, dtype=np.int64) for histogram in histograms]
+        wrong = {histogram.size for histogram in histograms} - {size}
+        if wrong:
+            raise ValueError(
+                f"{len(counts.thresholds)} thresholds have histograms of {size} numbers, got one of {min(wrong)}: were "
+                "they counted at other thresholds?"
+            )
+        if len(histograms) != len(classes):
+            raise ValueError(f"classes holds {len(classes)} labels for {len(histograms)} histograms.")
+        counts.histograms = [histogram.reshape(2, -1) for histogram in histograms]
+        counts.classes = list(classes)
+        return counts
 
     def __len__(self) -> int:
-        return len(self._histograms)
+        return len(self.histograms)
 
     def update(self, probabilities, targets, classes: Sequence | None = None, ignore=None) -> None:
         """Count one batch.
@@ -55,7 +84,7 @@ class SegmentationCounts:
         ignore = None if ignore is None else ignore.to(probabilities.device).bool()
         for n in range(len(probabilities)):
             counts = self._histogram(probabilities[n], targets[n], None if ignore is None else ignore[n])
-            self._histograms.append(counts)
+            self.histograms.append(counts)
         self.classes += labels
 
     def merge(self, other: "SegmentationCounts") -> "SegmentationCounts":
@@ -70,20 +99,19 @@ class SegmentationCounts:
                 f"{other.thresholds[-1]:g} into counts at {len(self.thresholds)} thresholds from "
                 f"{self.thresholds[0]:g} to {self.thresholds[-1]:g}: make both with the same thresholds."
             )
-        self._histograms += other._histograms
+        self.histograms += other.histograms
         self.classes += other.classes
         return self
 
     def select(self, samples: Sequence[int]) -> "SegmentationCounts":
         """The counts of some of the samples, by their numbers in order of arrival (repeats allowed)."""
-        chosen = SegmentationCounts(self.thresholds)
-        chosen._histograms = [self._histograms[n] for n in samples]
-        chosen.classes = [self.classes[n] for n in samples]
-        return chosen
+        return SegmentationCounts.from_histograms(
+            [self.histograms[n] for n in samples], [self.classes[n] for n in samples], self.thresholds
+        )
 
     def counts(self) -> dict[str, np.ndarray]:
         """Pixels per sample and threshold: `tp`, `fp`, `fn`, `tn`, each (S, K) int64."""
-        histograms = np.stack(self._histograms) if self._histograms else np.zeros((0, 2, len(self.thresholds) + 1), int)
+        histograms = np.stack(self.histograms) if self.histograms else np.zeros((0, 2, len(self.thresholds) + 1), int)
         above = histograms[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]  # (S, 2, K + 1): passes at least k thresholds
         total = above[:, :, :1]
         above = above[:, :, 1:]

@@ -54,6 +54,20 @@ class PromptResults:
         self.presence_subsets += other.presence_subsets
         return self
 
+    def in_order(self) -> "PromptResults":
+        """The same results with samples in order of rows and phrases, whichever process counted them."""
+        order = sorted(
+            range(len(self.samples)), key=lambda n: (self.samples[n]["row"], self.samples[n]["phrase_number"])
+        )
+        return PromptResults(
+            self.counts.select(order),
+            self.image_counts.select(order),
+            self.boundary.select(order),
+            self.presence,
+            [self.samples[n] for n in order],
+            self.presence_subsets,
+        )
+
     def subsets(self) -> list[str]:
         """ "all", then the names that samples bear, sorted."""
         return [ALL, *sorted({name for subsets in self.presence_subsets for name in subsets})]

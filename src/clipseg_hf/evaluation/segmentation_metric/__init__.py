@@ -1,0 +1,1 @@
+"""The metric as a folder that `evaluate.load` takes."""

@@ -1,0 +1,65 @@
+"""Two real processes give exactly the numbers of one: this one, and a second that runs the functions below."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+HERE = Path(__file__).parent
+
+
+def share_of_the_metric(rank: int, folder: str):
+    from clipseg_hf.evaluation.segmentation_metric.segmentation_metric import SegmentationMetric
+
+    generator = torch.Generator().manual_seed(0)
+    scores, truth = torch.rand(9, 8, 8, generator=generator), torch.rand(9, 8, 8, generator=generator) > 0.5
+    if rank < 0:  # one process for all
+        return SegmentationMetric(cache_dir=folder).compute(predictions=scores, references=truth)
+    metric = SegmentationMetric(num_process=2, process_id=rank, experiment_id="shared", cache_dir=folder, timeout=100)
+    return metric.compute(predictions=scores[rank::2], references=truth[rank::2])
+
+
+def share_of_the_protocol(model, processor, rows):
+    from clipseg_hf.evaluation import current_shard, evaluate_referring, merge_processes
+
+    return merge_processes(evaluate_referring(model, processor, rows, shard=current_shard()))
+
+
+def join(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+
+
+def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_path):
+    from clipseg_hf.evaluation import summarize
+
+    alone, metric_alone = (
+        share_of_the_protocol(color_model, color_processor, color_rows),
+        share_of_the_metric(-1, str(tmp_path / "alone")),
+    )
+    second = subprocess.Popen(
+        [sys.executable, __file__, str(tmp_path)], env=os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        assert share_of_the_metric(0, str(tmp_path / "both")) == metric_alone
+        join(0, str(tmp_path))
+        together = share_of_the_protocol(color_model, color_processor, color_rows)
+        assert summarize(together) == summarize(alone)
+        assert together["text"].samples == alone["text"].samples
+        assert second.wait(timeout=60) == 0
+    finally:
+        second.kill()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":  # the second process
+    import conftest
+
+    folder = sys.argv[1]
+    assert share_of_the_metric(1, f"{folder}/both") is None
+    join(1, folder)
+    share_of_the_protocol(conftest.ColorModel(), conftest.ColorProcessor(), conftest.make_color_rows())
+    dist.destroy_process_group()
