@@ -1,0 +1,152 @@
+"""From arguments to the parts of a run: model, processor, rows, samples, optimizer."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from clipseg_hf.data.phrases import PREFIXES
+from clipseg_hf.data.sampling_settings import SamplingSettings
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
+from clipseg_hf.processing.visual_prompts import VisualPromptSettings
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+from clipseg_hf.training.batches import stable_seed
+
+EXTRACT_LAYERS, REDUCE_DIM, DECODER_DROPOUT = (3, 7, 9), 64, 0.1  # the paper's training files
+
+
+def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
+    """The model to train: a CLIPSeg as it is, or a CLIP with a fresh decoder drawn from the seed.
+
+    Raises:
+        ValueError: the arguments name no model.
+    """
+    if args.model_name_or_path:
+        changes = {
+            "decoder_dropout": args.decoder_dropout,
+            "loss_type": args.loss_type,
+            "revision": args.model_revision,
+        }
+        changes = {name: value for name, value in changes.items() if value is not None}
+        return CLIPSegForImageSegmentation.from_pretrained(args.model_name_or_path, **changes)
+    if not args.clip_name_or_path:
+        raise ValueError(
+            "Name the model to train: clip_name_or_path (a CLIP that gets a fresh decoder) or model_name_or_path (a "
+            "CLIPSeg to fine-tune)."
+        )
+    clip, where = args.clip_name_or_path, {"revision": args.model_revision} if args.model_revision else {}
+    if not args.pretrained_clip:
+        torch.manual_seed(stable_seed(args.seed, "clip"))
+        clip, where = CLIPModel(CLIPConfig.from_pretrained(clip, **where)), {}
+    return CLIPSegForImageSegmentation.from_clip(
+        clip,
+        extract_layers=args.extract_layers or EXTRACT_LAYERS,
+        reduce_dim=args.reduce_dim or REDUCE_DIM,
+        use_complex_transposed_convolution=bool(args.use_complex_transposed_convolution),
+        decoder_dropout=DECODER_DROPOUT if args.decoder_dropout is None else args.decoder_dropout,
+        loss_type=args.loss_type or "bce",
+        generator=torch.Generator().manual_seed(stable_seed(args.seed, "decoder")),
+        **where,
+    )
+
+
+def build_processor(args: CLIPSegTrainingArguments) -> CLIPSegProcessor:
+    """The processor to the model, at the size that is trained on."""
+    load = CLIPSegProcessor.from_pretrained if args.model_name_or_path else CLIPSegProcessor.from_clip
+    options = {"revision": args.model_revision} if args.model_revision else {}
+    processor = load(args.model_name_or_path or args.clip_name_or_path, **options)
+    return fit_processor(processor, args)
+
+
+def fit_processor(processor: CLIPSegProcessor, args: CLIPSegTrainingArguments) -> CLIPSegProcessor:
+    """Give a processor the image size and the visual prompts of the training, so that its users get the same.
+
+    Raises:
+        ValueError: an unknown key in `visual_prompt`.
+    """
+    height, width = sampling_settings(args).size
+    processor.image_processor.size = {"height": height, "width": width}
+    if args.visual_prompt:
+        known = [option.name for option in dataclasses.fields(VisualPromptSettings)]
+        unknown = sorted(set(args.visual_prompt) - set(known))
+        if unknown:
+            raise ValueError(f"visual_prompt knows {', '.join(known)}; got {', '.join(unknown)}.")
+        processor.visual_prompt_settings = dataclasses.replace(processor.visual_prompt_settings, **args.visual_prompt)
+    return processor
+
+
+def sampling_settings(args: CLIPSegTrainingArguments) -> SamplingSettings:
+    """How training samples are drawn."""
+    shared = {option.name: getattr(args, option.name) for option in dataclasses.fields(SamplingSettings)}
+    return SamplingSettings(**(shared | {"prefixes": args.prefixes or PREFIXES}))
+
+
+def build_rows(args: CLIPSegTrainingArguments):
+    """Rows to train on and rows to validate on; the latter None where there are none or nothing is validated.
+
+    Raises:
+        ValueError: no data are named, or the filters leave nothing.
+    """
+    if not args.train_data:
+        raise ValueError("Name the data: train_data, a folder in PhraseCut's layout or one of your own.")
+    train = _load(args, args.train_data, args.train_split)
+    validation = None
+    if args.validation_data:
+        validation = _load(args, args.validation_data, args.validation_split)
+    elif args.validation_fraction:
+        train, validation = _split(train, args.validation_fraction, args.seed)
+    elif args.eval_steps and _has_split(args.train_data, args.validation_split):
+        validation = _load(args, args.train_data, args.validation_split)
+    if args.max_train_samples is not None:
+        train = take(train, range(min(args.max_train_samples, len(train))))
+    return train, validation
+
+
+def take(rows, numbers):
+    """Some of the rows, in that order."""
+    numbers = list(numbers)
+    return rows.select(numbers) if hasattr(rows, "select") else [rows[i] for i in numbers]
+
+
+def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> torch.optim.AdamW:
+    """AdamW over the decoder."""
+    return torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=args.learning_rate,
+        betas=(args.adam_beta1, args.adam_beta2),
+        eps=args.adam_epsilon,
+        weight_decay=args.weight_decay,
+    )
+
+
+def _is_phrasecut(data: str) -> bool:
+    return any(Path(data).glob("refer_*.json")) or any(Path(data).glob("image_data_split*.json"))
+
+
+def _has_split(data: str, split: str) -> bool:
+    return not _is_phrasecut(data) or any(Path(data).glob(f"refer_{split}.json*"))
+
+
+def _load(args: CLIPSegTrainingArguments, data: str, split: str):
+    """Rows of a split, filtered."""
+    filters = {
+        "without_concepts": args.without_concepts,
+        "without_words": args.without_words,
+        "min_area": args.min_area,
+    }
+    if _is_phrasecut(data):
+        from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
+
+        return load_phrasecut_plus(data, split=split, **filters, **args.data_options)
+    from clipseg_hf.data.sources import load_segmentation_dataset
+
+    return load_segmentation_dataset(data, split=split, **filters, **args.data_options)
+
+
+def _split(rows, fraction: float, seed: int):
+    """Set a share of the rows aside, drawn by the seed; at least one on each side."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(stable_seed(seed, "split"))).tolist()
+    held = max(1, min(round(len(rows) * fraction), len(rows) - 1))
+    return take(rows, sorted(order[held:])), take(rows, sorted(order[:held]))

@@ -1,0 +1,116 @@
+"""Which samples a step trains on: a function of the seed and the step, so that any step can be made anew."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from clipseg_hf.data.collate import PromptCollator
+from clipseg_hf.data.samples import PromptedSample, SampleError
+from clipseg_hf.data.sampling import PromptedDataset, PromptSampler
+
+MOST_BROKEN_IN_A_ROW = 16
+
+
+class SampleStream(PromptedDataset):
+    """Samples by (epoch, item), so that workers need not be told which epoch it is.
+
+    The place of a broken row is taken by the next one. An item is the list of what was read: the errors, then the
+    sample. With `strict`, a broken row raises its `SampleError`.
+    """
+
+    def __init__(self, sampler: PromptSampler, strict: bool = False):
+        super().__init__(sampler, strict)
+        if not len(self):
+            raise ValueError("There is nothing to train on: no row has a phrase (is a filter too strict?).")
+
+    def __getitem__(self, key: tuple[int, int]) -> list[SampleError | PromptedSample]:
+        epoch, item = key
+        found = []
+        for shift in range(MOST_BROKEN_IN_A_ROW):
+            row, visit = self.locate((item + shift) % len(self))
+            try:
+                return [*found, self.sampler.sample(row, epoch, visit)]
+            except SampleError as error:
+                if self.strict:
+                    raise
+                found.append(error)
+        raise SampleError(f"{MOST_BROKEN_IN_A_ROW} samples in a row are broken, the last one: {found[-1]}")
+
+    def rows_of(self, keys: list[tuple[int, int]]) -> list[int]:
+        """The rows behind some (epoch, item) keys."""
+        return [self.locate(item)[0] for _, item in keys]
+
+
+class StepPlan:
+    """The keys of every micro-batch that one process reads, in order.
+
+    All samples are drawn without replacement, epoch after epoch, in an order shuffled anew for each. A step takes the
+    next `world * accumulation * images` of them. So the steps are the same however many processes share them.
+
+    Args:
+        length: number of samples in an epoch.
+        images: images in a micro-batch of one process.
+        accumulation: micro-batches of each process in a step.
+        rank, world: this process, and how many there are.
+        seed: of the order.
+        start, stop: first step, and one past the last.
+    """
+
+    def __init__(self, length, images, accumulation=1, rank=0, world=1, seed=0, start=0, stop=1):
+        self.length, self.images, self.accumulation = length, images, accumulation
+        self.rank, self.world, self.seed = rank, world, seed
+        self.start, self.stop = start, stop
+        self._order: tuple[int, torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return (self.stop - self.start) * self.accumulation
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start, self.stop):
+            yield from self.keys(step)
+
+    def keys(self, step: int) -> list[list[tuple[int, int]]]:
+        """(epoch, item) of each sample of each of this process's micro-batches of a step."""
+        first = step * self.accumulation * self.world * self.images
+        return [
+            [self._key(first + (micro * self.world + self.rank) * self.images + i) for i in range(self.images)]
+            for micro in range(self.accumulation)
+        ]
+
+    def _key(self, place: int) -> tuple[int, int]:
+        epoch, i = divmod(place, self.length)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(stable_seed(self.seed, "order", epoch))
+            self._order = (epoch, torch.randperm(self.length, generator=generator))
+        return epoch, int(self._order[1][i])
+
+
+def stable_seed(*parts) -> int:
+    """A 32-bit seed from anything that prints, the same on every machine."""
+    text = " ".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+
+def make_loader(
+    stream: SampleStream, plan: StepPlan, collator: PromptCollator, workers: int, prefetch: int, pin_memory: bool
+) -> DataLoader:
+    """The micro-batches of a plan, each with its `BatchInfo` as `batch["info"]`."""
+    return DataLoader(
+        stream,
+        batch_sampler=plan,
+        collate_fn=_Flatten(collator),
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(0),  # or making an iterator would draw from the global one
+    )
+
+
+class _Flatten:
+    def __init__(self, collator: PromptCollator):
+        self.collator = collator
+
+    def __call__(self, items: list[list]) -> dict:
+        return self.collator([thing for item in items for thing in item])

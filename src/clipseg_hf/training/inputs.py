@@ -1,0 +1,28 @@
+"""From a batch of the loader to the arguments of the model."""
+
+
+class ModelInputs:
+    """Takes a batch to the device, and puts kept encodings in the place of what they were made of.
+
+    Args:
+        device: where to.
+        prompts: a `PromptCache`, or None to encode texts and examples with each step.
+        features: a `FeatureCache`, or None to encode images with each step.
+    """
+
+    def __init__(self, device, prompts=None, features=None):
+        self.device, self.prompts, self.features = device, prompts, features
+
+    def __call__(self, batch: dict) -> dict:
+        """The batch without its `info`, ready for `model(**inputs)`."""
+        info = batch["info"]
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items() if name != "info"}
+        if self.features is not None:
+            del batch["pixel_values"]
+            batch["vision_embeds"] = self.features(info.rows, self.device)
+        if self.prompts is not None:
+            weight = batch["image_prompt_weight"]
+            batch["conditional_embeddings"] = self.prompts(info, weight, self.device)
+            for name in ("input_ids", "attention_mask", "image_prompt_weight", "conditional_to_prompt"):
+                batch.pop(name, None)
+        return batch

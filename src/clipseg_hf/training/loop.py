@@ -1,0 +1,312 @@
+"""The training loop (paper, section 4), to be read from top to bottom.
+
+What a step does depends on the recipe, the seed and the step's number alone, so a run that was cut off goes on from
+its last checkpoint as if nothing had happened.
+"""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, ProjectConfiguration
+from safetensors import SafetensorError
+
+from clipseg_hf.data.collate import PromptCollator
+from clipseg_hf.data.sampling import PromptSampler
+from clipseg_hf.training import assembly, state
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
+from clipseg_hf.training.folders import recover, write_sealed
+from clipseg_hf.training.inputs import ModelInputs
+from clipseg_hf.training.provenance import describe_environment, fingerprint_rows, fingerprint_weights
+from clipseg_hf.training.report import Report, choose_trackers
+from clipseg_hf.training.schedules import learning_rate_at
+from clipseg_hf.training.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingStopped(RuntimeError):
+    """Training cannot go on; the message names the step, the rows and the last checkpoint."""
+
+
+@dataclass
+class TrainingResult:
+    """What is left of a run.
+
+    Attributes:
+        model, processor: as they were saved.
+        folder: the finished model, for `from_pretrained`.
+        state: steps and prompts done, images skipped, best validation.
+        metrics: numbers of the last validation and of the calibration.
+    """
+
+    model: torch.nn.Module
+    processor: object
+    folder: Path
+    state: state.TrainingState
+    metrics: dict = field(default_factory=dict)
+
+
+def train(
+    args: CLIPSegTrainingArguments, *, model=None, processor=None, train_rows=None, validation_rows=None
+) -> TrainingResult:
+    """Train a decoder, from wherever its last checkpoint stands, and save the finished model in `output_dir/final`.
+
+    Args:
+        args: the recipe.
+        model, processor, train_rows, validation_rows: in place of those that the recipe names.
+
+    Raises:
+        TrainingStopped: a loss that is not finite, a full disk, a reader that died, and the like.
+        ValueError: a recipe that cannot be carried out, or does not fit the checkpoints in `output_dir`.
+    """
+    accelerator = start_accelerator(args)
+    output = Path(args.output_dir)
+
+    # what is trained
+    refuse_parallel(model)
+    model = model or assembly.build_model(args)
+    processor = assembly.fit_processor(processor, args) if processor else assembly.build_processor(args)
+    model.freeze_clip()
+    optimizer = assembly.build_optimizer(model, args)
+
+    # on what
+    if train_rows is None:
+        with accelerator.main_process_first():  # that one builds the data, the others read what it built
+            train_rows, validation_rows = assembly.build_rows(args)
+    settings = assembly.sampling_settings(args)
+    sampler = PromptSampler(train_rows, settings, seed=args.seed, load_supports=not args.cache_prompts)
+    stream = SampleStream(sampler, strict=args.strict)
+    images = args.per_device_train_batch_size // args.phrases_per_image
+    world, rank = accelerator.num_processes, accelerator.process_index
+    if args.num_train_epochs:
+        per_step = images * args.gradient_accumulation_steps * world
+        args = args.replace(max_steps=math.ceil(args.num_train_epochs * len(stream) / per_step), num_train_epochs=None)
+
+    # from where
+    provenance = {
+        **describe_environment(),
+        "seed": args.seed,
+        "train_data": fingerprint_rows(train_rows),
+        "validation_data": None if validation_rows is None else fingerprint_rows(validation_rows),
+        "clip": fingerprint_weights(model.clip),
+        "processes": world,
+        "device": device_name(accelerator),
+        "mixed_precision": accelerator.mixed_precision,
+        "prompts_per_step": args.per_device_train_batch_size * args.gradient_accumulation_steps * world,
+    }
+    if accelerator.is_main_process:
+        output.mkdir(parents=True, exist_ok=True)
+        recover(output)
+    accelerator.wait_for_everyone()
+    checkpoint = state.find_checkpoint(args, provenance)
+    progress = state.load_checkpoint(checkpoint, model, optimizer) if checkpoint else state.TrainingState()
+
+    # at what speed
+    model.to(accelerator.device)
+    prompts = features = None
+    inputs = ModelInputs(accelerator.device, prompts, features)
+    plan = StepPlan(
+        len(stream), images, args.gradient_accumulation_steps, rank, world, args.seed, progress.step, args.max_steps
+    )
+    loader = make_loader(
+        stream,
+        plan,
+        PromptCollator(processor, info=True),
+        args.dataloader_num_workers,
+        args.dataloader_prefetch_factor,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+    bare = model
+    model, optimizer = accelerator.prepare(model, optimizer)
+    if accelerator.scaler is not None and progress.scaler:
+        accelerator.scaler.load_state_dict(progress.scaler)
+    validation = Validation(validation_rows, args) if validation_rows is not None and args.eval_steps else None
+    report = Report(accelerator, args, progress.step)
+    if checkpoint:
+        report.say(f"Going on from {checkpoint}.")
+
+    # the loop
+    metrics: dict[str, float] = {}
+    batches = iter(loader)
+    for step in range(progress.step, args.max_steps):
+        began = time.perf_counter()
+        with naming_the_step(step, plan, stream, output):
+            model.train()
+            rate = learning_rate_at(step, args)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            micro_batches = [next(batches) for _ in range(args.gradient_accumulation_steps)]
+            loss, count = train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
+            progress.step, progress.prompts = step + 1, progress.prompts + count
+            note_skipped(progress, micro_batches, report)
+
+            report.progress(loss, count / (time.perf_counter() - began), rate)
+            if progress.step % args.logging_steps == 0 or progress.step == args.max_steps:
+                report.numbers(progress.step, loss=loss, learning_rate=rate, prompts=progress.prompts)
+
+            last = progress.step == args.max_steps
+            if validation and (progress.step % args.eval_steps == 0 or last):
+                with accelerator.autocast():
+                    metrics = validation(bare, processor)
+                report.numbers(progress.step, **metrics)
+                if progress.note_validation(metrics[args.metric_for_best_model]) and accelerator.is_main_process:
+                    with write_sealed(output / "best", step=progress.step, metrics=metrics) as folder:
+                        state.save_model(folder, bare, processor, args, provenance, state.knows_its_base(bare))
+            stop = bool(args.early_stopping_patience) and progress.worse >= args.early_stopping_patience
+            if progress.step % args.save_steps == 0 or last or stop:
+                save(accelerator, output, bare, processor, optimizer, progress, args, provenance)
+            if stop:
+                report.say(f"Stopped early at step {progress.step}: no better model since {progress.best_step}.")
+                break
+
+    # what is left
+    del batches
+    accelerator.wait_for_everyone()
+    if progress.best_step not in (None, progress.step) and args.load_best_model_at_end:
+        report.say(f"The best model is that of step {progress.best_step}.")
+        state.load_decoder(output / "best", bare)
+    model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+    if accelerator.is_main_process:
+        with write_sealed(output / "final", step=progress.step, metrics=metrics) as folder:
+            state.save_model(folder, model, processor, args, provenance, args.save_decoder_only)
+    accelerator.wait_for_everyone()
+    report.close()
+    return TrainingResult(model, processor, output / "final", progress, metrics)
+
+
+def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:
+    """Devices, processes, precision and trackers.
+
+    Raises:
+        ValueError: a way of splitting models over devices, which nothing as small as a decoder needs.
+    """
+    AcceleratorState._reset_state()  # a second training in one process may want another precision
+    cpu = args.use_cpu or not torch.accelerator.is_available()
+    precision = args.mixed_precision
+    if precision == "auto":
+        precision = "bf16" if computes_in_bf16(cpu) else "no"
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        log_with=choose_trackers(args.report_to) or None,
+        project_config=ProjectConfiguration(
+            project_dir=args.output_dir, logging_dir=str(Path(args.output_dir) / "logs")
+        ),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ValueError(
+            f"{accelerator.distributed_type.value} splits a model over devices; here about a million weights are "
+            "trained, and each device holds them all. Choose plain multi-GPU in `accelerate config`, or start with torchrun."
+        )
+    return accelerator
+
+
+def computes_in_bf16(cpu: bool) -> bool:
+    """Whether the device has instructions for bfloat16."""
+    if not cpu:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16")) if hasattr(torch.cpu, "get_capabilities") else False
+
+
+def refuse_parallel(model) -> None:
+    """`nn.DataParallel` cuts every argument into equal parts, and so tears prompts from their images."""
+    if isinstance(model, torch.nn.DataParallel):
+        raise ValueError(
+            "nn.DataParallel cannot train CLIPSeg: prompts and images differ in number, and it would cut both alike. "
+            "Pass the bare model, and start one process for each device: torchrun --nproc_per_node N."
+        )
+
+
+def train_step(accelerator, model, optimizer, inputs, micro_batches, step, args) -> tuple[float, int]:
+    """One optimizer step over the micro-batches of all processes.
+
+    Each prompt counts the same, however the prompts fell into micro-batches and processes: the gradient is that of the
+    mean over all of them.
+
+    Returns:
+        the mean loss, and the number of prompts.
+
+    Raises:
+        FloatingPointError: the loss or the gradient is not finite; nothing was changed.
+    """
+    counts = [len(batch["labels"]) for batch in micro_batches]
+    total = int(accelerator.reduce(torch.tensor(sum(counts), device=accelerator.device)))
+    losses = []
+    for micro, (batch, count) in enumerate(zip(micro_batches, counts, strict=True)):
+        torch.manual_seed(stable_seed(args.seed, "dropout", step, micro, accelerator.process_index))
+        last = micro == len(micro_batches) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            with accelerator.autocast():
+                loss = model(**inputs(batch)).loss
+            losses.append(loss.detach() * count)
+            # distributed data parallel takes the mean over processes, so the sum is that times their number
+            accelerator.backward(loss * (count * accelerator.num_processes / total))
+    loss = float(accelerator.reduce(torch.stack(losses).sum())) / total
+    if not math.isfinite(loss):
+        rows = [
+            i
+            for batch, value in zip(micro_batches, losses, strict=True)
+            if not value.isfinite()
+            for i in batch["info"].rows
+        ]
+        where = f"its rows here are {rows}" if rows else "its rows are another process's"
+        raise FloatingPointError(f"the loss is {loss}; {where}")
+    norm = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm or math.inf)
+    if accelerator.scaler is None and not math.isfinite(norm):  # fp16 skips such a step by itself
+        raise FloatingPointError(f"the gradient's norm is {float(norm)}, though the loss is {loss:.4g}")
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss, total
+
+
+def save(accelerator, output, model, processor, optimizer, progress, args, provenance) -> None:
+    """Write a checkpoint, then delete those before it that are not kept."""
+    if accelerator.scaler is not None:
+        progress.scaler = accelerator.scaler.state_dict()
+    if accelerator.is_main_process:
+        path = state.checkpoint_path(output, progress.step)
+        state.save_checkpoint(path, model, processor, optimizer, progress, args, provenance)
+        state.prune_checkpoints(output, args.save_total_limit)
+    accelerator.wait_for_everyone()
+
+
+def note_skipped(progress: state.TrainingState, micro_batches: list[dict], report: Report) -> None:
+    """Count and log images that could not be read, each once."""
+    for batch in micro_batches:
+        for error in batch["info"].skipped:
+            if error.image_id not in progress.skipped:
+                progress.skipped[error.image_id] = error.cause
+                report.say(f"Skipped ({len(progress.skipped)} so far): {error}")
+
+
+@contextlib.contextmanager
+def naming_the_step(step: int, plan: StepPlan, stream: SampleStream, output: Path) -> Iterator[None]:
+    """Say of an error in which step it came, on which rows, and from where to go on."""
+    try:
+        yield
+    except (RuntimeError, OSError, FloatingPointError, SafetensorError) as error:
+        rows = sorted({row for keys in plan.keys(step) for row in stream.rows_of(keys)})
+        kept = sorted(output.glob("checkpoint-*[0-9]"))
+        after = f"{kept[-1]} is whole; the same command goes on from there." if kept else "There is no checkpoint yet."
+        raise TrainingStopped(
+            f"Training stopped in step {step} (counted from 0) on rows {rows}: {error}. {after}"
+        ) from error
+
+
+def device_name(accelerator: Accelerator) -> str:
+    """What the run computes on."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.get_device_name(accelerator.device)
+    import platform
+
+    return f"{accelerator.device.type} ({platform.processor() or platform.machine()})"
