@@ -1,15 +1,13 @@
 """A small world of coloured squares, in the rows that all data takes, and a processor to go with it."""
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from clipseg_hf.data.rows import make_phrase
-from clipseg_hf.processing.rle import encode_rle
-from clipseg_hf.processing.visual_prompts import VisualPromptSettings
+from clipseg_hf.processing import CLIPSegProcessor, encode_rle
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
 
@@ -59,15 +57,11 @@ def world() -> list[dict]:
 
 @pytest.fixture(scope="session")
 def processor():
-    """What the collator needs of a processor, with a tokenizer of single letters."""
-    from transformers import CLIPTokenizer
+    """For 48 x 48 pixels, with a tokenizer that spells every word."""
+    from transformers import CLIPTokenizer, ViTImageProcessorPil
 
-    letters = [chr(code) for code in range(33, 127)]
-    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return SimpleNamespace(
-        tokenizer=CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77),
-        image_processor=SimpleNamespace(
-            image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225], size={"height": 48, "width": 48}
-        ),
-        visual_prompt_settings=VisualPromptSettings(),
-    )
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!-'"
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    statistics = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    return CLIPSegProcessor(ViTImageProcessorPil(size={"height": 48, "width": 48}, **statistics), tokenizer)

@@ -90,14 +90,14 @@ class PromptSampler:
             window = draw_window(masks, settings.min_foreground, generator, settings.size)
             image, masks = window.of(image), [window.of(mask) for mask in masks]
         image = resize_image(image, settings.size)
-        masks = np.stack([resize_mask(mask, settings.size) for mask in masks]).astype(np.uint8)
+        masks = np.stack([resize_mask(mask, settings.size) for mask in masks])
 
         phrases = [item["phrases"][number]["phrase"] for number in numbers]
         for k in range(len(phrases)):
             if _uniform(generator) < settings.negative_probability:
                 other = self.index.draw_negative(row, generator, without=phrases)
                 if other is not None:
-                    phrases[k], masks[k] = other, 0
+                    phrases[k], masks[k] = other, False
         prompts = [self._draw_support(row, phrase, generator) for phrase in phrases]
 
         if _uniform(generator) < settings.hflip:
@@ -110,7 +110,7 @@ class PromptSampler:
             image=image,
             texts=[settings.prefixes[i].replace("{}", phrase) for i, phrase in zip(prefixes, phrases, strict=True)],
             phrases=phrases,
-            masks=masks,
+            masks=masks.view(np.uint8),
             negative=~masks.any(axis=(1, 2)),
             supports=[support for support, _ in prompts],
             image_prompt_weight=np.array([weight for _, weight in prompts], dtype=np.float32),
@@ -148,8 +148,8 @@ class PromptSampler:
             return None, 0.0
         return (self.support(*place) if self.load_supports else Support(None, None, *place)), weight
 
-    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Decode an image (h, w, 3) and the masks (P, h, w) of some of its phrases, at a size not much larger than
+    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Decode an image (h, w, 3) and the masks (h, w) of some of its phrases, at a size not much larger than
         needed."""
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
@@ -161,7 +161,7 @@ class PromptSampler:
                 phrase = item["phrases"][number]["phrase"]
                 cause = f"the mask of {phrase!r} is {_by(mask.shape)} pixels (height x width), the image {_by(whole)}."
                 raise SampleError.of(row, item["image_id"], cause)
-        return image, np.stack([resize_mask(mask, image.shape[:2]) for mask in masks])
+        return image, [resize_mask(mask, image.shape[:2]) for mask in masks]
 
 
 class PromptedDataset(torch.utils.data.Dataset):

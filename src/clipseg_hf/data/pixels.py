@@ -1,0 +1,25 @@
+"""From bytes to what the model sees."""
+
+import numpy as np
+import torch
+
+
+class Normalizer:
+    """Rescales and normalises pixels as an image processor of transformers does.
+
+    Args:
+        image_processor: says by what, and whether at all.
+    """
+
+    def __init__(self, image_processor):
+        factor = image_processor.rescale_factor if image_processor.do_rescale else 1
+        mean = image_processor.image_mean if image_processor.do_normalize else (0, 0, 0)
+        std = image_processor.image_std if image_processor.do_normalize else (1, 1, 1)
+        std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        self._scale = factor / std
+        self._shift = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1) / std
+
+    def __call__(self, image: np.ndarray, out: torch.Tensor | None = None) -> torch.Tensor:
+        """(h, w, 3) uint8 -> (3, h, w) float32, into `out` if given."""
+        planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()  # (h, w, 3) -> (3, h, w)
+        return torch.mul(planes, self._scale, out=out).sub_(self._shift)
