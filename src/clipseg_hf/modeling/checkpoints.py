@@ -114,7 +114,13 @@ def merge_with_base(
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     revision = None
     if base is None:
-        base, revision = config.base_model_name_or_path, getattr(config, "base_model_revision", None)
+        base = getattr(config, "base_model_name_or_path", None)
+        revision = getattr(config, "base_model_revision", None)
+    if base is None:
+        raise ValueError(
+            f"{decoder_file} is a decoder only and names no base CLIP: set base_model_name_or_path in its config.json, "
+            "or pass base_model="
+        )
     dtype = getattr(torch, metadata.get("clip_dtype", "float32"))
     clip = _load_base(base, revision, dtype, **hub_arguments)
     _check_base(clip, config, metadata.get("clip_checksum"), base)
