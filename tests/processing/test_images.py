@@ -65,6 +65,9 @@ def test_shapes_that_leave_the_channels_open():
     assert load_image(np.zeros((3, 500, 1), np.uint8)).size == (1, 500)
     assert load_image(np.zeros((1, 1), np.uint8)).size == (1, 1)
     assert load_image(np.zeros((3, 5, 2), np.uint8)).size == (2, 5)
+    assert load_image(np.zeros((4, 5, 3), np.uint8)).size == (5, 4)
+    assert load_image(np.zeros((4, 5, 6), np.uint8)).size == (6, 5)
+    assert load_image(np.zeros((2, 5, 6), np.uint8)).size == (6, 5)
     with pytest.warns(UserWarning, match=r"shape \(3, 500, 3\) may have its channels first or last; taken as first"):
         assert load_image(np.zeros((3, 500, 3), np.uint8)).size == (3, 500)
     with warnings.catch_warnings():
@@ -188,9 +191,7 @@ def bomb() -> bytes:
 
 def test_a_decompression_bomb_is_refused_before_it_is_read(tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb())
-    with pytest.raises(
-        ValueError, match=r"bomb.png\) is too large: Image size \(900000000 pixels\).*MAX_IMAGE"
-    ):
+    with pytest.raises(ValueError, match=r"bomb.png\) is too large: Image size \(900000000 pixels\).*MAX_IMAGE"):
         load_image(tmp_path / "bomb.png")
     with pytest.raises(ValueError, match=r"mask \(.*bomb.png\) is too large"):
         load_map(tmp_path / "bomb.png")

@@ -211,16 +211,16 @@ def _channels_last(values: np.ndarray, name: str, input_data_format: str | None)
         if input_data_format == "channels_first":
             values = np.moveaxis(values, 0, -1)
     else:
-        # colour in one of both outer axes decides (a picture may be 1 pixel high); of two that could be, the first,
-        # as transformers has it
-        first, last = (values.shape[axis] for axis in (0, -1))
-        if first in (3, 4) and last in (3, 4):
+        # the most usual number of channels decides: a picture may be 1 pixel high
+        outer = values.shape[0], values.shape[-1]
+        channels = next((number for number in (3, 4, 1, 2) if number in outer), None)
+        if outer == (3, 3):
             warnings.warn(
-                f"{name} of shape {values.shape} may have its channels first or last; taken as first. "
-                "Say which with input_data_format.",
+                f"{name} of shape {values.shape} may have its channels first or last; taken as first, as transformers "
+                "does. Say which with input_data_format.",
                 stacklevel=2,
             )
-        if first in (3, 4) or (last not in (3, 4) and first in (1, 2)):
+        if outer[0] == channels:
             values = np.moveaxis(values, 0, -1)
     if values.shape[-1] not in (1, 2, 3, 4):
         raise ValueError(f"{name} has shape {values.shape}, in which no outer axis is 1, 3 or 4 channels.")

@@ -201,7 +201,7 @@ class CLIPSegProcessor(ProcessorMixin):
         if prompt_templates is not None and text is None:
             raise ValueError("prompt_templates come without text to put in.")
         text_options, image_options = self._split_options(kwargs)
-        return_tensors = return_tensors or text_options.get("return_tensors")
+        return_tensors = return_tensors or text_options.get("return_tensors") or image_options.get("return_tensors")
         text_options["return_tensors"] = return_tensors
         reader = PixelReader(self.image_processor, image_options, self.patch_size)
 
