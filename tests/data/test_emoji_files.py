@@ -124,8 +124,8 @@ def test_layout_is_phrasecuts(world):
     }  # fmt: skip
     assert len({task["task_id"] for task in tasks}) == len(tasks)
     counts = json.loads((folder / "name_att_rel_count.json").read_text())
-    assert set(counts) == {"name", "att", "rel"}
-    assert sum(count for _, count in counts["name"]) == len(tasks)
+    assert set(counts) == {"cat", "att", "rel"}
+    assert sum(count for _, count in counts["cat"]) == len(tasks)
     assert "Open Font License" in (folder / "LICENSE.txt").read_text()
     assert json.loads((folder / "emoji_scenes.json").read_text())["versions"]["pillow"]
 

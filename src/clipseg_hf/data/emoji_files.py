@@ -208,10 +208,10 @@ def _polygons_box(polygons: Sequence) -> list[int]:
 
 def _count_words(tasks: Iterable[dict]) -> dict[str, list[list]]:
     """How often names, attributes and relations occur, the most frequent first, as PhraseCut lists them."""
-    counts = {"name": Counter(), "att": Counter(), "rel": Counter()}
+    counts = {"cat": Counter(), "att": Counter(), "rel": Counter()}
     for task in tasks:
         structure = task["phrase_structure"]
-        counts["name"][structure["name"]] += 1
+        counts["cat"][structure["name"]] += 1
         counts["att"].update(structure["attributes"])
         counts["rel"].update(predicate for predicate, _ in structure["relation_descriptions"])
     return {kind: [list(pair) for pair in counter.most_common()] for kind, counter in counts.items()}

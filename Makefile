@@ -1,0 +1,56 @@
+# Everything sets itself up: a fresh machine needs Python 3.11 or newer and `make`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+SETTINGS := setup.cfg pyproject.toml constraints.txt
+
+# Two threads beside another busy process are slower than one unless idle ones sleep.
+export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 0
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test test-slow test-oldest lint format wheel font clean
+
+demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
+	$(BIN)/clipseg-hf demo
+
+test: $(VENV)/.dev font  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev font  ## tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.dev  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+# torch comes first: what depends on it would else bring another build.
+$(VENV)/.package: $(SETTINGS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip setuptools wheel
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+# The emoji font is needed to draw scenes; the tests that draw say so and are left out where it cannot be had.
+font: $(VENV)/.package
+	@$(BIN)/python -c "from clipseg_hf.data.emoji_glyphs import find_emoji_font; find_emoji_font()" 2>/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fonts-noto-color-emoji >/dev/null; } \
+	|| echo "Noto Color Emoji is missing: install fonts-noto-color-emoji to run the tests that draw scenes."
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info
