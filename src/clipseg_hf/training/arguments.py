@@ -67,11 +67,11 @@ class CLIPSegTrainingArguments:
         None, "the same for validation; default: the validation split of train_data", free=True
     )
     train_split: str = _option("train", "split of train_data to train on")
-    validation_split: str = _option("val", "split to validate on")
+    validation_split: str = _option("val", "split to validate on", free=True)
     validation_fraction: float = _option(
         0.0, "share of the training images set aside for validation, for data without a validation split", low=0, high=1
     )
-    data_options: dict = _option(dict, "further keyword arguments of load_segmentation_dataset, e.g. column names")
+    data_options: dict = _option(dict, "further arguments of load_segmentation_dataset, e.g. column names")  # noqa: RUF009
     max_train_samples: int | None = _option(None, "train on the first so many images only; default: all", low=1)
     without_concepts: tuple[str, ...] = _option(
         (), "drop phrases that name these classes, e.g. (pascal, unseen-10) or (pascal5i-fold0,)"
@@ -101,7 +101,7 @@ class CLIPSegTrainingArguments:
     )
     hflip: float = _option(0.0, "probability of a horizontal flip", low=0, high=1)
     color_jitter: float = _option(0.0, "strength of random brightness, contrast and saturation (0: none)", low=0)
-    visual_prompt: dict = _option(
+    visual_prompt: dict = _option(  # noqa: RUF009
         dict, "changes to the visual prompt, e.g. {crop: false}; default: the processor's own"
     )
 

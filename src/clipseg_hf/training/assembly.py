@@ -77,6 +77,17 @@ def fit_processor(processor: CLIPSegProcessor, args: CLIPSegTrainingArguments) -
     return processor
 
 
+def look_of(processor: CLIPSegProcessor) -> dict:
+    """All that decides how a picture becomes numbers, as plain values."""
+    pixels = processor.image_processor
+    return {
+        "size": dict(pixels.size),
+        "image_mean": list(pixels.image_mean),
+        "image_std": list(pixels.image_std),
+        "visual_prompt": processor.visual_prompt_settings.to_dict(),
+    }
+
+
 def sampling_settings(args: CLIPSegTrainingArguments) -> SamplingSettings:
     """How training samples are drawn."""
     shared = {option.name: getattr(args, option.name) for option in dataclasses.fields(SamplingSettings)}

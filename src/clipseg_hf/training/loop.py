@@ -23,6 +23,7 @@ from clipseg_hf.data.sampling import PromptSampler
 from clipseg_hf.training import assembly, state
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
+from clipseg_hf.training.caches import CacheSettings, FeatureCache, PromptCache
 from clipseg_hf.training.folders import recover, write_sealed
 from clipseg_hf.training.inputs import ModelInputs
 from clipseg_hf.training.provenance import describe_environment, fingerprint_rows, fingerprint_weights
@@ -84,6 +85,7 @@ def train(
             train_rows, validation_rows = assembly.build_rows(args)
     settings = assembly.sampling_settings(args)
     sampler = PromptSampler(train_rows, settings, seed=args.seed, load_supports=not args.cache_prompts)
+    collator = PromptCollator(processor, info=True)
     stream = SampleStream(sampler, strict=args.strict)
     images = args.per_device_train_batch_size // args.phrases_per_image
     world, rank = accelerator.num_processes, accelerator.process_index
@@ -113,6 +115,11 @@ def train(
     # at what speed
     model.to(accelerator.device)
     prompts = features = None
+    if args.cache_prompts:
+        prompts = filled(accelerator, PromptCache, args, model, processor, sampler, collator, provenance)
+    if args.cache_features:
+        features = filled(accelerator, FeatureCache, args, model, processor, sampler, collator, provenance)
+        sampler.rows = features.blank_rows()
     inputs = ModelInputs(accelerator.device, prompts, features)
     plan = StepPlan(
         len(stream), images, args.gradient_accumulation_steps, rank, world, args.seed, progress.step, args.max_steps
@@ -120,7 +127,7 @@ def train(
     loader = make_loader(
         stream,
         plan,
-        PromptCollator(processor, info=True),
+        collator,
         args.dataloader_num_workers,
         args.dataloader_prefetch_factor,
         pin_memory=accelerator.device.type == "cuda",
@@ -206,7 +213,7 @@ def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise ValueError(
             f"{accelerator.distributed_type.value} splits a model over devices; here about a million weights are "
-            "trained, and each device holds them all. Choose plain multi-GPU in `accelerate config`, or start with torchrun."
+            "trained, and each device holds them all. Choose plain multi-GPU, or start with torchrun."
         )
     return accelerator
 
@@ -225,6 +232,27 @@ def refuse_parallel(model) -> None:
             "nn.DataParallel cannot train CLIPSeg: prompts and images differ in number, and it would cut both alike. "
             "Pass the bare model, and start one process for each device: torchrun --nproc_per_node N."
         )
+
+
+def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor, sampler, collator, provenance: dict):
+    """A cache of one kind, with all in it that can be encoded beforehand; the processes share the work."""
+    settings = CacheSettings(
+        folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
+        data=provenance["train_data"],
+        clip=provenance["clip"],
+        look=assembly.look_of(processor),
+        precision=provenance["mixed_precision"],
+        workers=args.dataloader_num_workers,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        quiet=args.disable_tqdm or not accelerator.is_main_process,
+    )
+    with accelerator.main_process_first():
+        made = cache(model, sampler, collator, settings)
+    with accelerator.autocast():
+        made.fill()
+    accelerator.wait_for_everyone()
+    return made
 
 
 def train_step(accelerator, model, optimizer, inputs, micro_batches, step, args) -> tuple[float, int]:

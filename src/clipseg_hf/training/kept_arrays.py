@@ -1,0 +1,70 @@
+"""Arrays in half precision, kept in a memory-mapped file from one run to the next, and shared by processes."""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+MISSING, THERE, BROKEN = 0, 1, 2
+
+
+class KeptArrays:
+    """`count` float16 arrays of one shape, each with a flag that says whether it is there.
+
+    Args:
+        folder: where the files lie, one sub-folder for each name and key.
+        name: what the arrays are.
+        key: all that they depend on, as JSON. Files made with another key are not touched; damaged ones are made anew.
+        count, shape: how many arrays, and their shape.
+
+    Raises:
+        OSError: the disk has no room for them.
+    """
+
+    def __init__(self, folder: Path, name: str, key: dict, count: int, shape: tuple[int, ...]):
+        key = key | {"count": count, "shape": list(shape)}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = Path(folder) / f"{name}-{digest}"
+        if not self._fits(key):
+            if self.folder.exists():
+                logger.warning("%s is stale or damaged, and is made anew.", self.folder)
+                shutil.rmtree(self.folder)
+            self._create(key)
+        self.arrays = np.memmap(self.folder / "arrays.f16", np.float16, "r+", shape=(count, *shape))
+        self.flags = np.memmap(self.folder / "flags.u8", np.uint8, "r+", shape=(count,))
+
+    def put(self, numbers, arrays: np.ndarray) -> None:
+        """Keep some arrays. The flags follow the arrays, so that a process killed here leaves nothing half."""
+        self.arrays[numbers] = arrays
+        self.flags[numbers] = THERE
+
+    def _fits(self, key: dict) -> bool:
+        sizes = _sizes(key)
+        try:
+            stored = json.loads((self.folder / "key.json").read_text(encoding="utf-8"))
+            return stored == key and all((self.folder / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError):
+            return False
+
+    def _create(self, key: dict) -> None:
+        self.folder.mkdir(parents=True)
+        sizes = _sizes(key)
+        free = shutil.disk_usage(self.folder).free
+        if sum(sizes.values()) > free:
+            raise OSError(
+                f"{self.folder} needs {sum(sizes.values()) / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left: "
+                "choose another cache_dir, or turn this cache off."
+            )
+        for name, size in sizes.items():
+            with open(self.folder / name, "wb") as stream:
+                stream.truncate(size)  # zeros that take no room until they are written
+        (self.folder / "key.json").write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+
+
+def _sizes(key: dict) -> dict[str, int]:
+    return {"arrays.f16": 2 * key["count"] * int(np.prod(key["shape"])), "flags.u8": key["count"]}
