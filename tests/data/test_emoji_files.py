@@ -164,6 +164,20 @@ def test_negative_number_is_refused(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_concepts_can_be_chosen(tmp_path):
+    write_scenes(tmp_path / "x", train=4, val=0, test=4, concepts=["dog", "banana"])
+    named = {
+        split: {t["phrase_structure"]["name"] for t in json.loads((tmp_path / "x" / f"refer_{split}.json").read_text())}
+        for split in ("train", "test")
+    }
+    assert named == {"train": {"dog"}, "test": {"dog", "banana"}}  # banana is unseen
+
+
+def test_unknown_concept_is_named(tmp_path):
+    with pytest.raises(ValueError, match="No concepts of the emoji world: unobtainium"):
+        write_scenes(tmp_path / "x", concepts=["dog", "unobtainium"])
+
+
 def test_missing_font_says_how_to_install_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="apt-get install fonts-noto-color-emoji"):
         find_emoji_font(tmp_path / "no.ttf")

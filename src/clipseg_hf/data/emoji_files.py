@@ -39,6 +39,7 @@ def write_scenes(
     seed: int = 0,
     font: str | Path | None = None,
     settings: SceneSettings = SceneSettings(),
+    concepts: Sequence[str] | None = None,
     processes: int = 1,
 ) -> dict[str, int]:
     """Draw an emoji world and write it as PhraseCut's files: pictures, annotations, counts of words.
@@ -50,6 +51,7 @@ def write_scenes(
         output_dir: an empty or new folder.
         train, val, test: numbers of scenes.
         font: path of NotoColorEmoji.ttf, if it is not where systems put it.
+        concepts: names of the concepts to draw, if not all.
         processes: how many draw at a time.
 
     Returns:
@@ -58,7 +60,7 @@ def write_scenes(
     Raises:
         FileExistsError: the folder has files already; nothing of it is touched.
         FileNotFoundError: there is no font; the message says how to install it.
-        ValueError: a negative number of scenes.
+        ValueError: a negative number of scenes, or a name that is no concept.
     """
     numbers = {"train": train, "val": val, "test": test}
     if wrong := {split: number for split, number in numbers.items() if number < 0}:
@@ -66,11 +68,14 @@ def write_scenes(
     folder = Path(output_dir)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; name a new folder for the scenes.")
+    names = None if concepts is None else tuple(concepts)
+    if unknown := sorted(set(names or ()) - {concept.name for concept in load_concepts()}):
+        raise ValueError(f"No concepts of the emoji world: {', '.join(unknown)}; see `load_concepts()` for all names.")
     sheet = GlyphSheet(font)  # fails here rather than in a worker
     (folder / "images").mkdir(parents=True, exist_ok=True)
 
     jobs = [
-        _Job(folder, split, image_id, number, seed, str(sheet.path), settings)
+        _Job(folder, split, image_id, number, seed, str(sheet.path), settings, names)
         for image_id, (split, number) in enumerate(
             ((split, number) for split in SPLITS for number in range(numbers[split])), start=1
         )
@@ -92,7 +97,8 @@ def write_scenes(
     _write_json(folder / "name_att_rel_count.json", _count_words(tasks["train"]))
     _write_json(folder / "image_data_split3000.json", pictures)
     (folder / LICENSE_FILE).write_text(LICENSE_TEXT, encoding="utf-8")
-    record = {"seed": seed, "scenes": numbers, "settings": asdict(settings), "versions": _versions(sheet)}
+    record = {"seed": seed, "scenes": numbers, "concepts": names, "settings": asdict(settings)}
+    record["versions"] = _versions(sheet)
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return {split: len(tasks[split]) for split in SPLITS}
 
@@ -106,6 +112,7 @@ class _Job:
     seed: int
     font: str
     settings: SceneSettings
+    concepts: tuple[str, ...] | None
 
 
 _sheets: dict[str, GlyphSheet] = {}  # one per process: glyphs are drawn once
@@ -114,7 +121,8 @@ _sheets: dict[str, GlyphSheet] = {}  # one per process: glyphs are drawn once
 def _draw(job: _Job) -> tuple[dict, list[dict]]:
     """Draw and save one scene; its entry in the list of images, and its tasks."""
     sheet = _sheets.setdefault(job.font, GlyphSheet(job.font))
-    scene = draw_split_scene(job.split, job.number, job.seed, sheet, job.settings)
+    generator = np.random.default_rng([job.seed, SPLITS.index(job.split), job.number])
+    scene = draw_scene(generator, split_concepts(job.split, job.concepts), sheet, job.settings)
     height, width = scene.owner.shape
     path = job.folder / "images" / f"{job.image_id}.jpg"
     Image.fromarray(scene.image).save(path, quality=JPEG_QUALITY, subsampling=0)
@@ -122,17 +130,13 @@ def _draw(job: _Job) -> tuple[dict, list[dict]]:
     return picture, scene_tasks(scene, job.image_id)
 
 
-def draw_split_scene(
-    split: str, number: int, seed: int, sheet: GlyphSheet, settings: SceneSettings = SceneSettings()
-) -> Scene:
-    """Scene `number` of a split; what it shows depends on nothing but the arguments."""
-    generator = np.random.default_rng([seed, SPLITS.index(split), number])
-    return draw_scene(generator, split_concepts(split), sheet, settings)
-
-
-def split_concepts(split: str) -> list[EmojiConcept]:
-    """The concepts that a split's scenes show: the seen ones in training, else all."""
-    return [concept for concept in load_concepts() if concept.seen or split != "train"]
+def split_concepts(split: str, names: Sequence[str] | None = None) -> list[EmojiConcept]:
+    """The concepts that a split's scenes show: the seen ones in training, else all; of `names`, if they are given."""
+    return [
+        concept
+        for concept in load_concepts()
+        if (concept.seen or split != "train") and (names is None or concept.name in names)
+    ]
 
 
 def scene_tasks(scene: Scene, image_id: int) -> list[dict]:
