@@ -50,7 +50,7 @@ def _swap_word(match: re.Match) -> str:
 
 
 def _singular(word: str) -> str:
-    if len(word) > 3 and word.endswith("ies"):
+    if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 3 and word.endswith(("ches", "shes", "sses", "xes")):
         return word[:-2]
