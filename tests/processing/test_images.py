@@ -197,6 +197,16 @@ def test_a_decompression_bomb_is_refused_before_it_is_read(tmp_path):
         load_map(tmp_path / "bomb.png")
 
 
+def test_a_picture_in_memory_has_the_same_limit(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    assert load_image(np.zeros((10, 10), np.uint8)).size == (10, 10)
+    for image in (np.zeros((10, 11), np.uint8), Image.new("RGB", (10, 11))):
+        with pytest.raises(ValueError, match=r"images\[0\] is too large: Image size \(110 pixels\)"):
+            load_image(image, "images[0]")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert load_image(np.zeros((10, 11), np.uint8)).size == (11, 10)
+
+
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipseg_hf.processing import CLIPSegProcessor, presence_scores
+from clipseg_hf.processing import CLIPSegProcessor, decode_rle, presence_scores
 
 
 def outputs(logits, prompt_to_image=None):
@@ -27,6 +28,16 @@ def test_one_prompt_by_hand(small):
     assert found.score == pytest.approx(0.7)  # the mean of 0.9 and 0.5
     assert found.presence == pytest.approx(0.9) and found.is_present
     assert found["mask"] is found.mask and set(found) == {"mask", "probabilities", "score", "presence", "is_present"}
+
+
+def test_a_record_is_json(small):
+    logits = torch.full((1, 4, 6), -9.0)
+    logits[0, 1:3, 2:5] = 9
+    (found,) = small.post_process_prompted_segmentation(outputs(logits))[0]
+    record = json.loads(json.dumps(found.to_record()))
+    assert record["box"] == [2, 1, 3, 2] and record["area"] == 6 and record["is_present"] is True
+    assert record["score"] == found.score and record["presence"] == found.presence
+    assert np.array_equal(decode_rle(record["segmentation"]), found.mask.numpy())
 
 
 def test_an_empty_mask_has_score_zero(small):

@@ -3,6 +3,7 @@ import pickle
 import warnings
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -72,6 +73,17 @@ def test_text_comes_first(processor, stock):
     assert np.array_equal(found["pixel_values"], expected["pixel_values"])
 
 
+def test_floats_between_zero_and_one_are_pictures_too(processor):
+    """Stock divides them by 255 once more."""
+    image = np.array(noise())
+    for options in ({}, {"do_resize": False}):
+        expected = processor(images=image, return_tensors="pt", **options).pixel_values
+        found = processor(images=torch.from_numpy(image / 255.0), return_tensors="pt", **options).pixel_values
+        torch.testing.assert_close(found, expected)
+        with pytest.raises(ValueError, match=r"images holds values from -1 to -1, .* pass do_resize=False, do_rescale"):
+            processor(images=np.full((6, 6, 3), -1.0), **options)
+
+
 def test_texts_are_padded_where_stock_would_fail(processor):
     assert processor(["cat", "a dog"], return_tensors="pt").input_ids.shape == (2, 6)
 
@@ -91,6 +103,13 @@ def test_files_go_both_ways(processor, stock, tmp_path):
     ):
         found = loaded(**arguments)
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_call_leaves_no_trace_in_the_files(processor, tmp_path):
+    processor(TEXT, return_tensors="pt")
+    processor.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert saved["truncation"] is None and saved["padding"] is None
 
 
 def test_own_settings_are_kept(tokenizer, processor, tmp_path):
@@ -300,6 +319,18 @@ def test_visual_prompts_of_several_shapes(small, crop):
         torch.testing.assert_close(together[i : i + 1], alone)
     stacked = small(visual_prompt=[images[0]] * 2, visual_prompt_masks=torch.ones(2, 30, 40), **options)
     assert stacked.conditional_pixel_values.shape == (2, 3, 32, 32)
+
+
+def test_a_center_crop_leaves_masked_prompts_alone(small):
+    options = {"visual_prompt": noise(), "visual_prompt_masks": box_mask(), "return_tensors": "pt"}
+    cropped = small(**options, do_center_crop=True, crop_size=16).conditional_pixel_values
+    assert torch.equal(cropped, small(**options).conditional_pixel_values)
+
+
+def test_columns_of_a_data_set_are_lists(small):
+    rows = datasets.Dataset.from_dict({"phrase": TEXT})
+    inputs = small(rows["phrase"], PAIR, return_tensors="pt")
+    assert torch.equal(inputs.input_ids, small(TEXT, PAIR, return_tensors="pt").input_ids)
 
 
 def test_an_object_of_one_pixel_survives_shrinking(small):

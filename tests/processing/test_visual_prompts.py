@@ -174,7 +174,7 @@ def test_speed_of_a_training_batch():
     masks[:, 100:200, 50:300] = True
     start = time.perf_counter()
     make_visual_prompt(images, masks, 352)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
 
 
 @pytest.mark.parametrize(

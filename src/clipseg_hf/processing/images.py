@@ -97,6 +97,17 @@ def to_planes(image: np.ndarray | torch.Tensor, name: str = "image", input_data_
     return np.ascontiguousarray(planes, dtype=np.float32)
 
 
+def scale_to_255(values: np.ndarray, name: str = "image") -> np.ndarray:
+    """Numbers from 0 to 255, or floats in [0, 1] -> numbers from 0 to 255.
+
+    Raises:
+        ValueError: others, such as those of a normalised picture.
+    """
+    is_share = np.issubdtype(values.dtype, np.floating) and values.max() <= 1
+    values = _in_range(values, 1 if is_share else 255, name)
+    return values * 255 if is_share else values
+
+
 def is_array(image) -> bool:
     """Whether a picture comes as numbers rather than as a file or a PIL image."""
     return isinstance(image, (np.ndarray, torch.Tensor))
@@ -168,8 +179,19 @@ def _decode_data_url(url: str, name: str) -> bytes:
 def _upright(image: Image.Image, name: str) -> Image.Image:
     if 0 in image.size:
         raise ValueError(f"{name} is {image.height} x {image.width} pixels (height x width): there is nothing in it.")
+    _refuse_bomb(image.height, image.width)
     image.load()
     return ImageOps.exif_transpose(image)
+
+
+def _refuse_bomb(height: int, width: int) -> None:
+    """Pillow's own limit, which it applies to files only, for pictures that are in memory already: converting and
+    normalising them takes many times as much."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > 2 * limit:
+        raise Image.DecompressionBombError(
+            f"Image size ({height * width} pixels) exceeds limit of {2 * limit} pixels, could be decompression bomb."
+        )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -193,7 +215,10 @@ def _numbers(image: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def _from_array(values: np.ndarray, name: str, input_data_format: str | None) -> Image.Image:
-    values = _to_bytes(_channels_last(values, name, input_data_format), name)
+    values = _channels_last(values, name, input_data_format)
+    with _explaining(name):
+        _refuse_bomb(*values.shape[:2])
+    values = _to_bytes(values, name)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[values.shape[-1]]
     height, width = values.shape[:2]
     return Image.frombytes(mode, (width, height), np.ascontiguousarray(values).tobytes())
@@ -239,9 +264,7 @@ def _to_bytes(values: np.ndarray, name: str) -> np.ndarray:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise TypeError(f"{name} holds {values.dtype}, expected bool, integers or floats.")
-    is_share = np.issubdtype(values.dtype, np.floating) and values.max() <= 1
-    values = _in_range(values, 1 if is_share else 255, name)
-    return np.rint(values * 255.0 if is_share else values).astype(np.uint8)
+    return np.rint(scale_to_255(values, name)).astype(np.uint8)
 
 
 def _in_range(values: np.ndarray, top: int, name: str) -> np.ndarray:

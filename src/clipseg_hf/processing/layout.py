@@ -4,6 +4,7 @@ Prompts come flat (`["a cat", "a dog"]`) or as one list for each image (`[["a ca
 stands for a prompt without a text or without an image; a tuple of images is one prompt with several examples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,9 @@ def read_prompts(given: Any, name: str) -> Prompts:
     Raises:
         ValueError: nothing in it, or single prompts and lists side by side.
     """
-    if not isinstance(given, (list, tuple)):
+    if _is_one(given):
         return Prompts([given], None)
-    if not given:
+    if not len(given):
         raise ValueError(f"{name} is an empty list, expected at least one prompt.")
     nested = [isinstance(part, list) for part in given]
     if not any(nested):
@@ -175,7 +176,7 @@ def unstack(given: Any, axes: int) -> Any:
 def as_list(given: Any, axes: int) -> list:
     """One array-like of `axes` axes, a batch of them, or a list -> list."""
     given = unstack(given, axes)
-    return list(given) if isinstance(given, (list, tuple)) else [given]
+    return [given] if _is_one(given) else list(given)
 
 
 def named_images(given: Any, name: str = "images") -> list[tuple[Any, str]]:
@@ -187,12 +188,18 @@ def named_images(given: Any, name: str = "images") -> list[tuple[Any, str]]:
     images = list(_flatten(given))
     if not images:
         raise ValueError(f"{name} is empty, expected at least one image.")
-    return [(image, f"{name}[{i}]" if isinstance(given, (list, tuple)) else name) for i, image in enumerate(images)]
+    single = _is_one(given)
+    return [(image, name if single and len(images) == 1 else f"{name}[{i}]") for i, image in enumerate(images)]
+
+
+def _is_one(given: Any) -> bool:
+    """Whether this is one thing rather than a list, a tuple or a column of a data set."""
+    return isinstance(given, (str, bytes)) or not isinstance(given, Sequence)
 
 
 def _flatten(given: Any):
     given = unstack(given, 3)
-    if not isinstance(given, (list, tuple)):
+    if _is_one(given):
         yield given
     else:
         for part in given:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipseg_hf.processing.images import ImageLike, is_array, load_image, load_map, to_planes
+from clipseg_hf.processing.images import ImageLike, is_array, load_image, load_map, scale_to_255, to_planes
 from clipseg_hf.processing.labels import read_mask
 from clipseg_hf.processing.sizes import resized_size, round_to_patch, working_size
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
@@ -50,8 +50,7 @@ class PixelReader:
             if not self.do_rescale:
                 return to_planes(image, name, layout)
             if not self.do_resize and "float" in str(image.dtype):  # no need to round to 8 bits
-                planes = to_planes(image, name, layout)
-                return planes * 255 if planes.max() <= 1 else planes
+                return scale_to_255(to_planes(image, name, layout), name)
         return load_image(image, name, layout)
 
     def target_size(self, original: tuple[int, int], name: str) -> tuple[int, int]:
@@ -76,8 +75,8 @@ class PixelReader:
             for picture, (height, width) in zip(pictures, sizes, strict=True)
         ]
 
-    def _process(self, pictures: list, size: dict[str, int]) -> list[np.ndarray]:
-        options = self.options | {"size": size}
+    def _process(self, pictures: list, size: dict[str, int], **more) -> list[np.ndarray]:
+        options = self.options | {"size": size} | more
         if any(is_array(picture) for picture in pictures):
             options["input_data_format"] = "channels_first"
         return list(self.image_processor(pictures, **options)["pixel_values"])
@@ -92,19 +91,15 @@ class PixelReader:
         """
         results: list = [None] * len(examples)
         size = self.prompt_size()
-        by_shape: dict[tuple, list] = {}
+        by_shape: dict[tuple, list] = {}  # pictures of one shape are one batch
         for number, (image, mask, name) in enumerate(examples):
             picture = self.load(image, name)
             if mask is None:
                 target = size if self.do_resize else size_of(picture)
                 results[number] = self.pixel_values([picture], [target])[0]
-                continue
-            values = _prompt_mask(mask, size_of(picture), name)
-            work = size_of(picture)
-            if self.do_resize:
-                work = working_size(work, min(size)) if settings.crop else size
-            pixels = torch.from_numpy(np.asarray(self._process([picture], _as_dict(work))[0])).float()
-            by_shape.setdefault(tuple(pixels.shape), []).append((number, pixels, _shrink_mask(values, work)))
+            else:
+                pixels, values = self._picture_and_mask(picture, mask, name, size, settings.crop)
+                by_shape.setdefault(tuple(pixels.shape), []).append((number, pixels, values))
         for group in by_shape.values():
             numbers, pixels, masks = zip(*group, strict=True)
             prompts = make_visual_prompt(
@@ -119,14 +114,21 @@ class PixelReader:
                 results[number] = prompt
         return results
 
+    def _picture_and_mask(
+        self, picture, mask, name: str, size: tuple[int, int], crop: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """-> normalised picture (3, h, w) and its mask (h, w), at the size where the visual prompt is made."""
+        values = _prompt_mask(mask, size_of(picture), name)
+        work = size_of(picture)
+        if self.do_resize:
+            work = working_size(work, min(size)) if crop else size
+        (pixels,) = self._process([picture], {"height": work[0], "width": work[1]}, do_center_crop=False)
+        return torch.from_numpy(np.asarray(pixels, dtype=np.float32)), _shrink_mask(values, work)
+
 
 def size_of(picture: Image.Image | np.ndarray) -> tuple[int, int]:
     """(height, width) of a loaded picture."""
     return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[-2:]
-
-
-def _as_dict(size: tuple[int, int]) -> dict[str, int]:
-    return {"height": size[0], "width": size[1]}
 
 
 def _prompt_mask(mask, picture_size: tuple[int, int], name: str) -> torch.Tensor:

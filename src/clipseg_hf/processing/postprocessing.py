@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
+from clipseg_hf.processing.outlines import mask_to_box
+from clipseg_hf.processing.rle import encode_rle
+
 PAPER_THRESHOLD = 0.3  # paper, section 4: fixed for PhraseCut
 PROMPT_KINDS = ("text", "image", "mixed")
 PRESENCE_SHARE = 0.01  # of the pixels that speak for presence
@@ -33,6 +36,19 @@ class PromptedMask(ModelOutput):
     score: float = None
     presence: float = None
     is_present: bool = None
+
+    def to_record(self) -> dict:
+        """What JSON can hold of it: box (COCO's [x, y, width, height], None where the mask is empty), area in pixels,
+        score, presence, is_present, and the mask as COCO RLE ("segmentation")."""
+        mask = self.mask.cpu().numpy()
+        return {
+            "box": mask_to_box(mask),
+            "area": int(mask.sum()),
+            "score": self.score,
+            "presence": self.presence,
+            "is_present": self.is_present,
+            "segmentation": encode_rle(mask),
+        }
 
 
 def read_thresholds(given: Mapping[str, float] | None) -> dict[str, float]:
@@ -178,7 +194,8 @@ def resize_probabilities(logits: torch.Tensor, size: tuple[int, int]) -> torch.T
     probabilities = logits.float().sigmoid()
     if tuple(probabilities.shape[1:]) == tuple(size):
         return probabilities
-    resized = F.interpolate(probabilities[:, None], tuple(size), mode="bilinear", align_corners=False, antialias=True)
+    shrinks = size[0] < probabilities.shape[1] or size[1] < probabilities.shape[2]
+    resized = F.interpolate(probabilities[:, None], tuple(size), mode="bilinear", antialias=shrinks)
     return resized[:, 0].clamp(0, 1)
 
 

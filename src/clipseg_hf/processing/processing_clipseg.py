@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, CLIPConfig, PreTrainedConfig
+from transformers import AutoTokenizer, CLIPConfig, CLIPSegConfig, PreTrainedConfig
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -92,10 +92,11 @@ class CLIPSegProcessor(ProcessorMixin):
         """
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         config = _model_config(pretrained_model_name_or_path, kwargs)
-        # the model's own file has the last word: it is what calibration rewrites
-        patch_size = patch_size or config.get("vision_config", {}).get("patch_size")
+        if config is not None:  # the model's own file has the last word: it is what calibration rewrites
+            processor.patch_size = config.vision_config.patch_size
+            thresholds = getattr(config, "mask_thresholds", None)
+            processor.mask_thresholds = read_thresholds(thresholds or processor.mask_thresholds)
         processor.patch_size = patch_size or processor.patch_size
-        mask_thresholds = mask_thresholds or config.get("mask_thresholds")
         processor.mask_thresholds = read_thresholds(mask_thresholds or processor.mask_thresholds)
         processor.visual_prompt_settings = read_settings(visual_prompt_settings, processor.visual_prompt_settings)
         return processor
@@ -305,10 +306,11 @@ class CLIPSegProcessor(ProcessorMixin):
         return merged["text_kwargs"], merged["images_kwargs"]
 
 
-def _model_config(name_or_path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's config.json, empty where there is none."""
+def _model_config(name_or_path, options: Mapping[str, Any]) -> CLIPSegConfig | None:
+    """The configuration of the model beside the processor, None where there is none."""
     hub_options = {key: value for key, value in options.items() if key in _HUB_OPTIONS}
     try:
-        return PreTrainedConfig.get_config_dict(name_or_path, **hub_options)[0]
+        fields, _ = PreTrainedConfig.get_config_dict(name_or_path, **hub_options)
     except OSError:
-        return {}
+        return None
+    return CLIPSegConfig.from_dict(fields) if fields.get("model_type") == "clipseg" else None

@@ -71,11 +71,13 @@ def tokenize(tokenizer, rows: list[str], **options) -> dict:
         options["max_length"] = limit if limit <= 1_000_000 else CLIP_TEXT_LENGTH
     if options.get("truncation") is None:
         options["truncation"] = True
-    if options["truncation"]:
-        _warn_of_cuts(tokenizer, rows, options["max_length"])
     if not options.get("padding") and not options["truncation"]:
         del options["max_length"]  # nothing reads it then, and the tokenizer would complain
-    return tokenizer(rows, **options)
+    tokens = tokenizer(rows, **options)
+    if options["truncation"]:
+        # Asked last: a tokenizer remembers how it was asked, and would save it.
+        _warn_of_cuts(tokenizer, rows, options["max_length"])
+    return tokens
 
 
 def _warn_of_cuts(tokenizer, rows: list[str], limit: int) -> None:
