@@ -18,14 +18,15 @@ def share_of_the_metric(rank: int, folder: str):
     scores, truth = torch.rand(9, 8, 8, generator=generator), torch.rand(9, 8, 8, generator=generator) > 0.5
     if rank < 0:  # one process for all
         return SegmentationMetric(cache_dir=folder).compute(predictions=scores, references=truth)
-    metric = SegmentationMetric(num_process=2, process_id=rank, experiment_id="shared", cache_dir=folder, timeout=100)
+    metric = SegmentationMetric(num_process=2, process_id=rank, experiment_id="shared", cache_dir=folder, timeout=250)
     return metric.compute(predictions=scores[rank::2], references=truth[rank::2])
 
 
 def share_of_the_protocol(model, processor, rows):
-    from clipseg_hf.evaluation import current_shard, evaluate_referring, merge_processes
+    from clipseg_hf.evaluation import ReferringSettings, current_shard, evaluate_referring, merge_processes
 
-    return merge_processes(evaluate_referring(model, processor, rows, shard=current_shard()))
+    settings = ReferringSettings(batch_size=1)
+    return merge_processes(evaluate_referring(model, processor, rows, settings, shard=current_shard()))
 
 
 def join(rank: int, folder: str) -> None:

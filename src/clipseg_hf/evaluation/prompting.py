@@ -1,46 +1,41 @@
 """A model and its processor, as every protocol asks them: images once each, prompts as vectors, probabilities back."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clipseg_hf.data.images import decode_image
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
+from clipseg_hf.processing.rle import decode_rle
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
 
 
 class PromptedModel:
-    """Asks a model about images; prompt vectors are kept, so that a phrase asked of many images is encoded once.
+    """Asks a model about images.
+
+    Nothing is kept from one call to the next: an encoding differs in its last bits with what is encoded beside it, and
+    results must not depend on what was asked before.
 
     Args:
         model: decides the device and the precision.
         processor: the `CLIPSegProcessor` that belongs to it.
         templates: sentences with one `{}` for the phrase; the vectors of several are averaged.
-        cache_size: how many prompt vectors are kept, the least recently used go first.
 
     Raises:
         ValueError: a template without `{}`.
     """
 
-    def __init__(
-        self,
-        model: CLIPSegForImageSegmentation,
-        processor,
-        templates: Sequence[str] = DEFAULT_TEMPLATES,
-        cache_size: int = 20_000,
-    ):
+    def __init__(self, model: CLIPSegForImageSegmentation, processor, templates: Sequence[str] = DEFAULT_TEMPLATES):
         wrong = [template for template in templates if template.count("{}") != 1]
         if isinstance(templates, str) or not templates or wrong:
             raise ValueError(
                 f'templates are sentences with one {{}} each, like "a photo of a {{}}.", got {templates!r}.'
             )
         self.model, self.processor, self.templates = model, processor, tuple(templates)
-        self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
-        self._cache_size = cache_size
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -59,60 +54,48 @@ class PromptedModel:
         return self.model.get_vision_features(self._to_model(pixel_values))
 
     def text_vectors(self, phrases: Sequence[str]) -> torch.Tensor:
-        """Prompt vectors of phrases, each put into the templates: (N, D)."""
-        return self._vectors([("text", phrase) for phrase in phrases], self._encode_texts)
-
-    def image_vectors(
-        self, keys: Sequence[Hashable], load: Callable[[Hashable], tuple[np.ndarray, np.ndarray]]
-    ) -> torch.Tensor:
-        """Prompt vectors of example images: (N, D).
-
-        Args:
-            keys: what the examples are called.
-            load: key -> image and the mask of its object; called for those that are not known yet.
-        """
-        return self._vectors(list(keys), lambda missing: self._encode_examples([load(key) for key in missing]))
-
-    def segment(
-        self, features: CLIPSegVisionFeatures, vectors: torch.Tensor, prompt_to_image: Sequence[int]
-    ) -> torch.Tensor:
-        """Probabilities (N, H, W) float32 at the model's size, of each prompt on its image."""
-        numbers = torch.as_tensor(prompt_to_image, dtype=torch.long, device=vectors.device)
-        output = self.model(vision_embeds=features, conditional_embeddings=vectors, prompt_to_image=numbers)
-        return output.logits.float().sigmoid()
-
-    def _encode_texts(self, keys: list[tuple[str, str]]) -> torch.Tensor:
-        texts = [template.replace("{}", phrase) for _, phrase in keys for template in self.templates]
+        """Prompt vectors of phrases, each put into the templates; repeats are encoded once: (N, D)."""
+        different = list(dict.fromkeys(phrases))
+        texts = [template.replace("{}", phrase) for phrase in different for template in self.templates]
         tokens = self.processor(text=texts, return_tensors="pt")
-        numbers = torch.arange(len(keys)).repeat_interleave(len(self.templates))  # text -> prompt
-        return self.model.get_conditional_embeddings(
+        owners = torch.arange(len(different)).repeat_interleave(len(self.templates))  # text -> phrase
+        vectors = self.model.get_conditional_embeddings(
             input_ids=self._to_model(tokens["input_ids"]),
             attention_mask=self._to_model(tokens["attention_mask"]),
-            text_to_prompt=self._to_model(numbers),
+            text_to_prompt=self._to_model(owners),
         )
+        return vectors[[different.index(phrase) for phrase in phrases]]
 
-    def _encode_examples(self, examples: list[tuple[np.ndarray, np.ndarray]]) -> torch.Tensor:
+    def image_vectors(self, examples: Sequence[tuple[np.ndarray, np.ndarray]], **options) -> torch.Tensor:
+        """Prompt vectors of example images (h, w, 3) with the masks (h, w) of their objects: (N, D).
+
+        Args:
+            options: for the processor, such as `visual_prompt_settings`.
+        """
         images, masks = zip(*examples, strict=True)
-        prompts = self.processor(visual_prompt=list(images), visual_prompt_masks=list(masks), return_tensors="pt")
-        return self.model.get_conditional_embeddings(
-            conditional_pixel_values=self._to_model(prompts["conditional_pixel_values"])
+        prompts = self.processor(
+            visual_prompt=list(images), visual_prompt_masks=list(masks), return_tensors="pt", **options
         )
+        pixel_values = self._to_model(prompts["conditional_pixel_values"])
+        return self.model.get_conditional_embeddings(conditional_pixel_values=pixel_values)
 
-    def _vectors(self, keys: list[Hashable], encode: Callable[[list], torch.Tensor]) -> torch.Tensor:
-        """Vectors of the keys; those that are not kept are encoded, all at once."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._kept]
-        if missing:
-            self._kept.update(zip(missing, encode(missing), strict=True))
-        vectors = torch.stack([self._kept[key] for key in keys])
-        for key in keys:
-            self._kept.move_to_end(key)
-        while len(self._kept) > self._cache_size:
-            self._kept.popitem(last=False)
-        return vectors
+    def logits(
+        self, features: CLIPSegVisionFeatures, vectors: torch.Tensor, prompt_to_image: Sequence[int]
+    ) -> torch.Tensor:
+        """Logits (N, H, W) float32 at the model's size, of each prompt on its image."""
+        numbers = torch.as_tensor(prompt_to_image, dtype=torch.long, device=vectors.device)
+        output = self.model(vision_embeds=features, conditional_embeddings=vectors, prompt_to_image=numbers)
+        return output.logits.float()
 
     def _to_model(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the model's device, floats also to its precision."""
         return tensor.to(self.model.device, self.model.dtype if tensor.is_floating_point() else None)
+
+
+def load_example(rows: Sequence[dict], place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An example image (h, w, 3) uint8 and the mask (h, w) of its object, by (row, phrase number)."""
+    row = rows[place[0]]
+    return decode_image(row["image"])[0], decode_rle(row["phrases"][place[1]]["mask"])
 
 
 def resize_probabilities(probabilities: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling import generator_for
 from clipseg_hf.evaluation.histogram import DEFAULT_THRESHOLDS
-from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, resize_masks, resize_probabilities
+from clipseg_hf.evaluation.prompting import (
+    DEFAULT_TEMPLATES,
+    PromptedModel,
+    load_example,
+    resize_masks,
+    resize_probabilities,
+)
 from clipseg_hf.evaluation.results import PromptResults
+from clipseg_hf.processing.postprocessing import presence_scores
 from clipseg_hf.processing.rle import decode_rle
 
 PROMPT_KINDS = ("text", "image", "mix")
@@ -91,8 +97,8 @@ def evaluate_referring(
         subsets: (row, phrase entry) -> names of the subsets that the phrase belongs to; numbers come for each. An
             absent phrase counts to the subsets that it has where it was taken from. "shared" is there always.
         index: of the rows, where it is at hand.
-        shard: (rank, processes): this process takes each `processes`-th row. Merge the results; the numbers are those
-            of one process, exactly.
+        shard: (rank, processes): this process takes each `processes`-th batch. Merge the results; the numbers are
+            those of one process, exactly.
         progress: show a bar.
 
     Returns:
@@ -108,10 +114,10 @@ def evaluate_referring(
     prompted = PromptedModel(model, processor, settings.templates)
     results = {kind: PromptResults.at(settings.thresholds, settings.boundary_thresholds) for kind in settings.prompts}
     rank, processes = shard
-    numbers = range(rank, len(rows), processes)
-    batches = [numbers[n : n + settings.batch_size] for n in range(0, len(numbers), settings.batch_size)]
+    # Whole batches are dealt out, so that an image has the same company, and the same last bits, in every process.
+    batches = [range(len(rows))[n : n + settings.batch_size] for n in range(0, len(rows), settings.batch_size)]
     with prompted.evaluating():
-        for batch in _with_progress(batches, progress):
+        for batch in _with_progress(batches[rank::processes], progress):
             _evaluate_batch(prompted, asker, list(batch), settings, results)
     if processes == 1 and not any(result.samples for result in results.values()):
         raise ValueError(
@@ -144,11 +150,6 @@ class _Asker:
                 asked.append(self._ask(self.rows[other], n, number, image, generator, absent=True))
         return asked
 
-    def load_example(self, place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        row, number = place
-        row = self.rows[row]
-        return decode_image(row["image"])[0], decode_rle(row["phrases"][number]["mask"])
-
     def _ask(self, row: dict, n: int, number: int, image: int, generator, absent: bool = False) -> Question:
         """Ask of row `number` what is phrase `n` of `row`: of itself, or for an absent phrase of another row."""
         entry = row["phrases"][n]
@@ -172,23 +173,31 @@ def _evaluate_batch(
         return
     features = prompted.encode_images(images)
     masks = [_mask(q, images[q.image].shape[:2]) for q in asked]
+    vectors = _vectors(prompted, asker, asked, settings)
     for kind, result in results.items():
         chosen = [n for n, q in enumerate(asked) if kind == "text" or q.example is not None]
         if chosen:
             questions = [asked[n] for n in chosen]
-            vectors = _vectors(prompted, asker, kind, questions, settings.image_prompt_weight)
-            probabilities = prompted.segment(features, vectors, [q.image for q in questions])
-            _count(result, probabilities, questions, [masks[n] for n in chosen], numbers, batch)
+            logits = prompted.logits(features, vectors[kind][chosen], [q.image for q in questions])
+            _count(result, logits, questions, [masks[n] for n in chosen], numbers, batch)
 
 
-def _vectors(prompted: PromptedModel, asker: _Asker, kind: str, questions: list[Question], weight: float):
-    """Prompt vectors of the questions, (N, D)."""
-    if kind == "text":
-        return prompted.text_vectors([q.entry["phrase"] for q in questions])
-    images = prompted.image_vectors([q.example for q in questions], asker.load_example)
-    if kind == "image":
-        return images
-    return weight * images + (1 - weight) * prompted.text_vectors([q.entry["phrase"] for q in questions])
+def _vectors(
+    prompted: PromptedModel, asker: _Asker, asked: list[Question], settings: ReferringSettings
+) -> dict[str, torch.Tensor]:
+    """Kind of prompt -> prompt vectors of all questions, (N, D); zero where there is no example."""
+    vectors = {}
+    if "text" in settings.prompts or "mix" in settings.prompts:
+        vectors["text"] = prompted.text_vectors([q.entry["phrase"] for q in asked])
+    shared = [n for n, q in enumerate(asked) if q.example is not None]
+    if shared and set(settings.prompts) != {"text"}:
+        shown = prompted.image_vectors([load_example(asker.rows, asked[n].example) for n in shared])
+        vectors["image"] = shown.new_zeros(len(asked), shown.shape[1])
+        vectors["image"][shared] = shown
+    if "mix" in settings.prompts and "image" in vectors:
+        weight = settings.image_prompt_weight
+        vectors["mix"] = weight * vectors["image"] + (1 - weight) * vectors["text"]
+    return vectors
 
 
 def _mask(question: Question, size: tuple[int, int]) -> torch.Tensor:
@@ -206,13 +215,15 @@ def _mask(question: Question, size: tuple[int, int]) -> torch.Tensor:
 
 def _count(
     result: PromptResults,
-    probabilities: torch.Tensor,
+    logits: torch.Tensor,
     questions: list[Question],
     masks: list[torch.Tensor],
     numbers: list[int],
     batch: list[dict],
 ) -> None:
-    result.presence.update(probabilities, [q.number is not None for q in questions])
+    probabilities = logits.sigmoid()
+    present = [question.number is not None for question in questions]
+    result.presence.update(probabilities, present, presence_scores(logits).tolist())
     result.presence_subsets += [q.subsets for q in questions]
     for probability, question, mask in zip(probabilities, questions, masks, strict=True):
         if question.number is None:
@@ -229,7 +240,8 @@ def _count(
                 "image_id": batch[question.image]["image_id"],
                 "phrase_id": question.entry["phrase_id"],
                 "phrase": question.entry["phrase"],
-                "subsets": question.subsets,
+                "subsets": list(question.subsets),
+                "example": question.example,
             }
         )
 

@@ -21,7 +21,8 @@ class PromptResults:
         image_counts: the same at the image's own size (PhraseCut's protocol).
         boundary: the rims of masks at the image's own size.
         presence: those phrases, and absent ones.
-        samples: what each sample of `counts` is: row, phrase_number, image_id, phrase_id, phrase, subsets.
+        samples: what each sample of `counts` is: row, phrase_number, image_id, phrase_id, phrase,
+            subsets, example (row and phrase number of the image that could be its prompt, or None).
         presence_subsets: the subsets of each entry of `presence`.
     """
 
