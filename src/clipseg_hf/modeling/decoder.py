@@ -200,7 +200,8 @@ class DecoderMLP(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, tokens, D) -> (n, tokens, D)."""
-        hidden = self.fc1(tokens).relu_()  # (n, tokens, intermediate)
+        # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
+        hidden = F.relu(self.fc1(tokens), inplace=not torch.is_grad_enabled())  # (n, tokens, intermediate)
         return self.fc2(F.dropout(hidden, self.dropout, self.training))
 
 
