@@ -48,6 +48,7 @@ class CLIPSegTrainingArguments:
         None, "CLIP layers the decoder reads, counted from 0; default: (3, 7, 9), the paper's"
     )
     reduce_dim: int | None = _option(None, "width of the decoder; default: 64", low=1)
+    decoder_intermediate_size: int | None = _option(None, "width of its blocks' MLP; default: 2048", low=1)
     use_complex_transposed_convolution: bool | None = _option(None, "the refined readout; default: False")
     decoder_dropout: float | None = _option(
         None,
@@ -188,7 +189,7 @@ class CLIPSegTrainingArguments:
         self._check_combinations()
 
     def _check_combinations(self):
-        fresh = ("extract_layers", "reduce_dim", "use_complex_transposed_convolution")
+        fresh = ("extract_layers", "reduce_dim", "decoder_intermediate_size", "use_complex_transposed_convolution")
         given = [name for name in fresh if getattr(self, name) is not None]
         if self.model_name_or_path and self.clip_name_or_path:
             raise ValueError(

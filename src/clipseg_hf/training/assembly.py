@@ -14,7 +14,7 @@ from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import stable_seed
 
-EXTRACT_LAYERS, REDUCE_DIM, DECODER_DROPOUT = (3, 7, 9), 64, 0.1  # the paper's training files
+EXTRACT_LAYERS, REDUCE_DIM, INTERMEDIATE_SIZE, DECODER_DROPOUT = (3, 7, 9), 64, 2048, 0.1  # the paper's training files
 
 
 def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
@@ -44,6 +44,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         clip,
         extract_layers=args.extract_layers or EXTRACT_LAYERS,
         reduce_dim=args.reduce_dim or REDUCE_DIM,
+        decoder_intermediate_size=args.decoder_intermediate_size or INTERMEDIATE_SIZE,
         use_complex_transposed_convolution=bool(args.use_complex_transposed_convolution),
         decoder_dropout=DECODER_DROPOUT if args.decoder_dropout is None else args.decoder_dropout,
         loss_type=args.loss_type or "bce",
