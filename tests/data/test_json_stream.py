@@ -49,7 +49,7 @@ def test_any_list_is_read_whole_whatever_the_chunk(data, chunk_bytes, ensure_asc
         (b'[{"\xc3\xa9": 1}, {"a" 2}]', r"byte 17: expecting ':' delimiter\.$"),
         (b"[1 2]", r"byte 3: expected ',' or '\]' after an element, found '2'"),
         (b'[{"a": 1}, {"b": [1, 2', r"byte 22: expecting ',' delimiter\. The file ends there"),
-        (b'[{"a": 1}, {"b": "cut o', r"byte 17: unterminated string starting at\."),
+        (b'[{"a": 1}, {"b": "cut o', r"byte 17: the string that starts there has no end\. The file ends there"),
         (b'[{"a": 1}', r"byte 9: expected ',' or '\]' after an element, found ''\. The file ends there"),
         (b'["\xff"]', r"refer_train.json is not UTF-8 after byte \d: invalid start byte"),
     ],

@@ -35,8 +35,8 @@ PASCAL_CLASSES = {
 """The 20 classes in Pascal's order, each with the WordNet synset of which the original drops all hyponyms."""
 
 PERSON_WORDS = ("person", "human", "man", "woman", "toddler", "baby", "body", "child", "infant")
-"""For "person" the original has this list instead of WordNet's (where a person is also a king, a cook, a star ...). "people",
-"boy" and "girl" are not in it; whoever wants none of them adds them to `without_words`."""
+"""For "person" the original has this list instead of WordNet's (where a person is also a king, a cook, a star ...).
+"people", "boy" and "girl" are not in it; whoever wants none of them adds them to `without_words`."""
 
 UNSEEN_ORDER = ("cow", "motorbike", "aeroplane", "sofa", "cat", "tv", "train", "bottle", "chair", "potted plant")
 """The zero-shot protocol's unseen classes: "unseen-4" are the first four."""

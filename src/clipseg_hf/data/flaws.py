@@ -55,7 +55,7 @@ class BuildSummary:
     """
 
     strict: bool = False
-    images: int = 0
+    rows: int = 0
     phrases: int = 0
     flaws: Counter = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class BuildSummary:
 
     def add(self, other: "BuildSummary") -> None:
         """Take in the counts of another part of the build."""
-        self.images += other.images
+        self.rows += other.rows
         self.phrases += other.phrases
         self.flaws.update(other.flaws)
         self.filtered.update(other.filtered)
@@ -87,7 +87,7 @@ class BuildSummary:
     def as_dict(self) -> dict[str, Any]:
         """The counts as plain values, for JSON."""
         return {
-            "images": self.images,
+            "rows": self.rows,
             "phrases": self.phrases,
             "flaws": dict(self.flaws),
             "examples": self.examples,
@@ -104,7 +104,7 @@ class BuildSummary:
         return cls(**values)
 
     def __str__(self) -> str:
-        lines = [f"{self.images:,} images with {self.phrases:,} phrases."]
+        lines = [f"{self.rows:,} rows with {self.phrases:,} phrases."]
         for flaw, count in self.flaws.most_common():
             kind, examples = FLAWS[flaw], self.examples[flaw]
             more = ", ..." if count > len(examples) else ""

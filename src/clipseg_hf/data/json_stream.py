@@ -94,10 +94,12 @@ class _Window:
                 value, end = self._parse(self._text, self._position)
             except json.JSONDecodeError as error:
                 # A string is reported where it starts, anything else where it breaks off.
-                is_at_end = error.pos >= len(self._text) - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
-                if not is_at_end or self._is_finished:
+                is_string = error.msg.startswith("Unterminated string")
+                is_cut_off = is_string or error.pos >= len(self._text) - _LONGEST_TOKEN
+                if not is_cut_off or self._is_finished:
                     self._consume(error.pos)
-                    raise self.error(error.msg[0].lower() + error.msg[1:]) from None
+                    what = "the string that starts there has no end" if is_string else error.msg
+                    raise self.error(what[0].lower() + what[1:], is_string) from None
             else:
                 # Of a number at the chunk's end ("1", "1.", "1e"), only a part may have been parsed.
                 is_whole = self._text[end : end + 1] in _AFTER_VALUE or len(self._text) - end >= _LONGEST_TOKEN
@@ -108,8 +110,9 @@ class _Window:
             self._read(size)
             size *= 2  # so that a long element is parsed a few times, not once for each chunk
 
-    def error(self, what: str) -> ValueError:
-        hint = " The file ends there: was it cut off?" if not self._text[self._position :].strip() else ""
+    def error(self, what: str, is_cut_off: bool = False) -> ValueError:
+        is_cut_off = is_cut_off or not self._text[self._position :].strip()
+        hint = " The file ends there: was it cut off?" if is_cut_off else ""
         return ValueError(f"{self._name} is not valid JSON at byte {self._byte}: {what}.{hint}")
 
     def _consume(self, end: int) -> None:
