@@ -126,7 +126,7 @@ class CaptionedPictures(Dataset):
         self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
         size = ((stage.image_size, stage.image_size),)
         # The same range of sizes in pixels, hence in patches, at every stage.
-        low, high = 40 / stage.image_size, min(0.95, 128 / stage.image_size)
+        low, high = min(0.45, 40 / stage.image_size), min(0.95, 128 / stage.image_size)
         self.single = SceneSettings(
             sizes=size, concepts_per_scene=(1, 1), object_size=(low, high), repeat_probability=0
         )

@@ -1,0 +1,41 @@
+"""Measure a checkpoint of the emoji world on its held-out test scenes and keep the numbers beside it.
+
+clipseg-hf scenes emoji-world --train 10000 --val 500 --test 500 --seed 0
+python examples/measure_emoji_tiny.py emoji-tiny/final emoji-world -o measured.json
+"""
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.inference.demo import format_numbers, measure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", help="folder of the checkpoint")
+    parser.add_argument("world", help="folder that `clipseg-hf scenes` wrote")
+    parser.add_argument("-o", "--output", default="measured.json")
+    given = parser.parse_args()
+    rows = load_phrasecut_plus(given.world, split="test")
+    model = CLIPSegForImageSegmentation.from_pretrained(given.model)
+    numbers = measure(model, CLIPSegProcessor.from_pretrained(given.model), rows, progress=True)
+    world = json.loads((Path(given.world) / "emoji_scenes.json").read_text(encoding="utf-8"))
+    record = {
+        "data": f"The {len(rows)} test scenes of the emoji world (seed {world['seed']})",
+        "script": "examples/measure_emoji_tiny.py",
+        "threshold": 0.5,
+        "numbers": numbers,
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+    }
+    Path(given.output).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(format_numbers(numbers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""`clipseg-hf demo`: the embedded checkpoint on the embedded scenes, measured and drawn. No network, no font."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from clipseg_hf.data.emoji_glyphs import load_concepts
+from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.inference.drawing import overlay, palette
+from clipseg_hf.inference.segmenter import Prompt, Segmenter
+from clipseg_hf.processing import decode_rle
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SCENES = ASSETS / "emoji-scenes"
+MEASURED = ASSETS / "emoji-tiny" / "measured.json"
+FIGURE = "clipseg-demo.png"
+
+# One row of the figure each: the scene, what is asked of it, and the scene that gives the example. The last of them
+# asks for a concept that no training phrase named.
+ROWS = (("2", "penguin", "4"), ("10", "fox", "24"), ("22", "hamburger", "6"), ("11", "rocket", "15"))
+SEMANTIC_SCENE = "8"
+INK, PAPER, OUTLINE = "#1d2733", "#ffffff", "#ff2d78"
+
+
+def load_scenes() -> dict[str, dict]:
+    """The shipped scenes: image id -> row."""
+    return {row["image_id"]: row for row in load_phrasecut_plus(SCENES, split="test", streaming=True)}
+
+
+def run_demo(output_dir: str | Path = "outputs/demo", *, echo: Callable[[str], None] = print) -> Path:
+    """Segment the shipped scenes with `emoji-tiny`, print numbers, draw a figure.
+
+    Args:
+        output_dir: for the figure; made if it does not exist.
+        echo: takes each line of the report.
+
+    Returns:
+        The figure's path.
+    """
+    from clipseg_hf import EMOJI_TINY
+
+    start = time.perf_counter()
+    segmenter, scenes = Segmenter.from_pretrained(EMOJI_TINY), load_scenes()
+    rows = list(scenes.values())
+    questions = sum(len(row["phrases"]) for row in rows)
+    echo(f"emoji-tiny asks {len(rows)} scenes for {questions} phrases, by text, by example image and by both ...")
+    live = measure(segmenter.model, segmenter.processor, rows)
+    echo(f"\nThese scenes, measured just now ({time.perf_counter() - start:.0f} s):")
+    echo(format_numbers(live))
+    if MEASURED.is_file():
+        full = json.loads(MEASURED.read_text(encoding="utf-8"))
+        echo(f"\n{full['data']}, measured by {full['script']}:")
+        echo(format_numbers(full["numbers"]))
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = draw_figure(segmenter, scenes, folder / FIGURE)
+    echo(f"\nThe figure is at {figure} ({time.perf_counter() - start:.0f} s in all).")
+    return figure
+
+
+def measure(model, processor, rows: Sequence[dict], *, progress: bool = False) -> dict:
+    """Mean IoU at 0.5 by kind of prompt, for seen and unseen concepts, and how well absent things are told (AUROC).
+
+    Returns:
+        kind of prompt -> {"seen", "unseen", "auroc", "samples"}.
+    """
+    unseen = [concept.name for concept in load_concepts() if not concept.seen]
+    settings = ReferringSettings(boundary_thresholds=())
+    subsets = ConceptSubsets({"unseen": unseen}, rest="seen")
+    results = summarize(evaluate_referring(model, processor, rows, settings, subsets=subsets, progress=progress))
+    return {kind: _pick(subset) for kind, subset in results.items()}
+
+
+def _pick(subsets: dict) -> dict:
+    return {
+        "seen": subsets["seen"]["miou_0.5"],
+        "unseen": subsets["unseen"]["miou_0.5"],
+        "auroc": subsets["all"]["presence"]["auroc"],
+        "samples": subsets["all"]["samples"],
+    }
+
+
+def format_numbers(numbers: dict) -> str:
+    """What `measure` gives, as lines of a table."""
+    names = {"text": "text", "image": "example image", "mix": "both"}
+    lines = [f"  {'prompt':15}{'mIoU seen':>11}{'unseen':>9}{'absent/present AUROC':>23}{'phrases':>10}"]
+    for kind, values in numbers.items():
+        lines.append(
+            f"  {names[kind]:15}{values['seen']:11.3f}{values['unseen']:9.3f}{values['auroc']:23.3f}"
+            f"{values['samples']:10d}"
+        )
+    return "\n".join(lines)
+
+
+def draw_figure(segmenter: Segmenter, scenes: dict[str, dict], path: Path) -> Path:
+    """The poster: a scene a row, asked by text, by an example from another scene, by both; then a semantic map."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot as plt
+
+    titles = ("query image", "text prompt", "example image", "image prompt", "text + image")
+    with plt.rc_context({"font.family": "DejaVu Sans", "text.color": INK, "figure.facecolor": PAPER}):
+        figure = plt.figure(figsize=(15, 3.1 * (len(ROWS) + 1) + 1.1), dpi=100)
+        grid = figure.add_gridspec(
+            len(ROWS) + 1, 5, left=0.02, right=0.98, top=0.91, bottom=0.02, hspace=0.16, wspace=0.05
+        )
+        figure.text(
+            0.02, 0.968, "One frozen CLIP, one small decoder, any prompt", fontsize=23, weight="bold", va="center"
+        )
+        figure.text(
+            0.02,
+            0.943,
+            "emoji-tiny: heat is the probability of each pixel, the pink line is the mask. "
+            "No training phrase named the things marked *.",
+            fontsize=12.5,
+            va="center",
+        )
+        for number, (scene, phrase, other) in enumerate(ROWS):
+            axes = [figure.add_subplot(grid[number, column]) for column in range(5)]
+            _draw_row(axes, segmenter, scenes[scene], phrase, scenes[other])
+            if number == 0:
+                for axis, title in zip(axes, titles, strict=True):
+                    axis.set_title(title, fontsize=13, weight="bold", color=INK, pad=22)
+        _draw_semantic(figure, grid[len(ROWS), :], segmenter, scenes[SEMANTIC_SCENE])
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def _draw_row(axes, segmenter: Segmenter, scene: dict, phrase: str, other: dict) -> None:
+    picture, example = scene["image"].convert("RGB"), other["image"].convert("RGB")
+    mask = next(decode_rle(entry["mask"]) for entry in other["phrases"] if entry["phrase"] == phrase)
+    prompts = [
+        Prompt(text=phrase),
+        Prompt(image=example, mask=Image.fromarray(mask)),
+        Prompt(text=phrase, image=example, mask=Image.fromarray(mask)),
+    ]
+    result = segmenter(picture, prompts)[0]
+    unseen = {concept.name for concept in load_concepts() if not concept.seen}
+    _show(axes[0], picture)
+    _show(axes[2], _dimmed(example, mask))
+    axes[2].contour(mask, [0.5], colors=OUTLINE, linewidths=1.6)
+    for number, column in enumerate((1, 3, 4)):
+        _show(axes[column], _grey(picture))
+        probabilities = result.probabilities(number)
+        axes[column].imshow(probabilities, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.75 * probabilities)
+        if result.masks[number].any():
+            axes[column].contour(result.masks[number], [0.5], colors=OUTLINE, linewidths=1.6)
+    label = f"“{phrase}”" + (" *" if phrase in unseen else "")
+    for column, text in ((1, label), (4, f"{label} + example")):
+        axes[column].text(
+            0.5, 1.02, text, transform=axes[column].transAxes, ha="center", va="bottom", fontsize=11.5, color=INK
+        )
+
+
+def _draw_semantic(figure, place, segmenter: Segmenter, scene: dict) -> None:
+    """One scene asked for several things at once, each pixel given to the most probable."""
+    names = [entry["phrase"] for entry in scene["phrases"] if not entry["attributes"] and not entry["relations"]]
+    picture = scene["image"].convert("RGB")
+    result = segmenter(picture, names)[0].exclusive()
+    left, right, words = place.subgridspec(1, 3, width_ratios=(1, 1, 2.2), wspace=0.05)
+    _show(figure.add_subplot(left), picture)
+    _show(figure.add_subplot(right), overlay(picture, result.masks))
+    axis = figure.add_subplot(words)
+    axis.axis("off")
+    axis.text(0.0, 0.86, "Many prompts, one look at the image", fontsize=15, weight="bold", color=INK)
+    for number, (name, colour) in enumerate(zip(names, palette(len(names)), strict=True)):
+        height = 0.66 - 0.15 * number
+        axis.add_patch(_rectangle((0.0, height - 0.03), 0.035, 0.09, tuple(part / 255 for part in colour)))
+        found = f"{result.scores[number]:.2f}" if result.masks[number].any() else "not found"
+        axis.text(0.055, height, f"{name}   {found}", fontsize=13, color=INK)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1)
+
+
+def _rectangle(corner, width, height, colour):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, width, height, color=colour)
+
+
+def _show(axis, picture) -> None:
+    axis.imshow(picture)
+    axis.axis("off")
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    """The picture with little colour, so that heat stands out."""
+    return Image.blend(picture.convert("L").convert("RGB"), picture, 0.25)
+
+
+def _dimmed(picture: Image.Image, mask: np.ndarray) -> Image.Image:
+    """The picture with everything but the mask faded."""
+    faded = Image.blend(picture, Image.new("RGB", picture.size, PAPER), 0.65)
+    return Image.composite(picture, faded, Image.fromarray(mask))
