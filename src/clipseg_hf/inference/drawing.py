@@ -1,0 +1,212 @@
+"""Pictures of masks and probabilities, for people."""
+
+import colorsys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+Color = tuple[int, int, int]
+
+MIN_SIDE, MAX_SIDE = 640, 2048  # of a drawing's longer side, legend apart
+_MIN_LEGEND = 360
+# Okabe and Ito's colours, told apart by the colour-blind too, without the black, brightened where photographs are dark
+_CHOSEN: tuple[Color, ...] = (
+    (230, 60, 40),
+    (20, 130, 240),
+    (250, 190, 0),
+    (0, 175, 110),
+    (215, 90, 190),
+    (90, 205, 250),
+    (255, 130, 50),
+    (120, 80, 220),
+)
+_INK, _PAPER = (34, 34, 34), (255, 255, 255)
+
+
+def palette(count: int) -> list[Color]:
+    """`count` colours, easy to tell apart: eight chosen ones, then hues a golden angle apart in three shades."""
+    more = []
+    for number in range(count - len(_CHOSEN)):
+        lightness, saturation = ((0.55, 0.9), (0.35, 0.7), (0.75, 0.65))[number % 3]
+        red, green, blue = colorsys.hls_to_rgb((0.23 + number * 0.618034) % 1, lightness, saturation)
+        more.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return [*_CHOSEN[:count], *more]
+
+
+def overlay(
+    image: Image.Image,
+    masks: Sequence,
+    labels: Sequence[str] | None = None,
+    *,
+    mask_colors: Sequence[Color] | None = None,
+    opacity: float = 0.5,
+    min_side: int = MIN_SIDE,
+    max_side: int = MAX_SIDE,
+) -> Image.Image:
+    """The image with its masks in colour, and a legend below.
+
+    Args:
+        image: a picture of h x w pixels.
+        masks: (h, w) bool each, arrays or tensors; later ones lie above earlier ones.
+        labels: one for each mask, wrapped where they are long; None: no legend.
+        mask_colors: (red, green, blue) in 0 ... 255 for each mask; None: `palette`.
+        opacity: of the colour inside of a mask, in [0, 1]; its outline is opaque.
+        min_side, max_side: what a small image's longer side is enlarged to, and a large one's reduced to, in pixels.
+
+    Returns:
+        an RGB picture; with a legend it is higher than the image, and a narrow image has white beside it.
+
+    Raises:
+        ValueError: masks of another size than the image, or another number of labels or colours than masks.
+    """
+    masks = [_as_array(mask, image, f"masks[{number}]") for number, mask in enumerate(masks)]
+    chosen = palette(len(masks)) if mask_colors is None else list(mask_colors)
+    for name, values in (("labels", labels), ("mask_colors", mask_colors)):
+        if values is not None and len(values) != len(masks):
+            raise ValueError(f"{len(values)} {name} do not fit {len(masks)} masks: give one for each.")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity is in [0, 1], got {opacity}.")
+    picture = _scaled(image.convert("RGB"), min_side, max_side)
+    line = max(1, round(max(picture.size) / 400))
+    for mask, color in zip(masks, chosen, strict=True):
+        shape = _smooth_shape(mask, picture.size)
+        paint = Image.new("RGB", picture.size, color)
+        picture.paste(paint, mask=shape.point(lambda value: round(value * opacity)))
+        picture.paste(paint, mask=_outline(shape, line))
+    return picture if labels is None else _with_legend(picture, list(labels), chosen)
+
+
+def heat_map(
+    image: Image.Image,
+    probabilities,
+    *,
+    colormap: str = "inferno",
+    opacity: float = 0.85,
+    min_side: int = MIN_SIDE,
+    max_side: int = MAX_SIDE,
+) -> Image.Image:
+    """The image in dim grey under the colours of the probabilities.
+
+    Args:
+        image: a picture of h x w pixels.
+        probabilities: (h, w) in [0, 1], array or tensor.
+        colormap: of matplotlib; dark for 0 and bright for 1.
+        opacity: of the colours, in [0, 1].
+        min_side, max_side: as in `overlay`.
+
+    Returns:
+        an RGB picture.
+
+    Raises:
+        ValueError: probabilities of another size than the image, or outside [0, 1].
+    """
+    import matplotlib
+
+    values = _as_array(probabilities, image, "probabilities").astype(np.float32)
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(
+            f"probabilities are in [0, 1], got {values.min():g} to {values.max():g}: logits need a sigmoid."
+        )
+    picture = _scaled(image.convert("RGB"), min_side, max_side)
+    values = np.asarray(Image.fromarray(values).resize(picture.size, Image.Resampling.BICUBIC)).clip(0, 1)
+    heat = matplotlib.colormaps[colormap](values)[..., :3]  # (h, w) -> (h, w, 3)
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)[..., None] / 255
+    share = opacity * np.minimum(1, 2 * values)[..., None]  # what is not likely shows the picture
+    mixed = (1 - share) * 0.5 * grey + share * heat * (0.6 + 0.4 * grey)
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
+
+
+def _as_array(values, image: Image.Image, name: str) -> np.ndarray:
+    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if values.shape != (image.height, image.width):
+        raise ValueError(
+            f"{name} has the shape {values.shape}, but the image is {image.height} x {image.width} (height x width): "
+            "they have to agree."
+        )
+    return values
+
+
+def _scaled(image: Image.Image, min_side: int, max_side: int) -> Image.Image:
+    longest = max(image.size)
+    factor = min(max(longest, min_side), max_side) / longest
+    if factor == 1:
+        return image.copy()
+    return image.resize(tuple(max(1, round(side * factor)) for side in image.size), Image.Resampling.LANCZOS)
+
+
+def _smooth_shape(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """A mask at the drawing's size, 0 ... 255, its edge smooth where it was enlarged."""
+    shape = Image.fromarray(mask.astype(bool).astype(np.uint8) * 255)
+    if shape.size == size:
+        return shape
+    enlarged = size[0] / shape.width
+    shape = shape.resize(size, Image.Resampling.BICUBIC)
+    # a steep ramp around one half: smooth, but not blurred
+    steepness = max(1.0, enlarged / 2)
+    return shape.point(lambda value: min(255, max(0, round((value - 127.5) * steepness + 127.5))))
+
+
+def _outline(shape: Image.Image, width: int) -> Image.Image:
+    """A line of `width` pixels to either side of a shape's edge."""
+    grown = shrunk = shape
+    for _ in range(width):
+        grown, shrunk = grown.filter(ImageFilter.MaxFilter(3)), shrunk.filter(ImageFilter.MinFilter(3))
+    line = np.asarray(grown, dtype=np.int16) - np.asarray(shrunk, dtype=np.int16)
+    return Image.fromarray(line.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+
+
+def _with_legend(picture: Image.Image, labels: list[str], swatches: list[Color]) -> Image.Image:
+    """The picture above rows of coloured squares with their labels; nothing is cut, long labels take several lines."""
+    width = max(picture.width, _MIN_LEGEND)
+    size = min(max(round(width / 40), 16), 40)
+    font, gap, line = _font(size), round(size * 0.5), round(size * 1.35)
+    indent = size + gap  # of a label, behind its square
+    entries = [_wrap(label, font, width - 2 * gap - indent) for label in labels]
+    places, x, y, row = [], gap, gap, 0
+    for lines in entries:
+        needed = indent + max(round(font.getlength(text)) for text in lines)
+        if x > gap and x + needed > width - gap:
+            x, y, row = gap, y + row, 0
+        places.append((x, y))
+        x, row = x + needed + 2 * gap, max(row, len(lines) * line)
+    sheet = Image.new("RGB", (width, picture.height + (y + row + gap if entries else 0)), _PAPER)
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for (left, top), lines, color in zip(places, entries, swatches, strict=True):
+        top += picture.height
+        draw.rounded_rectangle((left, top, left + size, top + size), radius=size // 5, fill=color)
+        for number, text in enumerate(lines):
+            # the middle of the capital letters beside the middle of the square
+            draw.text((left + indent, top + size / 2 + number * line), text, fill=_INK, font=font, anchor="lm")
+    return sheet
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines of at most `width` pixels, broken between words, and inside of words that are longer than a line."""
+    lines, current = [], ""
+    for word in text.split() or [""]:
+        candidate = f"{current} {word}" if current else word
+        if font.getlength(candidate) <= width:
+            current = candidate
+            continue
+        if current:
+            lines.append(current)
+        while font.getlength(word) > width:
+            fits = next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+            if fits == len(word):
+                break
+            lines.append(word[:fits])
+            word = word[fits:]
+        current = word
+    return [*lines, current]

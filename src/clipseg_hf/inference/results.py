@@ -1,0 +1,145 @@
+"""What the prompts found in one image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from clipseg_hf.processing.outlines import mask_to_box
+from clipseg_hf.processing.postprocessing import presence_scores, prompted_masks, resize_probabilities, semantic_maps
+from clipseg_hf.processing.rle import encode_rle
+
+
+@dataclass
+class Segmentation:
+    """The masks of N prompts in one image of h x w pixels (the right way up), and what else is known about them.
+
+    Attributes:
+        image: the image, RGB, turned as its EXIF orientation says.
+        labels: what to call each prompt.
+        kinds: "text", "image" or "mixed" for each prompt.
+        thresholds: the probability above which a pixel belongs to each mask.
+        masks: (N, h, w) bool.
+        scores: mean probability inside of each mask, 0 where it is empty.
+        presence: how sure the model is that each thing is there at all, in [0, 1]; see `presence_scores`.
+        is_present: whether that is above the checkpoint's threshold. Masks are given either way.
+        logits: (N, H, W) float32, as the model gave them, at its own size.
+        label_map: (h, w) int, 0 for background and n + 1 for prompt n; after `exclusive()`, else None.
+    """
+
+    image: Image.Image
+    labels: list[str]
+    kinds: list[str]
+    thresholds: list[float]
+    masks: np.ndarray
+    scores: list[float]
+    presence: list[float]
+    is_present: list[bool]
+    logits: torch.Tensor
+    label_map: np.ndarray | None = None
+
+    @classmethod
+    def from_logits(
+        cls,
+        image: Image.Image,
+        logits: torch.Tensor,
+        labels: list[str],
+        kinds: list[str],
+        thresholds: list[float],
+        presence_threshold: float,
+    ) -> "Segmentation":
+        """From the model's (N, H, W) logits for one image."""
+        size, found = (image.height, image.width), []
+        for number, threshold in enumerate(thresholds):
+            # one prompt at a time, and the probabilities let go: eighty of them at full size would not fit into memory
+            one = prompted_masks(logits[number : number + 1], None, [size], threshold, presence_threshold)[0][0]
+            found.append((one.mask.numpy(), one.score))
+        presence = presence_scores(logits).tolist()
+        return cls(
+            image=image,
+            labels=labels,
+            kinds=kinds,
+            thresholds=thresholds,
+            masks=np.stack([mask for mask, _ in found]),
+            scores=[score for _, score in found],
+            presence=presence,
+            is_present=[value > presence_threshold for value in presence],
+            logits=logits,
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def probabilities(self, number: int) -> np.ndarray:
+        """The (h, w) float32 probabilities of prompt `number`, made anew from the logits at each call."""
+        return resize_probabilities(self.logits[[number]], (self.image.height, self.image.width))[0].numpy()
+
+    @property
+    def areas(self) -> list[int]:
+        """Pixels in each mask."""
+        return [int(mask.sum()) for mask in self.masks]
+
+    @property
+    def boxes(self) -> list[list[int] | None]:
+        """COCO's [x, y, width, height] of each mask, None where it is empty."""
+        return [mask_to_box(mask) for mask in self.masks]
+
+    @property
+    def rles(self) -> list[dict]:
+        """COCO's run-length code of each mask."""
+        return [encode_rle(mask) for mask in self.masks]
+
+    def exclusive(self) -> "Segmentation":
+        """The same as a semantic map: each pixel in the mask of one prompt at most, the most probable above its
+        threshold; with `label_map`."""
+        size = (self.image.height, self.image.width)
+        label_map = semantic_maps(self.logits, torch.zeros(len(self), dtype=torch.long), [size], self.thresholds)[0]
+        label_map = label_map.numpy()
+        masks = np.stack([label_map == number + 1 for number in range(len(self))])
+        scores = [
+            float(self.probabilities(number)[mask].mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)
+        ]
+        return replace(self, masks=masks, scores=scores, label_map=label_map)
+
+    def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
+        """The image with its masks in colour and, if wanted, a legend; options of `drawing.overlay`."""
+        from clipseg_hf.inference.drawing import overlay
+
+        return overlay(self.image, self.masks, list(self.captions()) if legend else None, **options)
+
+    def heat_map(self, number: int, **options: Any) -> Image.Image:
+        """The image under the probabilities of prompt `number`; options of `drawing.heat_map`."""
+        from clipseg_hf.inference.drawing import heat_map
+
+        return heat_map(self.image, self.probabilities(number), **options)
+
+    def captions(self) -> Iterator[str]:
+        """Each label with what a reader has to know: its score, whether the thing may be absent, or was not found."""
+        for label, mask, score, present in zip(self.labels, self.masks, self.scores, self.is_present, strict=True):
+            if not mask.any():
+                yield f"{label}: not found"
+            else:
+                yield f"{label}: {score:.2f}" + ("" if present else ", perhaps absent")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pixels, ready for JSON: `height`, `width`, and for each prompt its label, kind, threshold,
+        box, area, score, presence and COCO RLE."""
+        prompts = []
+        for number, label in enumerate(self.labels):
+            prompts.append(
+                {
+                    "prompt": label,
+                    "kind": self.kinds[number],
+                    "threshold": self.thresholds[number],
+                    "box": mask_to_box(self.masks[number]),
+                    "area": int(self.masks[number].sum()),
+                    "score": round(self.scores[number], 6),
+                    "presence": round(self.presence[number], 6),
+                    "is_present": self.is_present[number],
+                    "rle": encode_rle(self.masks[number]),
+                }
+            )
+        return {"height": self.image.height, "width": self.image.width, "prompts": prompts}

@@ -1,0 +1,235 @@
+"""`Segmenter`: load a model once, then ask many images for many things."""
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipseg_hf.inference.results import Segmentation
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.conditioning import mix_prompts
+from clipseg_hf.processing import CLIPSegProcessor, load_image
+from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.postprocessing import thresholds_for
+
+KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
+ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
+
+
+@dataclass
+class Prompt:
+    """What to look for: a text, an example image, or both.
+
+    Attributes:
+        text: a phrase such as "a cat".
+        image: an example, whatever `load_image` takes; a tuple of several is averaged.
+        mask: where the thing is in the example, a tuple for several; None where the whole image shows it.
+        weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone.
+        label: what to call the prompt; made of text and file name where left out.
+    """
+
+    text: str | None = None
+    image: ImageLike | tuple[ImageLike, ...] | None = None
+    mask: ImageLike | tuple[ImageLike | None, ...] | None = None
+    weight: float = 0.5
+    label: str | None = None
+
+    def __post_init__(self):
+        if self.label is None:
+            images = self.image if isinstance(self.image, tuple) else (self.image,)
+            files = [Path(image).name for image in images if isinstance(image, (str, Path))]
+            example = None if self.image is None else f"like {', '.join(files)}" if files else "example image"
+            self.label = " + ".join(part for part in (self.text, example) if part)
+
+
+class Segmenter:
+    """Segments images by texts, example images and mixtures of both.
+
+        segmenter = Segmenter.from_pretrained("CIDAS/clipseg-rd64-refined")
+        result = segmenter("street.jpg", ["a car", Prompt(image="cat.jpg", mask="cat-mask.png")])[0]
+        result.overlay().save("overlay.png")
+
+    Every image is encoded once however many prompts it has, and every prompt once however many images and calls it is
+    used in.
+
+    Args:
+        model: on its device, in its floating-point type.
+        processor: that belongs to it.
+        prompt_templates: "a photo of a {}." or several of the kind, whose vectors are averaged; None: texts as given.
+        batch_size: images encoded at once; more than 1 pays on an accelerator, and needs images of one size after the
+            processor (as with the default 352 x 352).
+    """
+
+    def __init__(
+        self,
+        model: CLIPSegForImageSegmentation,
+        processor: CLIPSegProcessor,
+        *,
+        prompt_templates: str | Sequence[str] | None = None,
+        batch_size: int = 1,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size is a number of images of at least 1, got {batch_size}.")
+        self.model, self.processor = model.eval(), processor
+        self.prompt_templates, self.batch_size = prompt_templates, batch_size
+        self._vectors: OrderedDict[Any, Tensor] = OrderedDict()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        prompt_templates: str | Sequence[str] | None = None,
+        batch_size: int = 1,
+        **kwargs: Any,
+    ) -> "Segmenter":
+        """Load model and processor from a folder or the Hub.
+
+        Args:
+            name_or_path: of a CLIPSeg checkpoint.
+            device: None: a GPU where there is one, else the CPU.
+            dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`.
+            prompt_templates, batch_size: see the class.
+            kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
+        """
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        options = {} if dtype is None else {"dtype": dtype}
+        processor = CLIPSegProcessor.from_pretrained(name_or_path, **kwargs)
+        model = CLIPSegForImageSegmentation.from_pretrained(name_or_path, **options, **kwargs).to(device)
+        return cls(model, processor, prompt_templates=prompt_templates, batch_size=batch_size)
+
+    def __call__(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        prompts: str | Prompt | Sequence[str | Prompt],
+        threshold: float | Sequence[float] | None = None,
+    ) -> list[Segmentation]:
+        """Ask each image for each prompt.
+
+        Args:
+            images: one or several, whatever `load_image` takes.
+            prompts: one or several; a string is a text.
+            threshold: probability above which a pixel belongs to a mask, one or one for each prompt; None: the
+                checkpoint's own for the kind of each prompt.
+
+        Returns:
+            one `Segmentation` for each image, also for a single one.
+        """
+        return list(self.stream(images, prompts, threshold))
+
+    def stream(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        prompts: str | Prompt | Sequence[str | Prompt],
+        threshold: float | Sequence[float] | None = None,
+    ) -> Iterator[Segmentation]:
+        """As a call, one result after the other, so that any number of images fits into memory."""
+        prompts = _read_prompts(prompts)
+        embeddings, kinds = self.embed(prompts)
+        thresholds = _read_thresholds(threshold, kinds, self.processor.mask_thresholds)
+        labels = [prompt.label for prompt in prompts]
+        batch: list = []
+        for number, image in enumerate(_as_images(images)):
+            batch.append(load_image(image, f"images[{number}]"))
+            if len(batch) == self.batch_size:
+                yield from self._segment(batch, embeddings, labels, kinds, thresholds)
+                batch = []
+        if batch:
+            yield from self._segment(batch, embeddings, labels, kinds, thresholds)
+
+    @torch.inference_mode()
+    def _segment(self, images: list, embeddings: Tensor, labels, kinds, thresholds) -> list[Segmentation]:
+        pixel_values = self.processor(images=images, return_tensors="pt")["pixel_values"]
+        features = self.model.get_vision_features(pixel_values.to(self.model.device, self.model.dtype))
+        results = []
+        for number, image in enumerate(images):
+            output = self.model(vision_embeds=features.select(number), conditional_embeddings=embeddings)
+            logits = output.logits.float().cpu()  # (N, H, W)
+            presence_threshold = self.processor.mask_thresholds["presence"]
+            results.append(
+                Segmentation.from_logits(image, logits, list(labels), list(kinds), list(thresholds), presence_threshold)
+            )
+        return results
+
+    @torch.inference_mode()
+    def embed(self, prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Tensor, list[str]]:
+        """The vectors of prompts, for `model(conditional_embeddings=...)`, and the kind of each.
+
+        Returns:
+            (N, D), and "text", "image" or "mixed" N times.
+        """
+        prompts = _read_prompts(prompts)
+        texts, images, masks = ([getattr(p, name) for p in prompts] for name in ("text", "image", "mask"))
+        has_text, has_image = (any(part is not None for part in parts) for parts in (texts, images))
+        inputs = self.processor(
+            text=texts if has_text or not has_image else None,
+            visual_prompt=images if has_image else None,
+            visual_prompt_masks=masks if any(mask is not None for mask in masks) else None,
+            prompt_templates=self.prompt_templates if has_text else None,
+            return_tensors="pt",
+        )
+        text_vectors = image_vectors = None
+        if has_text:
+            rows = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            words = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -1)  # however far it is padded
+            keys = [tuple(token for token in row if token >= 0) for row in words.tolist()]
+            text_vectors = self._encode(keys, rows)
+        if has_image:
+            pixels = inputs["conditional_pixel_values"].to(self.model.dtype)
+            keys = [hashlib.blake2b(row.float().numpy().tobytes()).digest() for row in pixels]
+            image_vectors = self._encode(keys, {"conditional_pixel_values": pixels})
+        weights = torch.tensor([float(prompt.weight) for prompt in prompts])
+        owners = (inputs.get(name) for name in ("text_to_prompt", "conditional_to_prompt"))
+        vectors = mix_prompts(text_vectors, image_vectors, *owners, weights, num_prompts=len(prompts))
+        return vectors, inputs.prompt_kinds
+
+    def _encode(self, keys: list, rows: dict[str, Tensor]) -> Tensor:
+        """The vector of each row, (R, D): encoded now, or kept from an earlier time."""
+        missing = list({key: number for number, key in enumerate(keys) if key not in self._vectors}.values())
+        for start in range(0, len(missing), ENCODED_AT_ONCE):
+            numbers = missing[start : start + ENCODED_AT_ONCE]
+            some = {name: tensor[numbers].to(self.model.device) for name, tensor in rows.items()}
+            vectors = self.model.get_conditional_embeddings(**some)
+            self._vectors.update((keys[number], vector) for number, vector in zip(numbers, vectors, strict=True))
+        found = torch.stack([self._vectors[key] for key in keys])
+        for key in keys:
+            self._vectors.move_to_end(key)
+        while len(self._vectors) > KEPT_VECTORS:
+            self._vectors.popitem(last=False)
+        return found
+
+
+def _read_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> list[Prompt]:
+    given = [prompts] if isinstance(prompts, (str, Prompt)) else list(prompts)
+    if not given:
+        raise ValueError("There is no prompt: give at least one text or example image.")
+    for prompt in given:
+        if not isinstance(prompt, (str, Prompt)):
+            raise TypeError(f"A prompt is a string or a Prompt(text=, image=, mask=), got a {type(prompt).__name__}.")
+    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in given]
+
+
+def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:
+    if given is None:
+        return thresholds_for(kinds, len(kinds), own)
+    values = [float(given)] * len(kinds) if isinstance(given, (int, float)) else [float(value) for value in given]
+    if len(values) != len(kinds):
+        raise ValueError(f"{len(values)} thresholds do not fit {len(kinds)} prompts: give one, or one for each.")
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError(f"A threshold is a probability in [0, 1], got {values}.")
+    return values
+
+
+def _as_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    is_one = isinstance(images, (str, bytes, os.PathLike, Image.Image)) or getattr(images, "ndim", 4) <= 3
+    return [images] if is_one else images
