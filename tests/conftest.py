@@ -17,3 +17,13 @@ hypothesis.settings.load_profile("offline")
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("needs_font"):
+        from clipseg_hf.data.emoji_glyphs import find_emoji_font
+
+        try:
+            find_emoji_font()
+        except FileNotFoundError as error:
+            pytest.skip(f"It draws emoji. {error}")

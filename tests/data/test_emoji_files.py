@@ -14,6 +14,8 @@ from clipseg_hf.data.emoji_glyphs import EmojiConcept, GlyphSheet, find_emoji_fo
 from clipseg_hf.data.emoji_scenes import Instance, Scene, describe, draw_scene
 from clipseg_hf.data.masks import fill_polygons
 
+pytestmark = pytest.mark.needs_font
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):

@@ -22,6 +22,8 @@ from clipseg_hf.training.pretrain import (
     train_tokenizer,
 )
 
+pytestmark = pytest.mark.needs_font
+
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "emoji-clip.yaml"
 
 
