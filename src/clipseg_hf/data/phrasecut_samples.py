@@ -13,7 +13,7 @@ from clipseg_hf.data.images import undecoded
 from clipseg_hf.data.phrase_index import PhraseIndex
 from clipseg_hf.data.phrases import PREFIXES, phrase_key
 from clipseg_hf.data.row_builder import RowBuilder
-from clipseg_hf.data.row_source import IMAGES_PER_SHARD, RowSource
+from clipseg_hf.data.row_source import RowSource, in_shards
 from clipseg_hf.data.rows import PHRASE_FEATURES
 from clipseg_hf.data.sampling import generator_for
 from clipseg_hf.processing.rle import decode_rle, encode_rle
@@ -70,7 +70,7 @@ class PhraseCutSamples(RowSource):
 
     def shards(self, split: str, summary: BuildSummary) -> list[range]:
         rows, _ = self._load(split)
-        return [range(i, min(i + IMAGES_PER_SHARD, len(rows))) for i in range(0, len(rows), IMAGES_PER_SHARD)]
+        return in_shards(range(len(rows)))
 
     def rows(self, split: str, shard: range, summary: BuildSummary) -> Iterator[dict[str, Any]]:
         rows, index = self._load(split)

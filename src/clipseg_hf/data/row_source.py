@@ -2,8 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -67,9 +66,9 @@ def measure_image(image: dict[str, str | bytes | None]) -> tuple[int, int] | Non
         return None
 
 
-def in_shards(items: list, size: int = IMAGES_PER_SHARD) -> list[list]:
-    """Cut a list into pieces."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def in_shards(images: Sequence) -> list[Sequence]:
+    """Divide what is known of a split's images among shards."""
+    return [images[start : start + IMAGES_PER_SHARD] for start in range(0, len(images), IMAGES_PER_SHARD)]
 
 
 def is_image_name(name: str) -> bool:
@@ -84,8 +83,3 @@ def shorten(names, limit: int = 10) -> str:
         return "nothing"
     more = f", ... ({len(names):,} in all)" if len(names) > limit else ""
     return ", ".join(map(str, names[:limit])) + more
-
-
-def stem(name: str) -> str:
-    """A file's name without its folder and suffix."""
-    return Path(name).stem
