@@ -19,15 +19,17 @@ def jpeg(pixels: np.ndarray) -> dict:
     return {"bytes": stream.getvalue(), "path": None}
 
 
-def make_row(number: int, things: list[tuple], size=(60, 80)) -> dict:
-    """A row of things (phrase, name, color, (left, top, right, bottom)) on grey."""
+def build_row(number: int, things: list[tuple], size=(60, 80)) -> dict:
+    """A row of things (phrase, name, color, (left, top, right, bottom)) on grey, the last in front."""
     pixels = np.full((*size, 3), 128, np.uint8)
-    phrases = []
-    for k, (phrase, name, color, (left, top, right, bottom)) in enumerate(things):
-        mask = np.zeros(size, bool)
-        mask[top:bottom, left:right] = True
-        pixels[mask] = COLORS[color]
-        phrases.append(make_phrase(phrase, encode_rle(mask), phrase_id=f"{number}__{k}", name=name))
+    owner = np.full(size, -1)  # the number of the thing that is seen
+    for k, (_, _, color, (left, top, right, bottom)) in enumerate(things):
+        owner[top:bottom, left:right] = k
+        pixels[top:bottom, left:right] = COLORS[color]
+    phrases = [
+        make_phrase(phrase, encode_rle(owner == k), phrase_id=f"{number}__{k}", name=name)
+        for k, (phrase, name, _, _) in enumerate(things)
+    ]
     return {
         "image": jpeg(pixels),
         "image_id": f"image-{number}",
@@ -35,6 +37,16 @@ def make_row(number: int, things: list[tuple], size=(60, 80)) -> dict:
         "width": size[1],
         "phrases": phrases,
     }
+
+
+@pytest.fixture(scope="session")
+def make_row():
+    return build_row
+
+
+@pytest.fixture(scope="session")
+def colors() -> dict[str, tuple[int, int, int]]:
+    return COLORS
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +59,8 @@ def world() -> list[dict]:
         for color in random.permutation(list(COLORS))[: random.integers(1, 5)]:
             left, top, side = random.integers(0, 55), random.integers(0, 35), random.integers(6, 25)
             things.append((f"{color} square", f"{color} square", color, (left, top, left + side, top + side)))
-        rows.append(make_row(number, things))
-    rows[7] = make_row(
+        rows.append(build_row(number, things))
+    rows[7] = build_row(
         7,
         [("the only star", "star", "yellow", (10, 10, 40, 40)), ("red square", "red square", "red", (50, 10, 70, 30))],
     )

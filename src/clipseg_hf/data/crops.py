@@ -96,15 +96,14 @@ def resize_part(
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w) bool -> (*size) bool, nearest neighbour by pixel centres. A mask that is not empty stays so: one that is
-    too thin to be met marks the pixels that it falls into."""
-    height, width = size
-    if mask.shape == (height, width):
+    too thin to be met marks the pixels that it touches."""
+    if mask.shape == tuple(size):
         return mask
-    resized = mask[_centres(height, mask.shape[0])][:, _centres(width, mask.shape[1])]
-    if not resized.any() and mask.any():
-        rows, columns = np.nonzero(mask)
-        resized[rows * height // mask.shape[0], columns * width // mask.shape[1]] = True
-    return resized
+    resized = mask[_centres(size[0], mask.shape[0])][:, _centres(size[1], mask.shape[1])]
+    if resized.any() or not mask.any():
+        return resized
+    pixels = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None]
+    return torch.nn.functional.adaptive_max_pool2d(pixels, tuple(size))[0].numpy() > 0
 
 
 def _centres(size: int, source: int) -> np.ndarray:

@@ -39,6 +39,9 @@ class SamplingSettings:
     color_jitter: float = 0.0
 
     def __post_init__(self):
+        for name in ("image_size", "prefixes"):
+            if isinstance(getattr(self, name), list):  # as YAML has it
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("negative_probability", "support_probability", "min_foreground", "hflip", "color_jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} lies in [0, 1], got {getattr(self, name)}.")
@@ -58,4 +61,4 @@ class SamplingSettings:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the samples in pixels."""
-        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else tuple(self.image_size)
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
