@@ -59,7 +59,6 @@ class PhraseCutFiles(RowSource):
 
     name = "phrasecut"
     description = "PhraseCut: phrases and the regions of Visual Genome images that they name."
-    license = "cc-by-4.0"
 
     def __init__(
         self,

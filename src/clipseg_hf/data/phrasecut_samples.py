@@ -52,7 +52,6 @@ class PhraseCutSamples(RowSource):
     name = "phrasecut"
     features = SAMPLE_FEATURES
     description = "PhraseCut+: PhraseCut's phrases with prefixes, support images and negatives, drawn once."
-    license = "cc-by-4.0"
 
     def __init__(self, images: RowBuilder, seed: int = 0, negative_probability: float = 0.2):
         self.images = images

@@ -97,9 +97,7 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         source = self.config.source
-        return datasets.DatasetInfo(
-            description=source.description, features=source.features, license=source.license or None
-        )
+        return datasets.DatasetInfo(description=source.description, features=source.features)
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         # A streamed data set is never finished, so it leaves no summary behind.

@@ -26,13 +26,11 @@ class RowSource(ABC):
         name: What kind of source it is, as the cache's folder says.
         features: What its rows look like.
         description: A sentence or two for the data set's info.
-        license: What is known about the terms of the data, or "".
     """
 
     name: str = "rows"
     features: datasets.Features = ROW_FEATURES
     description: str = ""
-    license: str = ""
 
     @property
     @abstractmethod
