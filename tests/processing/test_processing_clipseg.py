@@ -35,7 +35,7 @@ TEXT, PAIR = ["a cat", "the dog"], [noise(), noise(50, 20, seed=1)]
         {"text": TEXT, "images": PAIR, "padding": True, "return_tensors": "pt"},
         {"text": TEXT, "images": PAIR, "padding": "max_length", "return_tensors": "pt"},
         {"text": TEXT, "images": PAIR, "padding": "max_length", "max_length": 12, "truncation": True},
-        {"text": TEXT, "images": PAIR, "text_kwargs": {"padding": True}, "common_kwargs": {"return_tensors": "np"}},
+        {"text": TEXT, "images": PAIR, "text_kwargs": {"padding": True}, "return_tensors": "np"},
         {"text": TEXT, "images": PAIR, "padding": True, "return_tensors": "np"},
         {"text": TEXT, "images": PAIR},
         {"text": "a cat", "images": noise(), "return_tensors": "pt"},
@@ -82,6 +82,12 @@ def test_floats_between_zero_and_one_are_pictures_too(processor):
         torch.testing.assert_close(found, expected)
         with pytest.raises(ValueError, match=r"images holds values from -1 to -1, .* pass do_resize=False, do_rescale"):
             processor(images=np.full((6, 6, 3), -1.0), **options)
+
+
+def test_tensors_can_be_asked_for_in_a_group_of_options(processor):
+    for group in ("common_kwargs", "text_kwargs"):
+        inputs = processor(TEXT, PAIR, **{group: {"return_tensors": "pt"}})
+        assert inputs.input_ids.shape == (2, 6) and inputs.pixel_values.shape == (2, 3, 352, 352)
 
 
 def test_texts_are_padded_where_stock_would_fail(processor):

@@ -10,7 +10,7 @@ from transformers import CLIPSegForImageSegmentation as StockModel
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def config(tokenizer):
     text = {"vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     text |= {"num_attention_heads": 2, "eos_token_id": tokenizer.eos_token_id}
@@ -20,7 +20,7 @@ def config(tokenizer):
     return CLIPSegConfig(text_config=text, vision_config=vision, projection_dim=12, **decoder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model(config):
     torch.manual_seed(0)
     return CLIPSegForImageSegmentation(config).eval()
@@ -86,6 +86,5 @@ def test_a_checkpoint_s_thresholds_reach_its_processor(small, model, tmp_path):
     model.config.mask_thresholds = {"text": 0.45, "presence": 0.6}
     small.save_pretrained(tmp_path)
     model.save_pretrained(tmp_path)
-    del model.config.mask_thresholds
     loaded = type(small).from_pretrained(tmp_path)
     assert loaded.mask_thresholds == {"text": 0.45, "image": 0.3, "mixed": 0.3, "presence": 0.6}

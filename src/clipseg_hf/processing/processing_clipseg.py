@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, CLIPConfig, CLIPSegConfig, PreTrainedConfig
+from transformers import AutoTokenizer, CLIPConfig, CLIPSegConfig, PreTrainedConfig, ViTImageProcessorPil
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
 
 from clipseg_hf.processing.images import ImageLike
@@ -302,7 +301,8 @@ class CLIPSegProcessor(ProcessorMixin):
                 close = difflib.get_close_matches(name, [*known, "visual_prompt_masks", "segmentation_maps"], n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise TypeError(f"CLIPSegProcessor knows no option {name!r}.{hint}")
-        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        tokenizer_options = self.tokenizer.init_kwargs
+        merged = self._merge_kwargs(self.valid_processor_kwargs, tokenizer_init_kwargs=tokenizer_options, **kwargs)
         return merged["text_kwargs"], merged["images_kwargs"]
 
 
