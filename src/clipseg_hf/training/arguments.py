@@ -132,6 +132,7 @@ class CLIPSegTrainingArguments:
     dataloader_num_workers: int = _option(0, "processes that read images, per device", low=0, free=True)
     dataloader_prefetch_factor: int = _option(2, "batches each of them prepares ahead", low=1, free=True)
     torch_compile: bool = _option(False, "compile the vision tower and the decoder", free=True)
+    torch_compile_backend: str = _option("inductor", "by which of torch.compile's backends", free=True)
     use_cpu: bool = _option(False, "train on the CPU even where there is an accelerator", free=True)
 
     # Validation

@@ -133,6 +133,13 @@ def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArg
     )
 
 
+def compile_model(model: CLIPSegForImageSegmentation, backend: str) -> None:
+    """Compile what a step runs, in place: the vision layers that the decoder reads, and the decoder."""
+    for layer in model.clip.vision_model.encoder.layers[: max(model.config.extract_layers) + 1]:
+        layer.compile(backend=backend)
+    model.decoder.compile(backend=backend, dynamic=True)  # the number of prompts differs from step to step
+
+
 def _is_phrasecut(data: str) -> bool:
     return any(Path(data).glob("refer_*.json")) or any(Path(data).glob("image_data_split*.json"))
 

@@ -13,23 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, ProjectConfiguration
 from safetensors import SafetensorError
 
 from clipseg_hf.data.collate import PromptCollator
 from clipseg_hf.data.sampling import PromptSampler
+from clipseg_hf.evaluation.report import fingerprint_rows
+from clipseg_hf.processing.postprocessing import read_thresholds
 from clipseg_hf.training import assembly, state
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
 from clipseg_hf.training.caches import CacheSettings, FeatureCache, PromptCache
+from clipseg_hf.training.devices import device_name, refuse_parallel, start_accelerator
 from clipseg_hf.training.folders import recover, write_sealed
 from clipseg_hf.training.inputs import ModelInputs
-from clipseg_hf.training.provenance import describe_environment, fingerprint_rows, fingerprint_weights
-from clipseg_hf.training.report import Report, choose_trackers
+from clipseg_hf.training.pictures import PictureGrid
+from clipseg_hf.training.provenance import describe_environment, fingerprint_weights
+from clipseg_hf.training.report import Report
 from clipseg_hf.training.schedules import learning_rate_at
-from clipseg_hf.training.validation import Validation
+from clipseg_hf.training.validation import Validation, calibrate
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ def train(
     model = model or assembly.build_model(args)
     processor = assembly.fit_processor(processor, args) if processor else assembly.build_processor(args)
     model.freeze_clip()
+    clip = fingerprint_weights(model.clip)
+    model.to(accelerator.device)
     optimizer = assembly.build_optimizer(model, args)
 
     # on what
@@ -99,7 +102,7 @@ def train(
         "seed": args.seed,
         "train_data": fingerprint_rows(train_rows),
         "validation_data": None if validation_rows is None else fingerprint_rows(validation_rows),
-        "clip": fingerprint_weights(model.clip),
+        "clip": clip,
         "processes": world,
         "device": device_name(accelerator),
         "mixed_precision": accelerator.mixed_precision,
@@ -113,7 +116,6 @@ def train(
     progress = state.load_checkpoint(checkpoint, model, optimizer) if checkpoint else state.TrainingState()
 
     # at what speed
-    model.to(accelerator.device)
     prompts = features = None
     if args.cache_prompts:
         prompts = filled(accelerator, PromptCache, args, model, processor, sampler, collator, provenance)
@@ -132,20 +134,25 @@ def train(
         args.dataloader_prefetch_factor,
         pin_memory=accelerator.device.type == "cuda",
     )
+    if args.torch_compile:
+        assembly.compile_model(model, args.torch_compile_backend)
     bare = model
     model, optimizer = accelerator.prepare(model, optimizer)
     if accelerator.scaler is not None and progress.scaler:
         accelerator.scaler.load_state_dict(progress.scaler)
-    validation = Validation(validation_rows, args) if validation_rows is not None and args.eval_steps else None
+    validation = grid = None
+    if validation_rows is not None and args.eval_steps:
+        validation = Validation(validation_rows, args)
+        if args.picture_samples and accelerator.is_main_process:
+            grid = PictureGrid(validation_rows, processor, args.picture_samples, args.image_size)
     report = Report(accelerator, args, progress.step)
     if checkpoint:
         report.say(f"Going on from {checkpoint}.")
 
     # the loop
-    metrics: dict[str, float] = {}
     batches = iter(loader)
-    for step in range(progress.step, args.max_steps):
-        began = time.perf_counter()
+    while not progress.is_over(args):
+        step, began = progress.step, time.perf_counter()
         with naming_the_step(step, plan, stream, output):
             model.train()
             rate = learning_rate_at(step, args)
@@ -157,81 +164,47 @@ def train(
             note_skipped(progress, micro_batches, report)
 
             report.progress(loss, count / (time.perf_counter() - began), rate)
-            if progress.step % args.logging_steps == 0 or progress.step == args.max_steps:
-                report.numbers(progress.step, loss=loss, learning_rate=rate, prompts=progress.prompts)
-
             last = progress.step == args.max_steps
+            if progress.step % args.logging_steps == 0 or last:
+                report.numbers(progress.step, loss=loss, learning_rate=rate, prompts=progress.prompts)
             if validation and (progress.step % args.eval_steps == 0 or last):
                 with accelerator.autocast():
-                    metrics = validation(bare, processor)
-                report.numbers(progress.step, **metrics)
-                if progress.note_validation(metrics[args.metric_for_best_model]) and accelerator.is_main_process:
-                    with write_sealed(output / "best", step=progress.step, metrics=metrics) as folder:
+                    progress.metrics = validation(bare, processor)
+                    if grid:
+                        report.picture(progress.step, grid(bare))
+                report.numbers(progress.step, **progress.metrics)
+                if progress.note_validation(args.metric_for_best_model) and accelerator.is_main_process:
+                    with write_sealed(output / "best", step=progress.step, metrics=progress.metrics) as folder:
                         state.save_model(folder, bare, processor, args, provenance, state.knows_its_base(bare))
-            stop = bool(args.early_stopping_patience) and progress.worse >= args.early_stopping_patience
-            if progress.step % args.save_steps == 0 or last or stop:
+            if progress.step % args.save_steps == 0 or progress.is_over(args):
                 save(accelerator, output, bare, processor, optimizer, progress, args, provenance)
-            if stop:
-                report.say(f"Stopped early at step {progress.step}: no better model since {progress.best_step}.")
-                break
 
     # what is left
     del batches
     accelerator.wait_for_everyone()
+    metrics = dict(progress.metrics)
     if progress.best_step not in (None, progress.step) and args.load_best_model_at_end:
-        report.say(f"The best model is that of step {progress.best_step}.")
-        state.load_decoder(output / "best", bare)
-    model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+        report.say(f"The best model is that of step {progress.best_step} of {progress.step}.")
+        metrics = state.load_best(output / "best", bare, progress)
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    bare.eval()
+    if validation and args.calibrate:
+        with accelerator.autocast():
+            thresholds = calibrate(bare, processor, validation_rows, args)
+        bare.config.mask_thresholds = thresholds
+        processor.mask_thresholds = read_thresholds(thresholds)
+        metrics |= {f"threshold_{kind}": value for kind, value in thresholds.items()}
+        report.numbers(progress.step, **metrics)
+    final = output / "final"
     if accelerator.is_main_process:
-        with write_sealed(output / "final", step=progress.step, metrics=metrics) as folder:
-            state.save_model(folder, model, processor, args, provenance, args.save_decoder_only)
+        facts = {"step": progress.step, "best_step": progress.best_step, "metrics": metrics}
+        with write_sealed(final, **facts, skipped=progress.skipped) as folder:
+            state.save_model(folder, bare, processor, args, provenance, args.save_decoder_only)
+        if args.push_to_hub:
+            push(final, args)
     accelerator.wait_for_everyone()
     report.close()
-    return TrainingResult(model, processor, output / "final", progress, metrics)
-
-
-def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:
-    """Devices, processes, precision and trackers.
-
-    Raises:
-        ValueError: a way of splitting models over devices, which nothing as small as a decoder needs.
-    """
-    AcceleratorState._reset_state()  # a second training in one process may want another precision
-    cpu = args.use_cpu or not torch.accelerator.is_available()
-    precision = args.mixed_precision
-    if precision == "auto":
-        precision = "bf16" if computes_in_bf16(cpu) else "no"
-    accelerator = Accelerator(
-        cpu=cpu,
-        mixed_precision=precision,
-        log_with=choose_trackers(args.report_to) or None,
-        project_config=ProjectConfiguration(
-            project_dir=args.output_dir, logging_dir=str(Path(args.output_dir) / "logs")
-        ),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise ValueError(
-            f"{accelerator.distributed_type.value} splits a model over devices; here about a million weights are "
-            "trained, and each device holds them all. Choose plain multi-GPU, or start with torchrun."
-        )
-    return accelerator
-
-
-def computes_in_bf16(cpu: bool) -> bool:
-    """Whether the device has instructions for bfloat16."""
-    if not cpu:
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16")) if hasattr(torch.cpu, "get_capabilities") else False
-
-
-def refuse_parallel(model) -> None:
-    """`nn.DataParallel` cuts every argument into equal parts, and so tears prompts from their images."""
-    if isinstance(model, torch.nn.DataParallel):
-        raise ValueError(
-            "nn.DataParallel cannot train CLIPSeg: prompts and images differ in number, and it would cut both alike. "
-            "Pass the bare model, and start one process for each device: torchrun --nproc_per_node N."
-        )
+    return TrainingResult(bare, processor, final, progress, metrics)
 
 
 def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor, sampler, collator, provenance: dict):
@@ -308,6 +281,16 @@ def save(accelerator, output, model, processor, optimizer, progress, args, prove
     accelerator.wait_for_everyone()
 
 
+def push(folder: Path, args: CLIPSegTrainingArguments) -> None:
+    """Upload the finished model."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    name = args.hub_model_id or f"{api.whoami()['name']}/{Path(args.output_dir).name}"
+    repo = api.create_repo(name, private=args.hub_private_repo, exist_ok=True).repo_id
+    api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload the trained model")
+
+
 def note_skipped(progress: state.TrainingState, micro_batches: list[dict], report: Report) -> None:
     """Count and log images that could not be read, each once."""
     for batch in micro_batches:
@@ -329,12 +312,3 @@ def naming_the_step(step: int, plan: StepPlan, stream: SampleStream, output: Pat
         raise TrainingStopped(
             f"Training stopped in step {step} (counted from 0) on rows {rows}: {error}. {after}"
         ) from error
-
-
-def device_name(accelerator: Accelerator) -> str:
-    """What the run computes on."""
-    if accelerator.device.type == "cuda":
-        return torch.cuda.get_device_name(accelerator.device)
-    import platform
-
-    return f"{accelerator.device.type} ({platform.processor() or platform.machine()})"

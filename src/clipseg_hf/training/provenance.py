@@ -1,7 +1,6 @@
-"""Where a checkpoint comes from: versions, revision, fingerprints of the data and of CLIP."""
+"""Where a checkpoint comes from: versions, revision, and what CLIP it sits on."""
 
 import hashlib
-import json
 import platform
 import subprocess
 from importlib import metadata
@@ -34,27 +33,6 @@ def git_revision(folder: Path = Path(__file__).parent) -> str | None:
 def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=True)
     return done.stdout.strip()
-
-
-def fingerprint_rows(rows) -> str:
-    """A hash of what rows say: images' names, phrases and masks. Pixels are not read."""
-    digest = hashlib.sha256()
-    for row in _words_and_masks(rows):
-        phrases = [
-            [p["phrase_id"], p["phrase"], p["name"], list(p["mask"]["size"]), p["mask"]["counts"]]
-            for p in row["phrases"]
-        ]
-        digest.update(json.dumps([row["image_id"], phrases]).encode())
-    return digest.hexdigest()[:16]
-
-
-def _words_and_masks(rows):
-    if hasattr(rows, "select_columns"):
-        rows = rows.select_columns(["image_id", "phrases"]).with_format(None)
-        for batch in rows.iter(batch_size=500):
-            yield from ({"image_id": i, "phrases": p} for i, p in zip(batch["image_id"], batch["phrases"], strict=True))
-    else:
-        yield from (rows[i] for i in range(len(rows)))
 
 
 def fingerprint_weights(module: torch.nn.Module) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments, closest
 
 logger = logging.getLogger(__name__)
 
-LOG_FILE = "log.jsonl"
+LOG_FILE, PICTURES = "log.jsonl", "pictures"
 
 
 def choose_trackers(names: tuple[str, ...]) -> list[str]:
@@ -46,6 +47,7 @@ class Report:
     def __init__(self, accelerator, args: CLIPSegTrainingArguments, step: int):
         self.accelerator = accelerator
         self.log_file = Path(args.output_dir) / LOG_FILE
+        self.pictures = Path(args.output_dir) / PICTURES
         main = accelerator.is_main_process
         if main:
             self._drop_lines_after(step)
@@ -79,11 +81,14 @@ class Report:
         if self.accelerator.is_main_process:
             self.bar.write(text)
 
-    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """An (H, W, 3) uint8 picture, to those trackers that take pictures."""
+    def picture(self, step: int, picture: np.ndarray) -> None:
+        """An (H, W, 3) uint8 picture: to a file, and to those trackers that take pictures."""
+        self.pictures.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(self.pictures / f"step-{step:06d}.png")
         for tracker in self.accelerator.trackers:
             if hasattr(tracker, "log_images"):
-                tracker.log_images({name: picture[None]}, step=step)
+                layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                tracker.log_images({"validation": picture[None]}, step=step, **layout)
 
     def close(self) -> None:
         self.bar.close()

@@ -31,6 +31,7 @@ class TrainingState:
         skipped: image ids that could not be read, and why.
         best_step, best_value: the best validation so far.
         worse: validations since then.
+        metrics: of the last validation.
         scaler: the loss scaling of fp16.
     """
 
@@ -40,16 +41,31 @@ class TrainingState:
     best_step: int | None = None
     best_value: float | None = None
     worse: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
     scaler: dict = field(default_factory=dict)
 
-    def note_validation(self, value: float) -> bool:
-        """Count a validation in; True if it is the best so far."""
-        better = self.best_value is None or value > self.best_value
+    def note_validation(self, metric: str) -> bool:
+        """Count a validation in; True if it is the best so far by one of its numbers, the higher the better.
+
+        Raises:
+            ValueError: the validation did not give that number.
+        """
+        if metric not in self.metrics:
+            raise ValueError(
+                f"metric_for_best_model is {metric}, but this validation gives {', '.join(self.metrics)}. Numbers of "
+                "image prompts need phrases that occur on two validation images."
+            )
+        better = self.best_value is None or self.metrics[metric] > self.best_value
         if better:
-            self.best_step, self.best_value, self.worse = self.step, value, 0
+            self.best_step, self.best_value, self.worse = self.step, self.metrics[metric], 0
         else:
             self.worse += 1
         return better
+
+    def is_over(self, args: CLIPSegTrainingArguments) -> bool:
+        """Whether all steps are done, or no validation has been better for too long."""
+        patience = args.early_stopping_patience
+        return self.step >= args.max_steps or (patience is not None and self.worse >= patience)
 
 
 def checkpoint_path(output_dir: str | Path, step: int) -> Path:
@@ -111,6 +127,22 @@ def load_decoder(path: Path, model) -> None:
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(weights[name])
+
+
+def load_best(path: Path, model, state: TrainingState) -> dict[str, float]:
+    """Put the best model's weights into the model; returns its validation's numbers.
+
+    Raises:
+        BrokenFolder: the folder is torn, or of another run.
+    """
+    facts = read_seal(path)
+    if facts["step"] != state.best_step:
+        raise BrokenFolder(
+            f"{path} holds the model of step {facts['step']}, but the best one is that of step {state.best_step}: was "
+            "it replaced, or does this run go on from a checkpoint before it? load_best_model_at_end=false does without."
+        )
+    load_decoder(path, model)
+    return facts["metrics"]
 
 
 def find_checkpoint(args: CLIPSegTrainingArguments, provenance: dict) -> Path | None:

@@ -1,14 +1,20 @@
-"""Validation on a fixed part of the rows, by the evaluation's own protocol."""
+"""Validation on a fixed part of the rows, by the evaluation's own protocol; at the end, thresholds."""
+
+import numpy as np
 
 from clipseg_hf.evaluation.distributed import current_shard, merge_processes
 from clipseg_hf.evaluation.referring import ReferringSettings, evaluate_referring
+from clipseg_hf.evaluation.results import PromptResults
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import take
+
+THRESHOLD_NAMES = {"text": "text", "image": "image", "mix": "mixed"}
+"""The evaluation's kinds of prompts, and what `mask_thresholds` in config.json calls them."""
 
 
 class Validation:
     """The same questions about the same images each time: each phrase by text, and by an example where there is one;
-    one absent phrase for each image.
+    one absent phrase for each image. The processes share the work, and each has all numbers.
 
     Args:
         rows: the validation rows, of which `eval_samples`, evenly spread, are asked.
@@ -17,19 +23,12 @@ class Validation:
 
     def __init__(self, rows, args: CLIPSegTrainingArguments):
         self.rows = evenly(rows, args.eval_samples)
-        self.settings = ReferringSettings(
-            prompts=("text", "image"),
-            batch_size=max(1, args.per_device_eval_batch_size // 4),
-            templates=(args.prefixes[0],) if args.prefixes else ReferringSettings.templates,
-        )
+        self.settings = _settings(args, ("text", "image"))
 
     def __call__(self, model, processor) -> dict[str, float]:
-        """The numbers named in `METRICS`, the same in every process, which share the work; those of images are left out
-        where no phrase occurs twice."""
-        results = evaluate_referring(model, processor, self.rows, self.settings, shard=current_shard())
-        results = merge_processes(results)
+        """The numbers named in `METRICS`; those of images are left out where no phrase occurs twice."""
         numbers: dict[str, float] = {}
-        for kind, result in results.items():
+        for kind, result in _ask(model, processor, self.rows, self.settings).items():
             if result.samples:
                 found = result.counts.compute()
                 numbers |= {f"{kind}_{name}": found[name] for name in ("miou_best", "miou_0.5", "ap")}
@@ -37,7 +36,60 @@ class Validation:
         return numbers
 
 
+def calibrate(model, processor, rows, args: CLIPSegTrainingArguments) -> dict[str, float]:
+    """Find the thresholds that serve best on the validation rows.
+
+    Args:
+        model, processor: as they will be saved.
+        rows: the validation rows, of which `calibration_samples`, evenly spread, are asked.
+        args: the run's.
+
+    Returns:
+        For text, image and mixed prompts the threshold with the highest mean IoU over phrases; for presence, over all
+        of them, the one with the highest balanced accuracy. A kind that could not be asked is left out.
+    """
+    results = _ask(model, processor, evenly(rows, args.calibration_samples), _settings(args, tuple(THRESHOLD_NAMES)))
+    thresholds = {}
+    for kind, result in results.items():
+        if result.samples:
+            curves = result.counts.curves()
+            thresholds[THRESHOLD_NAMES[kind]] = float(curves["thresholds"][curves["miou"].argmax()])
+    scores = [score for result in results.values() for score in result.presence.scores]
+    present = [flag for result in results.values() for flag in result.presence.present]
+    if any(present) and not all(present):
+        thresholds["presence"] = best_split(scores, present)
+    return thresholds
+
+
+def best_split(scores: list[float], present: list[bool]) -> float:
+    """The threshold t that makes (share of present above t + share of absent not above t) / 2 highest.
+
+    It lies half-way between two neighbouring scores; of equals the one in the middle.
+    """
+    order = np.argsort(scores, kind="stable")
+    sorted_scores, flags = np.asarray(scores, float)[order], np.asarray(present, bool)[order]
+    kept = 1 - np.cumsum(flags) / flags.sum()  # present that stay above a cut behind each score
+    rejected = np.cumsum(~flags) / (~flags).sum()
+    cuts = np.flatnonzero(np.diff(sorted_scores) > 0)  # equal scores cannot be told apart
+    if not len(cuts):
+        return float(sorted_scores[0])
+    quality = (kept + rejected)[cuts]
+    best = cuts[np.isclose(quality, quality.max())]
+    cut = best[len(best) // 2]
+    return float((sorted_scores[cut] + sorted_scores[cut + 1]) / 2)
+
+
 def evenly(rows, count: int):
     """At most `count` rows, evenly spread over all of them."""
     total = len(rows)
     return take(rows, [i * total // count for i in range(count)] if total > count else range(total))
+
+
+def _settings(args: CLIPSegTrainingArguments, prompts: tuple[str, ...]) -> ReferringSettings:
+    template = {"templates": (args.prefixes[0],)} if args.prefixes else {}
+    batch_size = max(1, args.per_device_eval_batch_size // 8)  # images; each comes with a few prompts
+    return ReferringSettings(prompts=prompts, boundary_thresholds=(), batch_size=batch_size, **template)
+
+
+def _ask(model, processor, rows, settings: ReferringSettings) -> dict[str, PromptResults]:
+    return merge_processes(evaluate_referring(model, processor, rows, settings, shard=current_shard()))

@@ -1,0 +1,72 @@
+"""Devices, processes and precision, by Accelerate."""
+
+import platform
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    InitProcessGroupKwargs,
+    ProjectConfiguration,
+)
+
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+from clipseg_hf.training.report import choose_trackers
+
+
+def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:
+    """Devices, processes, precision and trackers.
+
+    Raises:
+        ValueError: a way of splitting models over devices, which nothing as small as a decoder needs.
+    """
+    AcceleratorState._reset_state()  # a second training in one process may want another precision
+    cpu = args.use_cpu or not torch.accelerator.is_available()
+    precision = args.mixed_precision
+    if precision == "auto":
+        precision = "bf16" if computes_in_bf16(cpu) else "no"
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        log_with=choose_trackers(args.report_to) or None,
+        project_config=ProjectConfiguration(
+            project_dir=args.output_dir, logging_dir=str(Path(args.output_dir) / "logs")
+        ),
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+            InitProcessGroupKwargs(timeout=timedelta(hours=3)),  # the others wait while one builds the data
+        ],
+    )
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ValueError(
+            f"{accelerator.distributed_type.value} splits a model over devices; here about a million weights are "
+            "trained, and each device holds them all. Choose plain multi-GPU, or start with torchrun."
+        )
+    return accelerator
+
+
+def computes_in_bf16(cpu: bool) -> bool:
+    """Whether the device has instructions for bfloat16."""
+    if not cpu:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16")) if hasattr(torch.cpu, "get_capabilities") else False
+
+
+def refuse_parallel(model) -> None:
+    """`nn.DataParallel` cuts every argument into equal parts, and so tears prompts from their images."""
+    if isinstance(model, torch.nn.DataParallel):
+        raise ValueError(
+            "nn.DataParallel cannot train CLIPSeg: prompts and images differ in number, and it would cut both alike. "
+            "Pass the bare model, and start one process for each device: torchrun --nproc_per_node N."
+        )
+
+
+def device_name(accelerator: Accelerator) -> str:
+    """What the run computes on."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.get_device_name(accelerator.device)
+    return f"{accelerator.device.type} ({platform.processor() or platform.machine()})"
