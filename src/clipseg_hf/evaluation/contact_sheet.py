@@ -11,9 +11,11 @@ from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, lo
 from clipseg_hf.evaluation.results import PromptResults
 from clipseg_hf.processing.rle import decode_rle
 
-TILE = 176  # pixels, height and width of a picture
+TILE = 176  # pixels, the longer side of a picture
 _GAP, _LINE = 8, 18
 _TRUTH, _FOUND = (34, 197, 94), (239, 68, 68)  # green, red
+_PAPER = (243, 244, 246)
+_TITLES = ("truth", "probability", "found")
 
 
 def pick_samples(result: PromptResults, threshold: float, each: int = 4) -> dict[str, list[tuple[int, float]]]:
@@ -63,7 +65,7 @@ def draw_contact_sheet(
     rows = undecoded(rows)
     prompted = PromptedModel(model, processor, templates)
     picked = pick_samples(result, threshold, each)
-    width = 3 * TILE + 2 * 2  # picture and truth, probabilities, found
+    width = len(_TITLES) * (TILE + 2) - 2
     columns = max(len(samples) for samples in picked.values())
     height = TILE + 2 * _LINE
     sheet = Image.new("RGB", (columns * (width + 2 * _GAP), len(picked) * (height + _LINE + _GAP) + _GAP), "white")
@@ -94,8 +96,11 @@ def _panel(prompted: PromptedModel, rows, sample: dict, prompt: str, threshold: 
         _heat(probabilities),
         _outlined(pixels, probabilities > threshold, _FOUND),
     )
-    for n, tile in enumerate(tiles):
-        panel.paste(tile, (n * (TILE + 2), 0))
+    for n, (tile, title) in enumerate(zip(tiles, _TITLES, strict=True)):
+        left = n * (TILE + 2)
+        panel.paste(_PAPER, (left, 0, left + TILE, TILE))
+        panel.paste(tile, (left + (TILE - tile.width) // 2, (TILE - tile.height) // 2))
+        _write(panel, (left + 4, TILE - _LINE), title, halo=True)
     return panel
 
 
@@ -108,27 +113,51 @@ def _vectors(prompted: PromptedModel, rows, sample: dict, prompt: str, weight: f
 
 
 def _outlined(pixels: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> Image.Image:
-    """The picture, tinted inside of the mask, with its outline."""
-    picture = np.asarray(Image.fromarray(pixels).convert("RGB").resize((TILE, TILE)), dtype=np.float32)
-    inside = np.asarray(Image.fromarray(mask).resize((TILE, TILE), Image.Resampling.NEAREST))
-    grown = np.pad(inside, 1)
-    edge = inside & ~(grown[:-2, 1:-1] & grown[2:, 1:-1] & grown[1:-1, :-2] & grown[1:-1, 2:])
-    picture[inside] = 0.6 * picture[inside] + 0.4 * np.array(color)
-    picture[edge] = color
+    """The picture with the outline of the mask, and a breath of its colour inside."""
+    size = _fit(mask.shape)
+    picture = np.asarray(Image.fromarray(pixels).convert("RGB").resize(size), dtype=np.float32)
+    inside = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    picture[inside] = 0.8 * picture[inside] + 0.2 * np.array(color)
+    within = _shrink(_shrink(inside))
+    picture[inside & ~within] = color
+    picture[within & ~_shrink(within)] = 255  # seen on any ground, the colour alone is not
     return Image.fromarray(picture.astype(np.uint8))
+
+
+def _shrink(mask: np.ndarray) -> np.ndarray:
+    """The mask without its outermost pixels; the picture's border is no edge."""
+    around = np.pad(mask, 1, mode="edge")
+    return mask & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
 
 
 def _heat(probabilities: np.ndarray) -> Image.Image:
     """Probabilities as shades from white to blue."""
-    values = np.asarray(Image.fromarray(probabilities.astype(np.float32)).resize((TILE, TILE)))[..., None]
+    size = _fit(probabilities.shape)
+    values = np.asarray(Image.fromarray(probabilities.astype(np.float32)).resize(size))[..., None]
     shades = (1 - values) * 255 + values * np.array([30, 64, 175])
     return Image.fromarray(shades.clip(0, 255).astype(np.uint8))
 
 
-def _write(sheet: Image.Image, place: tuple[int, int], text: str, limit: int | None = None, bold: bool = False) -> None:
+def _fit(shape: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) -> (width, height) of the picture on its tile."""
+    height, width = shape
+    scale = TILE / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _write(
+    sheet: Image.Image,
+    place: tuple[int, int],
+    text: str,
+    limit: int | None = None,
+    bold: bool = False,
+    halo: bool = False,
+) -> None:
+    """Write a line, cut to a width in pixels; with a halo it can be read on a picture."""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     if limit is not None and draw.textlength(text, font=font) > limit:
         while text and draw.textlength(text + " ...", font=font) > limit:
             text = text[:-1]
         text += " ..."
-    draw.text(place, text, fill="black", font=font, stroke_width=0.3 if bold else 0, stroke_fill="black")
+    stroke = {"stroke_width": 2, "stroke_fill": "white"} if halo else {"stroke_width": 0.3 if bold else 0}
+    draw.text(place, text, fill="black", font=font, **stroke)

@@ -26,7 +26,7 @@ from clipseg_hf.processing.postprocessing import presence_scores
 from clipseg_hf.processing.rle import decode_rle
 
 PROMPT_KINDS = ("text", "image", "mix")
-SHARED = "shared"  # subset of the phrases that other images have too: what image prompts can be asked of
+SHARED = "shared"  # subset of the phrases asked by text that other images have too: those that images can ask for
 
 SubsetFunction = Callable[[dict, dict], Iterable[str]]
 
@@ -95,7 +95,8 @@ def evaluate_referring(
         model, processor: a `CLIPSegForImageSegmentation` and its `CLIPSegProcessor`.
         rows: see `clipseg_hf.data.rows`.
         subsets: (row, phrase entry) -> names of the subsets that the phrase belongs to; numbers come for each. An
-            absent phrase counts to the subsets that it has where it was taken from. "shared" is there always.
+            absent phrase counts to the subsets that it has where it was taken from. By text there is "shared" besides:
+            the phrases that are asked by image, too.
         index: of the rows, where it is at hand.
         shard: (rank, processes): this process takes each `processes`-th batch. Merge the results; the numbers are
             those of one process, exactly.
@@ -154,9 +155,8 @@ class _Asker:
         """Ask of row `number` what is phrase `n` of `row`: of itself, or for an absent phrase of another row."""
         entry = row["phrases"][n]
         example = self.index.draw_support(entry["phrase"], number, generator)
-        names = [] if self.subsets is None else list(self.subsets(row, entry))
-        names += [] if example is None else [SHARED]
-        return Question(image, entry, None if absent else n, example, tuple(names))
+        names = () if self.subsets is None else tuple(self.subsets(row, entry))
+        return Question(image, entry, None if absent else n, example, names)
 
 
 def _evaluate_batch(
@@ -179,7 +179,7 @@ def _evaluate_batch(
         if chosen:
             questions = [asked[n] for n in chosen]
             logits = prompted.logits(features, vectors[kind][chosen], [q.image for q in questions])
-            _count(result, logits, questions, [masks[n] for n in chosen], numbers, batch)
+            _count(result, kind, logits, questions, [masks[n] for n in chosen], numbers, batch)
 
 
 def _vectors(
@@ -215,6 +215,7 @@ def _mask(question: Question, size: tuple[int, int]) -> torch.Tensor:
 
 def _count(
     result: PromptResults,
+    kind: str,
     logits: torch.Tensor,
     questions: list[Question],
     masks: list[torch.Tensor],
@@ -224,8 +225,9 @@ def _count(
     probabilities = logits.sigmoid()
     present = [question.number is not None for question in questions]
     result.presence.update(probabilities, present, presence_scores(logits).tolist())
-    result.presence_subsets += [q.subsets for q in questions]
-    for probability, question, mask in zip(probabilities, questions, masks, strict=True):
+    subsets = [q.subsets + ((SHARED,) if kind == "text" and q.example is not None else ()) for q in questions]
+    result.presence_subsets += subsets
+    for n, (probability, question, mask) in enumerate(zip(probabilities, questions, masks, strict=True)):
         if question.number is None:
             continue
         mask = mask[None].to(probability.device)
@@ -240,7 +242,7 @@ def _count(
                 "image_id": batch[question.image]["image_id"],
                 "phrase_id": question.entry["phrase_id"],
                 "phrase": question.entry["phrase"],
-                "subsets": list(question.subsets),
+                "subsets": list(subsets[n]),
                 "example": question.example,
             }
         )

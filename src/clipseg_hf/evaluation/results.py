@@ -89,3 +89,20 @@ class PromptResults:
                 numbers[f"phrasecut_{threshold:g}"] = phrasecut_numbers(self.image_counts.select(chosen), threshold)
         numbers["presence"] = self.presence.select(asked).compute(at)
         return numbers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a protocol gives, whichever it is.
+
+    Attributes:
+        benchmark: the protocol's name.
+        settings: how it was run, as plain values.
+        summary: group (kind of prompt, say) -> subset -> numbers.
+        results: kind of prompt -> what was counted, for curves, samples and comparisons; of the protocols that keep it.
+    """
+
+    benchmark: str
+    settings: dict
+    summary: dict[str, dict[str, dict]]
+    results: dict[str, PromptResults] = field(default_factory=dict)

@@ -1,0 +1,209 @@
+"""An evaluation as files: JSON, a Markdown table, plots, a look at samples, and a block for the model card.
+
+report.json       everything, with model, data, versions and settings
+report.md         the table
+samples.jsonl     one line per sample, for `comparison.compare`
+curves.png        IoU over threshold, precision over recall
+samples_*.png     best, median and worst samples of each kind of prompt
+"""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from clipseg_hf.data.fingerprints import digest
+from clipseg_hf.evaluation.comparison import sample_table
+from clipseg_hf.evaluation.contact_sheet import draw_contact_sheet
+from clipseg_hf.evaluation.plots import plot_curves
+from clipseg_hf.evaluation.results import Evaluation
+
+PACKAGES = ("clipseg-hf", "torch", "transformers", "datasets", "numpy", "pillow")
+# What the table shows where it is there, and what it is called; the model card takes the same.
+COLUMNS = {
+    "miou_0.3": "mIoU @0.3",
+    "miou_0.5": "mIoU @0.5",
+    "miou_best": "mIoU best",
+    "miou": "mIoU",
+    "iou_fg_0.3": "IoU FG @0.3",
+    "iou_fg_0.5": "IoU FG @0.5",
+    "iou_bin_0.5": "IoU bin @0.5",
+    "ap": "AP",
+    "boundary_iou_0.5": "boundary IoU @0.5",
+    "gain": "gain",
+    "presence.auroc": "presence AUROC",
+    "presence.false_area_0.5": "false area @0.5",
+}
+
+
+def build_report(
+    evaluation: Evaluation, *, model: str, data: str, fingerprint: str | None = None, thresholds: Sequence[float] = ()
+) -> dict:
+    """What report.json holds.
+
+    Args:
+        evaluation: what a protocol gave.
+        model, data: names of the checkpoint and of the data set.
+        fingerprint: of the data; see `fingerprint_rows`.
+        thresholds: of the counts.
+    """
+    return {
+        "benchmark": evaluation.benchmark,
+        "model": model,
+        "data": {"name": data, "fingerprint": fingerprint},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "settings": evaluation.settings,
+        "thresholds": list(thresholds),
+        "results": evaluation.summary,
+        "curves": {
+            kind: {name: values.tolist() for name, values in result.counts.curves().items()}
+            for kind, result in evaluation.results.items()
+            if len(result.counts)
+        },
+    }
+
+
+def write_report(
+    evaluation: Evaluation,
+    folder: str | Path,
+    *,
+    model: str,
+    data: str,
+    fingerprint: str | None = None,
+    segmenter: tuple | None = None,
+    rows=None,
+) -> dict[str, Path]:
+    """Write an evaluation into a folder, which is made where it is missing.
+
+    Args:
+        model, data, fingerprint: see `build_report`.
+        segmenter: (model, processor), to draw samples with; left out, none are drawn.
+        rows: those that were evaluated, for the drawing.
+
+    Returns:
+        What was written: name -> path.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    counted = {kind: result for kind, result in evaluation.results.items() if len(result.counts)}
+    thresholds = next(iter(counted.values())).counts.thresholds if counted else ()
+    report = build_report(evaluation, model=model, data=data, fingerprint=fingerprint, thresholds=thresholds)
+    title = f"{model} on {data}: {evaluation.benchmark}"
+    written = {
+        "report": _write(folder / "report.json", to_json(report)),
+        "table": _write(folder / "report.md", f"# {title}\n\n{markdown_table(evaluation.summary)}"),
+    }
+    if counted:
+        lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in sample_table(counted))
+        written["samples"] = _write(folder / "samples.jsonl", "".join(lines))
+        written["curves"] = plot_curves(counted, folder / "curves.png", title)
+    if segmenter is not None and rows is not None:
+        options = {name: evaluation.settings[name] for name in ("templates", "image_prompt_weight")}
+        for kind, result in counted.items():
+            path = folder / f"samples_{kind}.png"
+            written[f"samples_{kind}"] = draw_contact_sheet(*segmenter, rows, result, path, prompt=kind, **options)
+    return written
+
+
+def to_json(report: Mapping) -> str:
+    """A report as JSON text. What is not a number (NaN: there was nothing to count) becomes null."""
+    return json.dumps(_finite(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_samples(path: str | Path) -> list[dict]:
+    """The lines of a samples.jsonl, for `comparison.compare`.
+
+    Raises:
+        FileNotFoundError: there is none; says what writes it.
+    """
+    path = Path(path)
+    path = path / "samples.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: it is written by an evaluation with an output folder.")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def markdown_table(summary: Mapping[str, Mapping[str, Mapping]]) -> str:
+    """Prompt -> subset -> numbers as a Markdown table, in percent; only the columns that some line has."""
+    lines = [
+        (prompt, subset, flatten(numbers)) for prompt, group in summary.items() for subset, numbers in group.items()
+    ]
+    columns = [name for name in COLUMNS if any(_is_number(numbers.get(name)) for _, _, numbers in lines)]
+    header = ["prompt", "subset", "samples", *(COLUMNS[name] for name in columns)]
+    table = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
+    for prompt, subset, numbers in lines:
+        cells = [f"{100 * numbers[name]:.1f}" if _is_number(numbers.get(name)) else "" for name in columns]
+        table.append([prompt, subset, str(numbers.get("samples", "")), *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in table)
+
+
+def model_index(
+    evaluation: Evaluation, *, model: str, data: str, data_id: str | None = None, split: str = "test"
+) -> list[dict]:
+    """The `model-index` block of a model card, over all samples of each kind of prompt.
+
+    Args:
+        model, data: names to be shown.
+        data_id: of the data set on the Hub, where it is there.
+        split: of the data.
+    """
+    metrics = []
+    for prompt, group in evaluation.summary.items():
+        numbers = flatten(group.get("all", {}))
+        for name, title in COLUMNS.items():
+            if _is_number(numbers.get(name)):
+                title = f"{title} ({prompt} prompts)"
+                metrics.append({"type": name.replace(".", "_"), "name": title, "value": round(numbers[name], 4)})
+    source = {"name": data, "type": data_id or data.lower().replace(" ", "-"), "split": split}
+    task = {"type": "image-segmentation", "name": evaluation.benchmark}
+    return [{"name": model, "results": [{"task": task, "dataset": source, "metrics": metrics}]}]
+
+
+def flatten(numbers: Mapping, prefix: str = "") -> dict:
+    """Nested numbers under names with dots: {"presence": {"auroc": 1}} -> {"presence.auroc": 1}."""
+    flat = {}
+    for name, value in numbers.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def fingerprint_rows(rows) -> str:
+    """16 digits that change with an image's name, a phrase or a mask of the rows. Pixels are not read."""
+    if hasattr(rows, "select_columns"):
+        rows = rows.select_columns(["image_id", "phrases"])
+    return digest(
+        *(
+            digest(row["image_id"], *(part for p in row["phrases"] for part in (p["phrase"], p["mask"]["counts"])))
+            for row in (rows[n] for n in range(len(rows)))
+        )
+    )
+
+
+def _finite(value):
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+    return path
