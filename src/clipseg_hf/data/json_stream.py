@@ -1,4 +1,4 @@
-"""Reads a JSON file that is one long list, element by element, and says at which bytes each element stands.
+"""Reads a JSON file that is one long list, or holds such, element by element, and says where each element stands.
 
 PhraseCut's training annotations are a list of 310,000 tasks in one file of 344 MB, several GB once parsed. Knowing
 where each task stands, a reader can group the tasks by image first and parse them when their image's turn comes.
@@ -6,7 +6,7 @@ where each task stands, a reader can group the tasks by image first and parse th
 
 import json
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -35,21 +35,52 @@ def iterate_list(file: BinaryIO, name: str | Path, chunk_bytes: int = CHUNK_BYTE
         ValueError: the file is not one JSON list; names the byte at which it breaks.
     """
     window = _Window(file, name, chunk_bytes)
-    first = window.next_character()
-    if first != "[":
-        raise window.error(f"expected a list, which starts with '[', found {first!r}")
-    window.skip()
-    if window.next_character() == "]":
-        return
-    while True:
+    window.expect("[", "a list, which starts with '['")
+    yield from _elements(window)
+
+
+def iterate_members(
+    file: BinaryIO, name: str | Path, wanted: Collection[str], chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[tuple[str, Element]]:
+    """Parse the elements of those lists that are members of a JSON object, in the order of the file.
+
+    Args:
+        file, name, chunk_bytes: As for `iterate_list`.
+        wanted: The members whose elements are given; the others are read over.
+
+    Yields:
+        The member's name and the element.
+
+    Raises:
+        ValueError: the file is not one JSON object; names the byte at which it breaks.
+    """
+    window = _Window(file, name, chunk_bytes)
+    window.expect("{", "an object, which starts with '{'")
+    is_open = window.next_character() != "}"
+    while is_open:
+        window.next_character()
+        member = window.parse().value
+        window.expect(":", "':' after a name")
+        if window.next_character() == "[":
+            window.skip()
+            yield from ((member, element) for element in _elements(window) if member in wanted)
+        else:
+            window.parse()
+        is_open = window.next_character() != "}"
+        if is_open:
+            window.expect(",", "',' or '}' after a member")
+
+
+def _elements(window: "_Window") -> Iterator[Element]:
+    """The elements of the list whose bracket has just been read, up to the closing one."""
+    is_open = window.next_character() != "]"
+    while is_open:
         window.next_character()
         yield window.parse()
-        separator = window.next_character()
-        if separator == "]":
-            return
-        if separator != ",":
-            raise window.error(f"expected ',' or ']' after an element, found {separator!r}")
-        window.skip()
+        is_open = window.next_character() != "]"
+        if is_open:
+            window.expect(",", "',' or ']' after an element")
+    window.skip()
 
 
 def read_element(file: BinaryIO, start: int, end: int) -> Any:
@@ -80,6 +111,13 @@ class _Window:
             if self._is_finished:
                 return ""
             self._read(self._chunk_bytes)
+
+    def expect(self, character: str, meaning: str) -> None:
+        """Step over white space and this character; `meaning` is what the error says was expected."""
+        found = self.next_character()
+        if found != character:
+            raise self.error(f"expected {meaning}, found {found!r}")
+        self.skip()
 
     def skip(self) -> None:
         """Consume one character, one of those that structure JSON, which take one byte each."""
