@@ -11,9 +11,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
 from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.onednn import from_onednn, to_onednn
+from clipseg_hf.modeling.readout import RefinedReadout, SimpleReadout
 
 # Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory.
-DECODE_TOKENS = 4096
+DECODE_TOKENS = 2048
 
 
 class CLIPSegDecoder(nn.Module):
@@ -33,16 +35,8 @@ class CLIPSegDecoder(nn.Module):
         self.film_add = nn.Linear(config.projection_dim, dim)
         self.reduces = nn.ModuleList(nn.Linear(width, dim) for _ in config.extract_layers)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in config.extract_layers)
-        if config.use_complex_transposed_convolution:
-            self.transposed_convolution = nn.Sequential(
-                nn.Conv2d(dim, dim, kernel_size=3, padding=1),
-                nn.ReLU(),
-                nn.ConvTranspose2d(dim, dim // 2, kernel_size=4, stride=4),
-                nn.ReLU(),
-                nn.ConvTranspose2d(dim // 2, 1, kernel_size=4, stride=4),
-            )
-        else:
-            self.transposed_convolution = nn.ConvTranspose2d(dim, 1, kernel_size=patch, stride=patch)
+        refined = config.use_complex_transposed_convolution
+        self.transposed_convolution = RefinedReadout(dim) if refined else SimpleReadout(dim, patch)
 
     def forward(
         self,
@@ -111,9 +105,8 @@ class CLIPSegDecoder(nn.Module):
                 hidden_states.append(tokens)
             if output_attentions:
                 attentions.append(weights)
-        patches = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)  # (n, 1 + R * C, D) -> (n, D, R, C)
-        logits = self.transposed_convolution(patches).squeeze(1)  # (n, 1, H, W) -> (n, H, W)
-        return logits, hidden_states, attentions
+        patches = tokens[:, 1:].unflatten(1, grid)  # (n, 1 + R * C, D) -> (n, R, C, D)
+        return self.transposed_convolution(patches), hidden_states, attentions
 
     def _chunk_size(self, asked: int | None, num_prompts: int, num_tokens: int) -> int:
         if asked is not None and (not isinstance(asked, int) or asked < 1):
@@ -200,9 +193,10 @@ class DecoderMLP(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, tokens, D) -> (n, tokens, D)."""
+        tokens = tokens if self.training else to_onednn(tokens)
         # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
         hidden = F.relu(self.fc1(tokens), inplace=not torch.is_grad_enabled())  # (n, tokens, intermediate)
-        return self.fc2(F.dropout(hidden, self.dropout, self.training))
+        return from_onednn(self.fc2(F.dropout(hidden, self.dropout, self.training)))
 
 
 def initialize_decoder(decoder: CLIPSegDecoder, generator: torch.Generator | None = None) -> None:

@@ -9,6 +9,7 @@ from transformers.utils import can_return_tuple
 from clipseg_hf.modeling.conditioning import mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.configuration import get_field
 from clipseg_hf.modeling.loss import segmentation_loss
+from clipseg_hf.modeling.onednn import onednn_inference
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel
 from clipseg_hf.modeling.vision import encode_masked_images, extract_activations, patch_grid
@@ -34,7 +35,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             ValueError: if the patch size does not divide H and W, with the nearest sizes that work.
         """
         grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
-        with self.clip_gradients(pixel_values):
+        with self.clip_gradients(pixel_values), onednn_inference(pixel_values):
             activations = extract_activations(
                 self.clip.vision_model, pixel_values, self.config.extract_layers, interpolate_pos_encoding
             )
@@ -73,7 +74,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         """
         texts = images = None
         if input_ids is not None:
-            with self.clip_gradients():
+            with self.clip_gradients(), onednn_inference(input_ids):
                 texts = self.clip.get_text_features(
                     input_ids, attention_mask=attention_mask, position_ids=position_ids
                 ).pooler_output  # (T, D)
@@ -87,7 +88,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
-        with self.clip_gradients(pixel_values, masks):
+        with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
             if masks is not None:
                 return encode_masked_images(self.clip, pixel_values, masks, mask_mode)
             return self.clip.get_image_features(pixel_values, interpolate_pos_encoding=True).pooler_output
@@ -176,15 +177,16 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         )
 
         # step 3: the masks
-        decoder_output = self.decoder(
-            features.vision_embeds,
-            conditional_embeddings,
-            features.grid,
-            prompt_to_image,
-            decode_chunk_size=decode_chunk_size,
-            output_hidden_states=bool(wants_hidden),
-            output_attentions=bool(wants_attentions),
-        )
+        with onednn_inference(conditional_embeddings):
+            decoder_output = self.decoder(
+                features.vision_embeds,
+                conditional_embeddings,
+                features.grid,
+                prompt_to_image,
+                decode_chunk_size=decode_chunk_size,
+                output_hidden_states=bool(wants_hidden),
+                output_attentions=bool(wants_attentions),
+            )
         loss = None
         if labels is not None:
             loss_type = get_field(self.config, "loss_type")
@@ -204,7 +206,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
     ) -> tuple[CLIPSegVisionFeatures, Any]:
         """All of CLIP's vision layers, for those who want to see their hidden states."""
         grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
-        with self.clip_gradients(pixel_values):
+        with self.clip_gradients(pixel_values), onednn_inference(pixel_values):
             output = self.clip.get_image_features(
                 pixel_values,
                 interpolate_pos_encoding=interpolate_pos_encoding,
