@@ -1,6 +1,5 @@
 """Pictures of masks and probabilities, for people."""
 
-import colorsys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -28,13 +27,28 @@ _INK, _PAPER = (34, 34, 34), (255, 255, 255)
 
 
 def palette(count: int) -> list[Color]:
-    """`count` colours, easy to tell apart: eight chosen ones, then hues a golden angle apart in three shades."""
-    more = []
-    for number in range(count - len(_CHOSEN)):
-        lightness, saturation = ((0.55, 0.9), (0.35, 0.7), (0.75, 0.65))[number % 3]
-        red, green, blue = colorsys.hls_to_rgb((0.23 + number * 0.618034) % 1, lightness, saturation)
-        more.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return [*_CHOSEN[:count], *more]
+    """`count` colours, easy to tell apart: eight chosen ones, then always the one that differs most from those before.
+    Beyond some hundreds they repeat."""
+    colors = [*_CHOSEN, *_others()]
+    return [colors[number % len(colors)] for number in range(count)]
+
+
+@cache
+def _others() -> tuple[Color, ...]:
+    levels = np.linspace(0, 255, 9).round()
+    candidates = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)  # (729, 3)
+    brightness = candidates @ (0.3, 0.59, 0.11)
+    candidates = candidates[(brightness > 30) & (brightness < 225) & (np.ptp(candidates, axis=1) > 60)]
+    # how far the eye finds two colours apart, roughly: it is keenest in green
+    nearest = np.full(len(candidates), np.inf)
+    order: list[Color] = []
+    for color in _CHOSEN:
+        nearest = np.minimum(nearest, ((candidates - color) ** 2 @ (2, 4, 3)))
+    for _ in range(len(candidates)):
+        best = candidates[nearest.argmax()]
+        order.append(tuple(int(part) for part in best))
+        nearest = np.minimum(nearest, (candidates - best) ** 2 @ (2, 4, 3))
+    return tuple(order)
 
 
 def overlay(
@@ -73,10 +87,7 @@ def overlay(
     picture = _scaled(image.convert("RGB"), min_side, max_side)
     line = max(1, round(max(picture.size) / 400))
     for mask, color in zip(masks, chosen, strict=True):
-        shape = _smooth_shape(mask, picture.size)
-        paint = Image.new("RGB", picture.size, color)
-        picture.paste(paint, mask=shape.point(lambda value: round(value * opacity)))
-        picture.paste(paint, mask=_outline(shape, line))
+        _paint(picture, _smooth_shape(mask, picture.size), color, opacity, line)
     return picture if labels is None else _with_legend(picture, list(labels), chosen)
 
 
@@ -148,6 +159,24 @@ def _smooth_shape(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     # a steep ramp around one half: smooth, but not blurred
     steepness = max(1.0, enlarged / 2)
     return shape.point(lambda value: min(255, max(0, round((value - 127.5) * steepness + 127.5))))
+
+
+def _paint(picture: Image.Image, shape: Image.Image, color: Color, opacity: float, line: int) -> None:
+    """Paint a shape and its outline, touching no more of the picture than that takes."""
+    box = shape.getbbox()
+    if box is None:
+        return
+    margin = line + 3
+    box = (
+        max(box[0] - margin, 0),
+        max(box[1] - margin, 0),
+        min(box[2] + margin, shape.width),
+        min(box[3] + margin, shape.height),
+    )
+    part = shape.crop(box)
+    paint = Image.new("RGB", part.size, color)
+    picture.paste(paint, box, part.point(lambda value: round(value * opacity)))
+    picture.paste(paint, box, _outline(part, line))
 
 
 def _outline(shape: Image.Image, width: int) -> Image.Image:

@@ -124,6 +124,22 @@ class Segmentation:
             else:
                 yield f"{label}: {score:.2f}" + ("" if present else ", perhaps absent")
 
+    def describe(self) -> list[str]:
+        """A line for each prompt: label, score, presence, share of the image, box."""
+        width, lines = max(len(label) for label in self.labels), []
+        for number, label in enumerate(self.labels):
+            box, presence = mask_to_box(self.masks[number]), f"presence {self.presence[number]:.2f}"
+            if box is None:
+                lines.append(f"{label:{width}}  not found   {presence}")
+                continue
+            share = self.masks[number].mean()
+            doubt = "" if self.is_present[number] else "   (perhaps absent)"
+            lines.append(
+                f"{label:{width}}  score {self.scores[number]:.2f}  {presence}  {share:6.1%} of the image  "
+                f"box {', '.join(map(str, box))}{doubt}"
+            )
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pixels, ready for JSON: `height`, `width`, and for each prompt its label, kind, threshold,
         box, area, score, presence and COCO RLE."""

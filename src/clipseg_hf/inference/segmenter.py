@@ -4,14 +4,13 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from clipseg_hf.inference.prompts import Prompt, read_prompts
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.conditioning import mix_prompts
@@ -21,32 +20,6 @@ from clipseg_hf.processing.postprocessing import thresholds_for
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
-
-
-@dataclass
-class Prompt:
-    """What to look for: a text, an example image, or both.
-
-    Attributes:
-        text: a phrase such as "a cat".
-        image: an example, whatever `load_image` takes; a tuple of several is averaged.
-        mask: where the thing is in the example, a tuple for several; None where the whole image shows it.
-        weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone.
-        label: what to call the prompt; made of text and file name where left out.
-    """
-
-    text: str | None = None
-    image: ImageLike | tuple[ImageLike, ...] | None = None
-    mask: ImageLike | tuple[ImageLike | None, ...] | None = None
-    weight: float = 0.5
-    label: str | None = None
-
-    def __post_init__(self):
-        if self.label is None:
-            images = self.image if isinstance(self.image, tuple) else (self.image,)
-            files = [Path(image).name for image in images if isinstance(image, (str, Path))]
-            example = None if self.image is None else f"like {', '.join(files)}" if files else "example image"
-            self.label = " + ".join(part for part in (self.text, example) if part)
 
 
 class Segmenter:
@@ -134,7 +107,7 @@ class Segmenter:
         threshold: float | Sequence[float] | None = None,
     ) -> Iterator[Segmentation]:
         """As a call, one result after the other, so that any number of images fits into memory."""
-        prompts = _read_prompts(prompts)
+        prompts = read_prompts(prompts)
         embeddings, kinds = self.embed(prompts)
         thresholds = _read_thresholds(threshold, kinds, self.processor.mask_thresholds)
         labels = [prompt.label for prompt in prompts]
@@ -168,7 +141,7 @@ class Segmenter:
         Returns:
             (N, D), and "text", "image" or "mixed" N times.
         """
-        prompts = _read_prompts(prompts)
+        prompts = read_prompts(prompts)
         texts, images, masks = ([getattr(p, name) for p in prompts] for name in ("text", "image", "mask"))
         has_text, has_image = (any(part is not None for part in parts) for parts in (texts, images))
         inputs = self.processor(
@@ -207,16 +180,6 @@ class Segmenter:
         while len(self._vectors) > KEPT_VECTORS:
             self._vectors.popitem(last=False)
         return found
-
-
-def _read_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> list[Prompt]:
-    given = [prompts] if isinstance(prompts, (str, Prompt)) else list(prompts)
-    if not given:
-        raise ValueError("There is no prompt: give at least one text or example image.")
-    for prompt in given:
-        if not isinstance(prompt, (str, Prompt)):
-            raise TypeError(f"A prompt is a string or a Prompt(text=, image=, mask=), got a {type(prompt).__name__}.")
-    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in given]
 
 
 def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:

@@ -1,0 +1,125 @@
+"""Files in, files out: what `clipseg-hf segment` and `clipseg-hf convert` do."""
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from clipseg_hf.inference.model_names import find_model
+from clipseg_hf.inference.prompts import Prompt
+from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
+from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.modeling.conversion import convert_original_checkpoint
+from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
+
+
+def segment_files(
+    images: Sequence[str],
+    prompts: Sequence[Prompt],
+    output_dir: str | Path,
+    *,
+    model: str,
+    threshold: float | None = None,
+    semantic: bool = False,
+    forms: Iterable[str] = DEFAULT_FORMS,
+    overwrite: bool = False,
+    device: str | None = None,
+    echo: Callable[[str], None] = print,
+) -> list[Path]:
+    """Ask image files for prompts and write what is found; what cannot work is said before anything is loaded.
+
+    Args:
+        images: paths or URLs.
+        prompts: asked of every image.
+        output_dir, forms, overwrite: see `ResultWriter`.
+        model: see `find_model`.
+        threshold: probability above which a pixel belongs to a mask; None: the checkpoint's own.
+        semantic: give each pixel to one prompt at most.
+        device: see `Segmenter.from_pretrained`.
+        echo: takes each line of the report.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileNotFoundError: an image or the model is missing.
+        ConnectionError: see `find_model`.
+        ValueError: see `Segmenter`.
+    """
+    missing = [image for image in images if not is_remote(image) and not Path(image).exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise FileNotFoundError(f"There is no image {missing[0]}{more}.")
+    labels = [prompt.label for prompt in prompts]
+    writer = ResultWriter(output_dir, images, labels, forms=forms, semantic=semantic, overwrite=overwrite, model=model)
+    segmenter = Segmenter.from_pretrained(find_model(model), device=device)
+    written: list[Path] = []
+    results = segmenter.stream(images, prompts, threshold)
+    with tqdm(total=len(images), desc="segment", unit="image", disable=None if len(images) > 1 else True) as bar:
+        for number, result in enumerate(results):
+            result = result.exclusive() if semantic else result
+            files = writer.write(number, result)
+            bar.clear()
+            echo(images[number])
+            for line in (*result.describe(), f"-> {_listed(files)}"):
+                echo(f"  {line}")
+            bar.update()
+            written += files
+    echo(f"{len(written)} files are in {output_dir}.")
+    return written
+
+
+def _listed(files: Sequence[Path], limit: int = 6) -> str:
+    names = [path.name for path in files]
+    return ", ".join(names if len(names) <= limit else [*names[:limit], f"and {len(names) - limit} more"])
+
+
+def convert_file(
+    checkpoint: str | Path,
+    output_dir: str | Path,
+    *,
+    clip: str,
+    extract_layers: Sequence[int] = (3, 6, 9),
+    decoder_only: bool = False,
+) -> Path:
+    """A checkpoint of the original implementation -> a folder with model and processor that `from_pretrained` takes.
+
+    Args:
+        checkpoint: `rd64-uni.pth`, `rd64-uni-refined.pth`, `rd16-uni.pth` or the like.
+        output_dir: made if need be.
+        clip: folder or Hub name of its CLIP.
+        extract_layers: see `convert_original_checkpoint`.
+        decoder_only: write the decoder alone, which names `clip` as its base.
+
+    Raises:
+        FileNotFoundError: no such file.
+        FileExistsError: the folder is not empty.
+        ValueError: the file is none of these, or does not fit `clip`.
+    """
+    checkpoint, output_dir = Path(checkpoint), Path(output_dir)
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"There is no file {checkpoint}.")
+    if output_dir.exists() and any(output_dir.iterdir()):
+        raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
+    clip = find_model(clip, way_out="have its CLIP downloaded on a machine that can")
+    model = convert_original_checkpoint(_read_weights(checkpoint), clip, extract_layers=extract_layers)
+    processor = CLIPSegProcessor.from_clip(clip)
+    # the original trains with ImageNet's statistics, not CLIP's (datasets/phrasecut.py)
+    processor.image_processor.image_mean = list(IMAGENET_MEAN)
+    processor.image_processor.image_std = list(IMAGENET_STD)
+    model.save_pretrained(output_dir, decoder_only=decoder_only)
+    processor.save_pretrained(output_dir)
+    return output_dir
+
+
+def _read_weights(path: Path) -> dict:
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no PyTorch weights, or more than can be read safely (weights_only).") from error
+    if not isinstance(weights, dict):
+        raise ValueError(f"{path} holds a {type(weights).__name__}, expected a state dict: names and their tensors.")
+    return weights

@@ -1,0 +1,55 @@
+"""What a person calls a model -> what `from_pretrained` takes, or a plain word on why it cannot be had."""
+
+import os
+from pathlib import Path
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+EMBEDDED = "emoji-tiny"
+_SECONDS = 10  # to wait for the Hub's answer
+# The Hub's client says what it could not do by its HTTP library's exceptions; which library that is differs by version.
+_HUB_ERRORS = (OSError, HfHubHTTPError.__bases__[0])
+
+
+def find_model(
+    name: str | os.PathLike, way_out: str = f"take the small model that is built in: --model {EMBEDDED}"
+) -> str:
+    """The folder or Hub name of a model, if it can be reached.
+
+    Args:
+        name: a folder, a name on the Hub, or "emoji-tiny" for the checkpoint inside of this package.
+        way_out: what to advise where the Hub cannot be reached.
+
+    Raises:
+        FileNotFoundError: a folder that does not exist, or a name that the Hub does not know.
+        ConnectionError: the model is not in the local cache, and the Hub cannot be reached. Without this question the
+            client would try for half a minute, file by file.
+    """
+    from clipseg_hf import EMOJI_TINY
+
+    name = os.fspath(name)
+    if name == EMBEDDED and not Path(name).exists():
+        if not Path(EMOJI_TINY).is_dir():
+            raise FileNotFoundError(f"This installation lacks its embedded checkpoint, {EMOJI_TINY}: install it anew.")
+        return EMOJI_TINY
+    if Path(name).is_dir():
+        return name
+    if Path(name).is_file():
+        raise ValueError(f"The model {name} is a file; expected the folder of a checkpoint, or a name on the Hub.")
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return name
+        HfApi().model_info(name, timeout=_SECONDS)
+    except HFValidationError as error:
+        raise FileNotFoundError(f"There is no folder {name}, and the Hub has no such names.") from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is no folder {name}, and the Hub has no model of this name (or a private one: `hf auth login`)."
+        ) from error
+    except _HUB_ERRORS as error:
+        raise ConnectionError(
+            f"{name} is not on this machine, and the Hugging Face Hub cannot be reached ({error}). Connect once, give "
+            f"the folder of a model, or {way_out}"
+        ) from error
+    return name

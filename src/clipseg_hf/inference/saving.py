@@ -1,0 +1,167 @@
+"""Results as files: masks, overlays, heat maps, JSON; no two of them under one name."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from PIL import Image
+
+from clipseg_hf._version import __version__
+from clipseg_hf.inference.drawing import palette
+from clipseg_hf.inference.results import Segmentation
+
+FORMS = ("masks", "overlay", "json", "heatmaps")
+DEFAULT_FORMS = ("masks", "overlay", "json")
+_OWN_NAMES = ("overlay", "labels", "heat")
+_REMOTE = ("http://", "https://", "data:")
+_STEM_BYTES, _SLUG_BYTES = 120, 90  # file systems take 255
+
+
+class ResultWriter:
+    """Writes the results of some images into one folder.
+
+    For an image `x.jpg` and the prompt "a cat": `x_a-cat.png` (the mask, 0 or 255, at the image's own size; for
+    semantic results instead `x_labels.png`, whose pixels are 0 for background and n for the n-th prompt),
+    `x_overlay.png`, `x_a-cat_heat.png` and `x.json`. Where a name is taken - by an image of the same name from another
+    folder, by results of an earlier run, by one of the images themselves - the next free one is used: `x-2.json`.
+
+    Args:
+        folder: made if need be.
+        images: paths or URLs of the images, in the order of their results.
+        labels: of the prompts.
+        forms: which of `FORMS` to write.
+        semantic: results are semantic maps.
+        overwrite: replace the results of earlier runs, under the same names.
+        model: name, for the JSON.
+
+    Attributes:
+        files: for each image, form -> path, or one path for each prompt.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        images: Sequence[str | Path],
+        labels: Sequence[str],
+        *,
+        forms: Iterable[str] = DEFAULT_FORMS,
+        semantic: bool = False,
+        overwrite: bool = False,
+        model: str | None = None,
+    ):
+        self.folder, self.images, self.semantic, self.model = Path(folder), [str(i) for i in images], semantic, model
+        self.forms = tuple(forms)
+        if unknown := [form for form in self.forms if form not in FORMS]:
+            raise ValueError(f"What can be saved is {', '.join(FORMS)}; got {', '.join(unknown)}.")
+        slugs = list(_unique(map(_slug, labels), lambda slug: slug not in _OWN_NAMES))
+        self.files = [
+            self._plan(stem, slugs) for stem in _unique(map(_stem, self.images), self._is_free(slugs, overwrite))
+        ]
+
+    def _plan(self, stem: str, slugs: Sequence[str]) -> dict[str, Path | list[Path]]:
+        names: dict[str, str | list[str]] = {}
+        if "masks" in self.forms:
+            names["masks"] = f"{stem}_labels.png" if self.semantic else [f"{stem}_{slug}.png" for slug in slugs]
+        if "overlay" in self.forms:
+            names["overlay"] = f"{stem}_overlay.png"
+        if "heatmaps" in self.forms:
+            names["heatmaps"] = [f"{stem}_{slug}_heat.png" for slug in slugs]
+        if "json" in self.forms:
+            names["json"] = f"{stem}.json"
+        return {
+            form: [self.folder / name for name in given] if isinstance(given, list) else self.folder / given
+            for form, given in names.items()
+        }
+
+    def _is_free(self, slugs: Sequence[str], overwrite: bool) -> Callable[[str], bool]:
+        """Whether results under a stem would replace nothing that is to stay."""
+        sources = {Path(image).resolve() for image in self.images if not is_remote(image)}
+
+        def is_free(stem: str) -> bool:
+            paths = list(_flat(self._plan(stem, slugs).values()))
+            return not any(path.resolve() in sources or (path.exists() and not overwrite) for path in paths)
+
+        return is_free
+
+    def write(self, number: int, result: Segmentation) -> list[Path]:
+        """Write the result of image `number`; -> what was written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files = self.files[number]
+        if "masks" in files and self.semantic:
+            label_map_image(result.label_map).save(files["masks"])
+        elif "masks" in files:
+            for mask, path in zip(result.masks, files["masks"], strict=True):
+                Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+        if "overlay" in files:
+            result.overlay().save(files["overlay"])
+        for prompt, path in enumerate(files.get("heatmaps", ())):
+            result.heat_map(prompt).save(path)
+        if "json" in files:
+            text = json.dumps(self._record(number, result), indent=2, ensure_ascii=False)
+            files["json"].write_text(text + "\n", encoding="utf-8")
+        return list(_flat(files.values()))
+
+    def _record(self, number: int, result: Segmentation) -> dict:
+        files, record = self.files[number], result.to_dict()
+        if self.semantic and "masks" in files:
+            record = {"label_map_file": files["masks"].name} | record
+        for prompt, entry in enumerate(record["prompts"]):
+            if self.semantic:
+                entry["number"] = prompt + 1
+            elif "masks" in files:
+                entry["mask_file"] = files["masks"][prompt].name
+        return {"image": self.images[number], "model": self.model, "clipseg_hf": __version__, **record}
+
+
+def label_map_image(label_map: np.ndarray) -> Image.Image:
+    """(h, w) numbers -> a picture that holds them: with a palette that shows them in colour where they are below 256,
+    else of 16 bits."""
+    highest = int(label_map.max(initial=0))
+    if highest > 255:
+        return Image.fromarray(label_map.astype(np.uint16))
+    picture = Image.fromarray(label_map.astype(np.uint8)).convert("P")
+    picture.putpalette([0, 0, 0, *(part for color in palette(255) for part in color)])
+    return picture
+
+
+def _flat(paths: Iterable[Path | list[Path]]) -> Iterator[Path]:
+    for path in paths:
+        yield from path if isinstance(path, list) else (path,)
+
+
+def is_remote(image: str) -> bool:
+    """Whether an image is not a file but a URL, or inside of one."""
+    return image.startswith(_REMOTE)
+
+
+def _stem(image: str) -> str:
+    if is_remote(image):
+        image = "" if image.startswith("data:") else unquote(urlparse(image).path)
+    return _cut(Path(image).stem, _STEM_BYTES) or "image"
+
+
+def _slug(label: str) -> str:
+    """Letters and digits of any script, joined by hyphens."""
+    return _cut("-".join(re.findall(r"[^\W_]+", label.casefold())), _SLUG_BYTES) or "prompt"
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _unique(names: Iterable[str], is_free: Callable[[str], bool] = lambda name: True) -> Iterator[str]:
+    """The names, with -2, -3, ... where one is not free or was there before; upper and lower case are the same."""
+    used = set()
+    for name in names:
+        candidate, number = name, 1
+        while candidate.casefold() in used or not is_free(candidate):
+            number += 1
+            candidate = f"{name}-{number}"
+        used.add(candidate.casefold())
+        yield candidate

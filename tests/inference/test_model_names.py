@@ -1,0 +1,66 @@
+"""What a model may be called, and what is said of one that cannot be had."""
+
+import huggingface_hub
+import pytest
+
+import clipseg_hf
+from clipseg_hf.inference.model_names import find_model
+
+
+def test_folders_and_the_embedded_checkpoint(tmp_path, monkeypatch):
+    assert find_model(tmp_path) == str(tmp_path)
+    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(tmp_path))
+    assert find_model("emoji-tiny") == str(tmp_path)
+    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(tmp_path / "lost"))
+    with pytest.raises(FileNotFoundError, match=r"lacks its embedded checkpoint, .*lost: install it anew"):
+        find_model("emoji-tiny")
+
+
+def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emoji-tiny").mkdir()
+    assert find_model("emoji-tiny") == "emoji-tiny"
+
+
+def test_without_a_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConnectionError) as error:
+        find_model("some/model")
+    assert str(error.value).startswith(
+        "some/model is not on this machine, and the Hugging Face Hub cannot be reached ("
+    )
+    assert "--model emoji-tiny" in str(error.value)
+    with pytest.raises(ConnectionError, match=r"or ask a friend$"):
+        find_model("some/model", way_out="ask a friend")
+
+
+def test_what_is_in_the_cache_needs_no_network(monkeypatch):
+    monkeypatch.setattr("clipseg_hf.inference.model_names.try_to_load_from_cache", lambda name, file: "/cache/config")
+    assert find_model("some/model") == "some/model"
+
+
+def test_a_name_that_the_hub_does_not_know(monkeypatch):
+    class Hub:
+        def model_info(self, name, timeout):
+            raise _not_found()
+
+    monkeypatch.setattr("clipseg_hf.inference.model_names.HfApi", Hub)
+    with pytest.raises(FileNotFoundError, match="no folder some/mdoel, and the Hub has no model of this name"):
+        find_model("some/mdoel")
+
+
+def _not_found() -> Exception:
+    # its constructor wants the client's answer, of a type that differs by version
+    return huggingface_hub.errors.RepositoryNotFoundError.__new__(huggingface_hub.errors.RepositoryNotFoundError)
+
+
+@pytest.mark.parametrize("name", ["./models/mine", "/no/such/folder", "models/mine/final"])
+def test_a_folder_that_is_not_there(name):
+    with pytest.raises(FileNotFoundError, match=f"There is no folder {name}"):
+        find_model(name)
+
+
+def test_a_file(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ValueError, match="is a file; expected the folder of a checkpoint"):
+        find_model(tmp_path / "model.safetensors")

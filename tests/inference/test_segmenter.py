@@ -1,0 +1,196 @@
+"""One object for all: the same numbers as model and processor by hand, each image and each prompt encoded once."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipseg_hf.inference import Prompt, Segmenter
+from clipseg_hf.inference import segmenter as module
+
+
+def _by_hand(segmenter, image, **prompts):
+    inputs = segmenter.processor(images=image, return_tensors="pt", **prompts)
+    with torch.no_grad():
+        outputs = segmenter.model(**inputs)
+    return outputs, segmenter.processor.post_process_prompted_segmentation(
+        outputs, inputs.original_sizes, prompt_kinds=inputs.prompt_kinds
+    )[0]
+
+
+def test_texts_give_what_model_and_processor_give(segmenter, picture):
+    result = segmenter(picture, ["a cat", "a dog"])[0]
+    outputs, found = _by_hand(segmenter, picture, text=["a cat", "a dog"])
+    torch.testing.assert_close(result.logits, outputs.logits, atol=1e-5, rtol=0)
+    assert result.labels == ["a cat", "a dog"]
+    assert result.kinds == ["text", "text"]
+    assert result.masks.shape == (2, 60, 80)
+    for number, one in enumerate(found):
+        np.testing.assert_allclose(result.probabilities(number), one.probabilities.numpy(), atol=1e-5)
+        assert (result.masks[number] != one.mask.numpy()).mean() < 1e-3
+        assert result.scores[number] == pytest.approx(one.score, abs=1e-3)
+        assert result.presence[number] == pytest.approx(one.presence, abs=1e-5)
+        assert result.is_present[number] == one.is_present
+
+
+def test_examples_and_mixtures_beside_texts(segmenter, picture, example):
+    image, mask = example
+    prompts = ["a cat", Prompt(image=image, mask=mask), Prompt("a dog", image, weight=0.3)]
+    result = segmenter(picture, prompts)[0]
+    inputs = segmenter.processor(
+        text=["a cat", None, "a dog"],
+        visual_prompt=[None, image, image],
+        visual_prompt_masks=[None, mask, None],
+        images=picture,
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        expected = segmenter.model(**inputs, image_prompt_weight=0.3).logits
+    torch.testing.assert_close(result.logits, expected, atol=1e-5, rtol=0)
+    assert result.kinds == ["text", "image", "mixed"]
+    assert result.thresholds == [0.5, 0.45, 0.4]  # the checkpoint's own
+
+
+def test_several_examples_of_one_prompt_are_averaged(segmenter, example, picture):
+    image, mask = example
+    vectors, _ = segmenter.embed(
+        [Prompt(image=(image, picture), mask=(mask, None)), Prompt(image=image, mask=mask), Prompt(image=picture)]
+    )
+    torch.testing.assert_close(vectors[0], vectors[1:].mean(dim=0))
+
+
+def test_templates_are_averaged(segmenter, picture):
+    plain, _ = segmenter.embed(["a photo of a cat.", "art of a cat."])
+    segmenter.prompt_templates = ["a photo of a {}.", "art of a {}."]
+    vectors, _ = segmenter.embed("cat")
+    torch.testing.assert_close(vectors[0], plain.mean(dim=0))
+
+
+def test_one_image_and_one_prompt_keep_their_axes(segmenter, picture):
+    results = segmenter(picture, "a cat")
+    assert len(results) == 1
+    assert results[0].masks.shape == (1, 60, 80)
+    assert len(results[0]) == 1
+
+
+def test_images_come_as_anything_and_masks_at_their_own_size(segmenter, picture, tmp_path):
+    picture.save(tmp_path / "a.png")
+    turned = picture.getexif()
+    turned[0x0112] = 6  # to be turned by 90 degrees
+    picture.save(tmp_path / "turned.png", exif=turned)
+    images = [tmp_path / "a.png", str(tmp_path / "a.png"), np.asarray(picture), tmp_path / "turned.png"]
+    results = segmenter(images, "a cat")
+    assert [result.masks.shape for result in results] == [(1, 60, 80)] * 3 + [(1, 80, 60)]
+    assert results[3].image.size == (60, 80)
+    for result in results[1:3]:
+        assert torch.equal(result.logits, results[0].logits)
+
+
+def test_batches_of_arrays_are_several_images(segmenter, picture):
+    batch = np.stack([np.asarray(picture)] * 3)
+    assert len(segmenter(batch, "a cat")) == 3
+    assert len(segmenter(batch[0], "a cat")) == 1
+
+
+def test_batches_change_nothing(segmenter, checkpoint, picture, example):
+    images = [picture, example[0], picture.rotate(90)]
+    batched = Segmenter.from_pretrained(checkpoint, device="cpu", batch_size=2)
+    for one, other in zip(segmenter(images, ["a cat", "a dog"]), batched(images, ["a cat", "a dog"]), strict=True):
+        torch.testing.assert_close(one.logits, other.logits, atol=1e-5, rtol=0)
+        assert one.image.size == other.image.size
+
+
+def test_every_image_and_every_prompt_is_encoded_once(segmenter, picture, example, monkeypatch):
+    encoded = {"texts": 0, "examples": 0, "images": 0}
+    embed, look = segmenter.model.get_conditional_embeddings, segmenter.model.get_vision_features
+
+    def count_prompts(**inputs):
+        encoded["texts"] += len(inputs.get("input_ids", ()))
+        encoded["examples"] += len(inputs.get("conditional_pixel_values", ()))
+        return embed(**inputs)
+
+    def count_images(pixel_values):
+        encoded["images"] += len(pixel_values)
+        return look(pixel_values)
+
+    monkeypatch.setattr(segmenter.model, "get_conditional_embeddings", count_prompts)
+    monkeypatch.setattr(segmenter.model, "get_vision_features", count_images)
+    image, mask = example
+    prompts = ["a cat", "a dog", "a cat", Prompt(image=image, mask=mask), Prompt("a cat", image, mask)]
+    first = segmenter([picture, picture], prompts)[0]
+    assert encoded == {"texts": 2, "examples": 1, "images": 2}
+    again = segmenter(picture, [*prompts[3:], "a much longer text, by which the others are padded", "a cat"])[0]
+    assert encoded == {"texts": 3, "examples": 1, "images": 3}
+    assert torch.equal(again.logits[0], first.logits[3])
+    assert torch.equal(again.logits[3], first.logits[0])
+    segmenter(picture, Prompt(image=image))  # the same picture without its mask is another prompt
+    assert encoded["examples"] == 2
+
+
+def test_kept_vectors_are_bounded(segmenter, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_VECTORS", 3)
+    vectors, _ = segmenter.embed(["a", "b", "c", "d", "e"])
+    assert vectors.shape == (5, 32)
+    assert len(segmenter._vectors) == 3
+
+
+def test_many_prompts_are_encoded_in_groups(segmenter, monkeypatch):
+    texts = ["a", "bb", "ccc", "dddd", "eeeee"]
+    whole, _ = segmenter.embed(texts)
+    segmenter._vectors.clear()
+    monkeypatch.setattr(module, "ENCODED_AT_ONCE", 2)
+    torch.testing.assert_close(segmenter.embed(texts)[0], whole)
+
+
+def test_stream_reads_an_image_when_it_is_its_turn(segmenter, picture):
+    read = []
+
+    def images():
+        for number in range(3):
+            read.append(number)
+            yield picture
+
+    stream = segmenter.stream(images(), "a cat")
+    assert read == []
+    next(stream)
+    assert read == [0]
+
+
+def test_thresholds(segmenter, picture):
+    low, high = (segmenter(picture, ["a cat", "a dog"], threshold=t)[0] for t in (0.2, [0.5, 0.9]))
+    assert low.thresholds == [0.2, 0.2]
+    assert high.thresholds == [0.5, 0.9]
+    assert (high.masks <= low.masks).all()
+    assert np.array_equal(high.masks[1], high.probabilities(1) > 0.9)
+
+
+def test_bfloat16(checkpoint, segmenter, picture, example):
+    half = Segmenter.from_pretrained(checkpoint, device="cpu", dtype=torch.bfloat16)
+    prompts = ["a cat", Prompt(image=example[0], mask=example[1])]
+    one, other = segmenter(picture, prompts)[0], half(picture, prompts)[0]
+    assert other.logits.dtype == torch.float32
+    assert (one.masks == other.masks).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "error", "message"),
+    [
+        ([], {}, ValueError, "There is no prompt: give at least one text"),
+        ([3], {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a int"),
+        ([Prompt()], {}, ValueError, "needs a text, an image, or both"),
+        (["a cat", " "], {}, ValueError, "empty phrase"),
+        ([Prompt("a cat", mask=Image.new("1", (9, 9)))], {}, ValueError, "come without visual_prompt"),
+        ([Prompt("a", Image.new("RGB", (9, 9)), weight=1.5)], {}, ValueError, r"must be in \[0, 1\]"),
+        (["a", "b"], {"threshold": [0.5]}, ValueError, "1 thresholds do not fit 2 prompts"),
+        (["a"], {"threshold": 30}, ValueError, r"A threshold is a probability in \[0, 1\], got \[30.0\]"),
+    ],
+)
+def test_errors(segmenter, picture, prompts, options, error, message):
+    with pytest.raises(error, match=message):
+        segmenter(picture, prompts, **options)
+
+
+def test_a_batch_of_no_images(segmenter):
+    with pytest.raises(ValueError, match="batch_size is a number of images of at least 1, got 0"):
+        Segmenter(segmenter.model, segmenter.processor, batch_size=0)
+    assert segmenter([], "a cat") == []
