@@ -2,6 +2,7 @@
 object alone."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from clipseg_hf.data.pixels import Normalizer
 from clipseg_hf.data.samples import Support
 from clipseg_hf.processing.pixels import PixelReader
 from clipseg_hf.processing.sizes import working_size
-from clipseg_hf.processing.visual_prompts import make_visual_prompt, object_boxes
+from clipseg_hf.processing.visual_prompts import make_visual_prompt
 
 _BLUR_REACH = 7  # pixels; of the 15 x 15 kernel
 
@@ -53,7 +54,11 @@ class VisualPromptMaker:
 
     def _surroundings(self, mask: np.ndarray) -> Window:
         """All that the visual prompt of a mask's object depends on: its context, and what the blur brings into it."""
-        left, top, right, bottom = object_boxes(torch.from_numpy(mask)[None], self.settings.context)[0].tolist()
-        top, left = max(top - _BLUR_REACH, 0), max(left - _BLUR_REACH, 0)
-        bottom, right = min(bottom + _BLUR_REACH, mask.shape[0]), min(right + _BLUR_REACH, mask.shape[1])
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        spans = []
+        for hit, limit in ((rows, mask.shape[0]), (columns, mask.shape[1])):
+            begin, end = (int(hit[0]), int(hit[-1]) + 1) if len(hit) else (0, limit)
+            reach = ceil(self.settings.context * (end - begin)) + _BLUR_REACH
+            spans.append((max(begin - reach, 0), min(end + reach, limit)))
+        (top, bottom), (left, right) = spans
         return Window(top, left, bottom - top, right - left)

@@ -1,0 +1,176 @@
+"""Samples per second and core: our sampling beside the original's way, in one process, in turn.
+
+    pip install scikit-image opencv-python-headless   # for the baseline alone
+    OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=1 python benchmarks/data.py -o benchmarks/data.json
+
+Both read the same made-up pictures (500 x 375 JPEG, in PhraseCut's layout) and end with stacked float tensors; ours
+are tokenised too. One thread; time is the CPU's, so that other processes disturb little. THP_MEM_ALLOC_ENABLE lets
+PyTorch ask for large pages, which serves both: a batch is tens of megabytes of fresh memory.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import datasets
+import made_up_phrasecut
+import numpy as np
+import original_data
+import PIL
+import torch
+from transformers import CLIPTokenizer, ViTImageProcessorPil
+
+from clipseg_hf.data import (
+    PhraseIndex,
+    PromptCollator,
+    PromptedDataset,
+    PromptSampler,
+    SamplingSettings,
+    load_phrasecut_plus,
+)
+from clipseg_hf.data.images import decode_image, undecoded
+from clipseg_hf.processing import CLIPSegProcessor
+
+PHRASES = 32  # in a batch
+
+
+def main() -> None:
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = made_up_phrasecut.write(arguments.folder or Path(scratch) / "phrasecut", arguments.pictures)
+        rows = load_phrasecut_plus(folder, split="train", cache_dir=str(Path(scratch) / "cache"))
+        ways = _ways(folder, rows)
+        times = _take_turns(ways, arguments.rounds, arguments.batches)
+        decoding = _decoding(rows, arguments.batches)
+    results = _results(times, decoding, arguments)
+    print(_table(results))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=400, help="how many pictures to make up")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each way has its turn")
+    parser.add_argument("--batches", type=int, default=4, help=f"batches of {PHRASES} phrases in a turn")
+    parser.add_argument("--folder", type=Path, help="where to make up the pictures, to keep them")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file for the results")
+    return parser.parse_args()
+
+
+def _ways(folder: Path, rows) -> dict[str, Callable[[int], int]]:
+    """Name -> a function that makes the n-th batch and says how many phrases it has."""
+    index, collator = PhraseIndex(rows), PromptCollator(_processor())
+    ways = {}
+    for supports in (False, True):
+        kind = "with supports" if supports else "text only"
+        ways[f"original, {kind}"] = _original(original_data.OriginalSamples(folder, supports))
+        for phrases in (1, 4):
+            settings = SamplingSettings(phrases_per_image=phrases, mix="code" if supports else "text")
+            dataset = PromptedDataset(PromptSampler(rows, settings, index))
+            ways[f"ours, {phrases} per image, {kind}"] = _ours(dataset, collator, PHRASES // phrases)
+    return ways
+
+
+def _original(samples: original_data.OriginalSamples) -> Callable[[int], int]:
+    order = np.random.default_rng(0).permutation(len(samples))
+
+    def batch(number: int) -> int:
+        chosen = np.take(order, range(number * PHRASES, (number + 1) * PHRASES), mode="wrap")
+        original_data.collate([samples[int(i)] for i in chosen])
+        return PHRASES
+
+    return batch
+
+
+def _ours(dataset: PromptedDataset, collator: PromptCollator, images: int) -> Callable[[int], int]:
+    order = np.random.default_rng(0).permutation(len(dataset))
+
+    def batch(number: int) -> int:
+        chosen = np.take(order, range(number * images, (number + 1) * images), mode="wrap")
+        return len(collator([dataset[int(i)] for i in chosen])["labels"])
+
+    return batch
+
+
+def _take_turns(ways: dict[str, Callable[[int], int]], rounds: int, batches: int) -> dict[str, list[float]]:
+    """CPU seconds per phrase of each way in each round."""
+    times = {name: [] for name in ways}
+    for batch in ways.values():
+        batch(0)  # warm up
+    for turn in range(rounds):
+        for name, batch in ways.items():
+            start = time.process_time()
+            phrases = sum(batch(turn * batches + i) for i in range(batches))
+            times[name].append((time.process_time() - start) / phrases)
+    return times
+
+
+def _decoding(rows, batches: int) -> float:
+    """CPU seconds to read and decode one picture, and nothing else."""
+    rows = undecoded(rows.select_columns(["image"]))
+    count = min(len(rows), batches * PHRASES)
+    start = time.process_time()
+    for number in range(count):
+        decode_image(rows[number]["image"])
+    return (time.process_time() - start) / count
+
+
+def _results(times: dict[str, list[float]], decoding: float, arguments: argparse.Namespace) -> dict:
+    seconds = {name: statistics.median(values) for name, values in times.items()}
+    results = {}
+    for name, value in seconds.items():
+        baseline = seconds[f"original, {name.split(', ')[-1]}"]
+        pictures = (0.25 if "4 per image" in name else 1) + ("with supports" in name)  # to be decoded for a phrase
+        results[name] = {
+            "phrases_per_second": round(1 / value, 1),
+            "milliseconds_per_phrase": round(value * 1e3, 3),
+            "times_the_original": round(baseline / value, 2),
+            "share_of_decoding": round(pictures * decoding / value, 2),
+            "slowest_and_fastest_round": [round(1 / max(times[name]), 1), round(1 / min(times[name]), 1)],
+        }
+    versions = {"torch": torch.__version__, "pillow": PIL.__version__, "opencv": cv2.__version__}
+    return {
+        "ways": results,
+        "milliseconds_to_decode_a_picture": round(decoding * 1e3, 3),
+        "pictures": arguments.pictures,
+        "phrases_per_batch": PHRASES,
+        "rounds": arguments.rounds,
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread",
+        "versions": versions,
+    }
+
+
+def _table(results: dict) -> str:
+    lines = [
+        "| way | phrases/s | ms per phrase | times the original | decoding JPEGs |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, way in results["ways"].items():
+        lines.append(
+            f"| {name} | {way['phrases_per_second']:.0f} | {way['milliseconds_per_phrase']:.2f} "
+            f"| {way['times_the_original']:.1f} | {way['share_of_decoding']:.0%} |"
+        )
+    return "\n".join([*lines, f"\nDecoding one picture takes {results['milliseconds_to_decode_a_picture']:.2f} ms."])
+
+
+def _processor() -> CLIPSegProcessor:
+    """Of the released checkpoints' size; its tokenizer spells the words, which takes as long as knowing them."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!-'"
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    statistics = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    return CLIPSegProcessor(ViTImageProcessorPil(size={"height": 352, "width": 352}, **statistics), tokenizer)
+
+
+if __name__ == "__main__":
+    main()
