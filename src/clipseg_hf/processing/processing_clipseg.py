@@ -169,8 +169,8 @@ class CLIPSegProcessor(ProcessorMixin):
             visual_prompt_masks: where the object is in each example image, in the same nesting; the visual prompt is
                 then made by crop, blur and dimming. None for one that is a visual prompt already, or to be taken whole.
             segmentation_maps: the truth, one mask for each prompt or one index map for each image (`make_labels`).
-            ignore_index: the number in `segmentation_maps` that marks pixels which do not count; goes to the model
-                together with the labels.
+            ignore_index: the number in `segmentation_maps` that marks pixels which do not count; it stays in the
+                labels, so give it to the model as well: `model(**inputs, ignore_index=255)`.
             prompt_templates: "a photo of a {}." or several of the kind; with several the model averages the vectors.
             visual_prompt_settings: for this call, in place of the processor's.
             return_tensors: "pt" or "np"; left out, lists as in transformers.
@@ -192,14 +192,12 @@ class CLIPSegProcessor(ProcessorMixin):
         """
         if text is None and images is None and visual_prompt is None:
             raise ValueError("There is nothing to do: give text, images or visual_prompt.")
-        if visual_prompt_masks is not None and visual_prompt is None:
-            raise ValueError(
-                "visual_prompt_masks come without visual_prompt; the masks of images are segmentation_maps."
-            )
-        if segmentation_maps is not None and images is None:
-            raise ValueError("segmentation_maps come without images, whose sizes they share.")
-        if prompt_templates is not None and text is None:
-            raise ValueError("prompt_templates come without text to put in.")
+        # what would have no effect is a slip
+        _needs("visual_prompt_masks", visual_prompt_masks, "visual_prompt", visual_prompt)
+        _needs("visual_prompt_settings", visual_prompt_settings, "visual_prompt_masks", visual_prompt_masks)
+        _needs("segmentation_maps", segmentation_maps, "images", images)
+        _needs("ignore_index", ignore_index, "segmentation_maps", segmentation_maps)
+        _needs("prompt_templates", prompt_templates, "text", text)
         text_options, image_options = self._split_options(kwargs)
         return_tensors = return_tensors or text_options.get("return_tensors") or image_options.get("return_tensors")
         text_options["return_tensors"] = return_tensors
@@ -304,6 +302,11 @@ class CLIPSegProcessor(ProcessorMixin):
         tokenizer_options = self.tokenizer.init_kwargs
         merged = self._merge_kwargs(self.valid_processor_kwargs, tokenizer_init_kwargs=tokenizer_options, **kwargs)
         return merged["text_kwargs"], merged["images_kwargs"]
+
+
+def _needs(name: str, given: Any, other: str, needed: Any) -> None:
+    if given is not None and needed is None:
+        raise ValueError(f"{name} has no effect without {other}: give both, or neither.")
 
 
 def _model_config(name_or_path, options: Mapping[str, Any]) -> CLIPSegConfig | None:
