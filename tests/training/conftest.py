@@ -68,11 +68,11 @@ def write_phrasecut(folder: Path, train: int = 24, val: int = 8) -> Path:
                         "Polygons": [[corners]],
                         "phrase": f"{color} square",
                         "phrase_structure": {
-                            "name": "square",
-                            "attributes": [color],
+                            "name": f"{color} square",
+                            "attributes": [],
                             "relation_ids": [],
                             "relation_descriptions": [],
-                            "type": "attribute",
+                            "type": "name",
                         },
                     }
                 )

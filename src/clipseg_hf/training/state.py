@@ -138,8 +138,9 @@ def load_best(path: Path, model, state: TrainingState) -> dict[str, float]:
     facts = read_seal(path)
     if facts["step"] != state.best_step:
         raise BrokenFolder(
-            f"{path} holds the model of step {facts['step']}, but the best one is that of step {state.best_step}: was "
-            "it replaced, or does this run go on from a checkpoint before it? load_best_model_at_end=false does without."
+            f"{path} holds the model of step {facts['step']}, but the best one is that of step {state.best_step}: "
+            "was it replaced, or does this run go on from an earlier checkpoint? load_best_model_at_end=false does "
+            "without it."
         )
     load_decoder(path, model)
     return facts["metrics"]

@@ -1,5 +1,7 @@
 """Validation on a fixed part of the rows, by the evaluation's own protocol; at the end, thresholds."""
 
+import math
+
 import numpy as np
 
 from clipseg_hf.evaluation.distributed import current_shard, merge_processes
@@ -26,14 +28,14 @@ class Validation:
         self.settings = _settings(args, ("text", "image"))
 
     def __call__(self, model, processor) -> dict[str, float]:
-        """The numbers named in `METRICS`; those of images are left out where no phrase occurs twice."""
+        """The numbers named in `METRICS`; those that nothing was asked for are left out."""
         numbers: dict[str, float] = {}
         for kind, result in _ask(model, processor, self.rows, self.settings).items():
             if result.samples:
                 found = result.counts.compute()
                 numbers |= {f"{kind}_{name}": found[name] for name in ("miou_best", "miou_0.5", "ap")}
                 numbers[f"{kind}_auroc"] = result.presence.compute()["auroc"]
-        return numbers
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 
 def calibrate(model, processor, rows, args: CLIPSegTrainingArguments) -> dict[str, float]:
