@@ -126,7 +126,7 @@ def test_what_cannot_be_asked_is_named(color_model, color_processor, color_rows)
     with pytest.raises(ValueError, match="Nothing could be asked by image: no phrase of the 1 rows occurs on two"):
         evaluate_referring(color_model, color_processor, color_rows[:1], ReferringSettings(prompts=("image",)))
     wrong = dict(color_rows[0], image=color_rows[0]["image"].resize((20, 8)))
-    with pytest.raises(ValueError, match=r"mask of 'red' \(phrase a__0\) is 8 x 16, its image 8 x 20"):
+    with pytest.raises(ValueError, match=r"mask of 'red' is 8 x 16, its image 'a' 8 x 20 \(height x width\)"):
         evaluate_referring(color_model, color_processor, [wrong, color_rows[1]], ReferringSettings(batch_size=1))
 
 

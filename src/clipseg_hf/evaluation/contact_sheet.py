@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from clipseg_hf.data.images import decode_image, undecoded
-from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, load_example, resize_probabilities
+from clipseg_hf.evaluation.asking import load_example
+from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, resize_probabilities
 from clipseg_hf.evaluation.results import PromptResults
 from clipseg_hf.processing.rle import decode_rle
 

@@ -7,9 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from clipseg_hf.data.images import decode_image
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
-from clipseg_hf.processing.rle import decode_rle
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
 
@@ -90,12 +88,6 @@ class PromptedModel:
     def _to_model(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the model's device, floats also to its precision."""
         return tensor.to(self.model.device, self.model.dtype if tensor.is_floating_point() else None)
-
-
-def load_example(rows: Sequence[dict], place: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """An example image (h, w, 3) uint8 and the mask (h, w) of its object, by (row, phrase number)."""
-    row = rows[place[0]]
-    return decode_image(row["image"])[0], decode_rle(row["phrases"][place[1]]["mask"])
 
 
 def resize_probabilities(probabilities: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -70,7 +70,7 @@ class PromptResults:
         )
 
     def subsets(self) -> list[str]:
-        """ "all", then the names that samples bear, sorted."""
+        """The names that questions bear, sorted, after "all"."""
         return [ALL, *sorted({name for subsets in self.presence_subsets for name in subsets})]
 
     def summary(self, at: Iterable[float] = (0.3, 0.5), flavor: str = "default") -> dict[str, dict]:

@@ -1,0 +1,148 @@
+"""Questions about images: asked by text, by example and by both, and counted. What the protocols share."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from clipseg_hf.data.images import decode_image
+from clipseg_hf.evaluation.prompting import PromptedModel, resize_masks, resize_probabilities
+from clipseg_hf.evaluation.results import PromptResults
+from clipseg_hf.processing.postprocessing import presence_scores
+from clipseg_hf.processing.rle import decode_rle
+
+PROMPT_KINDS = ("text", "image", "mix")
+SHARED = "shared"
+Place = tuple[int, int]
+"""Where a phrase stands: (row, number of the phrase in it)."""
+
+
+class Question(NamedTuple):
+    """Something asked of one image of a batch.
+
+    Attributes:
+        image: the image's number in the batch.
+        phrase: what is asked for by text.
+        mask: the truth, (h, w) bool of the image's size; None where the thing is absent.
+        example: where an example image stands; None where there is none, and only text can ask.
+        label: the class that the question counts to, for means over classes.
+        subsets: names of the subsets that it belongs to.
+        sample: what the report says of it; see `PromptResults.samples`.
+    """
+
+    image: int
+    phrase: str
+    mask: torch.Tensor | None
+    example: Place | None = None
+    label: Hashable = None
+    subsets: tuple[str, ...] = ()
+    sample: Mapping = {}
+
+
+@dataclass
+class Asker:
+    """Asks a model the questions of one batch after the other, and counts the answers.
+
+    Attributes:
+        prompted: the model.
+        rows: where examples stand.
+        image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
+        results: kind of prompt -> what was counted so far.
+    """
+
+    prompted: PromptedModel
+    rows: Sequence[dict]
+    image_prompt_weight: float
+    results: dict[str, PromptResults] = field(default_factory=dict)
+
+    def ask(self, images: Sequence[np.ndarray], questions: Sequence[Question]) -> None:
+        """Ask questions about images (h, w, 3) uint8, each encoded once. Questions without an example are left out
+        of the kinds that need one."""
+        if not questions:
+            return
+        features = self.prompted.encode_images(images)
+        vectors = self._vectors(questions)
+        for kind, result in self.results.items():
+            chosen = [n for n, q in enumerate(questions) if kind == "text" or q.example is not None]
+            if chosen:
+                asked = [self._named(questions[n], kind) for n in chosen]
+                logits = self.prompted.logits(features, vectors[kind][chosen], [q.image for q in asked])
+                _count(result, logits, asked, images)
+
+    def _named(self, question: Question, kind: str) -> Question:
+        """By text, questions that are asked by image, too, form a subset: there the kinds can be compared."""
+        if kind == "text" and len(self.results) > 1 and question.example is not None:
+            return question._replace(subsets=(*question.subsets, SHARED))
+        return question
+
+    def _vectors(self, questions: Sequence[Question]) -> dict[str, torch.Tensor]:
+        """Kind of prompt -> prompt vectors of all questions, (N, D); zero where there is no example."""
+        vectors = {}
+        if "text" in self.results or "mix" in self.results:
+            vectors["text"] = self.prompted.text_vectors([q.phrase for q in questions])
+        shared = [n for n, q in enumerate(questions) if q.example is not None]
+        if shared and set(self.results) != {"text"}:
+            places = list(dict.fromkeys(questions[n].example for n in shared))
+            shown = self.prompted.image_vectors([load_example(self.rows, place) for place in places])
+            vectors["image"] = shown.new_zeros(len(questions), shown.shape[1])
+            vectors["image"][shared] = shown[[places.index(questions[n].example) for n in shared]]
+        if "mix" in self.results and "image" in vectors:
+            weight = self.image_prompt_weight
+            vectors["mix"] = weight * vectors["image"] + (1 - weight) * vectors["text"]
+        return vectors
+
+
+def load_example(rows: Sequence[dict], place: Place) -> tuple[np.ndarray, np.ndarray]:
+    """An example image (h, w, 3) uint8 and the mask (h, w) bool of its object."""
+    row = rows[place[0]]
+    return decode_image(row["image"])[0], decode_rle(row["phrases"][place[1]]["mask"])
+
+
+def true_mask(row: Mapping, number: int) -> torch.Tensor:
+    """The mask of a row's phrase, (h, w) bool."""
+    return torch.from_numpy(decode_rle(row["phrases"][number]["mask"]))
+
+
+def check_kinds(prompts: Sequence[str]) -> None:
+    """Raises ValueError unless all are kinds of prompts, and there are some."""
+    unknown = [kind for kind in prompts if kind not in PROMPT_KINDS]
+    if isinstance(prompts, str) or unknown or not prompts:
+        raise ValueError(f"prompts are some of {', '.join(PROMPT_KINDS)}, got {prompts!r}.")
+
+
+def batches(count: int, size: int, shard: tuple[int, int] = (0, 1), progress: str | None = None) -> Iterable[range]:
+    """The numbers 0 ... count - 1 in ranges of `size`, of which the process `shard` = (rank, processes) gets every
+    `processes`-th: whole batches are dealt out, so that an image has the same company, and the same last bits,
+    in every process. With a text, `progress` shows a bar."""
+    rank, processes = shard
+    dealt = [range(count)[n : n + size] for n in range(0, count, size)][rank::processes]
+    if progress is None:
+        return dealt
+    from tqdm.auto import tqdm
+
+    return tqdm(dealt, desc=progress, unit="batch")
+
+
+def _count(
+    result: PromptResults, logits: torch.Tensor, questions: Sequence[Question], images: Sequence[np.ndarray]
+) -> None:
+    probabilities = logits.sigmoid()
+    result.presence.update(probabilities, [q.mask is not None for q in questions], presence_scores(logits).tolist())
+    result.presence_subsets += [q.subsets for q in questions]
+    for probability, question in zip(probabilities[:, None], questions, strict=True):  # (1, H, W) each
+        if question.mask is None:
+            continue
+        mask, size = question.mask[None].to(logits.device), images[question.image].shape[:2]
+        if tuple(mask.shape[1:]) != size:
+            raise ValueError(
+                f"The mask of {question.phrase!r} is {mask.shape[1]} x {mask.shape[2]}, its image "
+                f"{question.sample.get('image_id')!r} {size[0]} x {size[1]} (height x width): do they belong together?"
+            )
+        labels = None if question.label is None else [question.label]
+        result.counts.update(probability, resize_masks(mask, probability.shape[1:]), labels)
+        at_image = resize_probabilities(probability, size)
+        result.image_counts.update(at_image, mask, labels)
+        result.boundary.update(at_image, mask)
+        result.samples.append({**question.sample, "subsets": list(question.subsets), "example": question.example})
