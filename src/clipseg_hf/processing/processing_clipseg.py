@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, CLIPConfig, CLIPSegConfig, PreTrainedConfig, ViTImageProcessorPil
-from transformers.image_processing_utils import ImageProcessingMixin
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers import AutoTokenizer
 from transformers.processing_utils import ProcessorMixin
 
+from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.inputs import CLIPSegInputs, stack_arrays
 from clipseg_hf.processing.labels import make_labels
@@ -33,13 +32,8 @@ from clipseg_hf.processing.postprocessing import (
     semantic_maps,
     thresholds_for,
 )
-from clipseg_hf.processing.sizes import round_to_patch
 from clipseg_hf.processing.texts import phrase_rows, read_templates, tokenize
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
-
-DEFAULT_SIZE = 352  # of the released checkpoints, whose CLIP was trained at 224
-_CLIP_SIZE = 224
-_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
 class CLIPSegProcessor(ProcessorMixin):
@@ -90,7 +84,7 @@ class CLIPSegProcessor(ProcessorMixin):
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
         """
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        config = _model_config(pretrained_model_name_or_path, kwargs)
+        config = read_model_config(pretrained_model_name_or_path, kwargs)
         if config is not None:  # the model's own file has the last word: it is what calibration rewrites
             processor.patch_size = config.vision_config.patch_size
             thresholds = getattr(config, "mask_thresholds", None)
@@ -113,34 +107,9 @@ class CLIPSegProcessor(ProcessorMixin):
         Raises:
             ValueError: another kind of checkpoint, or a size that the patch does not divide.
         """
-        hub_options = {key: value for key, value in kwargs.items() if key in _HUB_OPTIONS}
-        config, _ = PreTrainedConfig.get_config_dict(clip_name_or_path, **hub_options)
-        if config.get("model_type") != "clip":
-            raise ValueError(
-                f"from_clip expects a CLIP checkpoint, but {clip_name_or_path} is of type "
-                f"{config.get('model_type')!r}. For a CLIPSeg checkpoint use from_pretrained."
-            )
-        vision = CLIPConfig.from_dict(config).vision_config
-        if size is None:
-            side = min(DEFAULT_SIZE, vision.image_size * DEFAULT_SIZE / _CLIP_SIZE)
-            size = round_to_patch(side, vision.patch_size)
-        height, width = (size, size) if isinstance(size, int) else size
-        if height % vision.patch_size or width % vision.patch_size:
-            fitting = " x ".join(str(round_to_patch(side, vision.patch_size)) for side in (height, width))
-            raise ValueError(
-                f"A size of {height} x {width} cannot be cut into patches of {vision.patch_size}; {fitting} can."
-            )
-        try:
-            statistics, _ = ImageProcessingMixin.get_image_processor_dict(clip_name_or_path, **hub_options)
-        except OSError:  # a bare CLIP without its processor
-            statistics = {}
-        image_processor = ViTImageProcessorPil(
-            size={"height": height, "width": width},
-            image_mean=statistics.get("image_mean") or list(OPENAI_CLIP_MEAN),
-            image_std=statistics.get("image_std") or list(OPENAI_CLIP_STD),
-        )
+        image_processor, patch_size = clip_image_processor(clip_name_or_path, size, kwargs)
         tokenizer = AutoTokenizer.from_pretrained(clip_name_or_path, **kwargs)
-        return cls(image_processor, tokenizer, patch_size=vision.patch_size)
+        return cls(image_processor, tokenizer, patch_size=patch_size)
 
     def to_dict(self) -> dict[str, Any]:
         """What processor_config.json holds."""
@@ -307,13 +276,3 @@ class CLIPSegProcessor(ProcessorMixin):
 def _needs(name: str, given: Any, other: str, needed: Any) -> None:
     if given is not None and needed is None:
         raise ValueError(f"{name} has no effect without {other}: give both, or neither.")
-
-
-def _model_config(name_or_path, options: Mapping[str, Any]) -> CLIPSegConfig | None:
-    """The configuration of the model beside the processor, None where there is none."""
-    hub_options = {key: value for key, value in options.items() if key in _HUB_OPTIONS}
-    try:
-        fields, _ = PreTrainedConfig.get_config_dict(name_or_path, **hub_options)
-    except OSError:
-        return None
-    return CLIPSegConfig.from_dict(fields) if fields.get("model_type") == "clipseg" else None
