@@ -19,6 +19,7 @@ class Flaw:
 
 REPAIR = "left that polygon out"
 SKIP_PHRASE = "left the phrase out"
+SKIP_MASK = "left out what it would have shown"
 SKIP_IMAGE = "left the image out"
 
 FLAWS = {
@@ -26,10 +27,10 @@ FLAWS = {
     "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
     "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
     "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
-    "missing_mask": Flaw("the mask file is not there", SKIP_IMAGE),
-    "unreadable_mask": Flaw("the mask cannot be read", SKIP_IMAGE),
-    "mask_size_differs": Flaw("the mask has another size than its image", SKIP_IMAGE),
-    "unknown_label": Flaw("the mask holds a value that no class has", SKIP_IMAGE),
+    "missing_mask": Flaw("the mask file is not there", SKIP_MASK),
+    "unreadable_mask": Flaw("the mask cannot be read", SKIP_MASK),
+    "mask_size_differs": Flaw("the mask has another size than its image", SKIP_MASK),
+    "unknown_label": Flaw("the mask holds a value that no class has", SKIP_MASK),
     "unknown_image": Flaw("the phrase belongs to an image that the list of images does not hold", SKIP_PHRASE),
     "malformed_entry": Flaw("the entry lacks a field, or a field holds something else than it should", SKIP_PHRASE),
     "duplicate_id": Flaw("the id was there before", SKIP_PHRASE),

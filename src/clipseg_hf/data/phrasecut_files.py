@@ -22,7 +22,7 @@ from clipseg_hf.data.fingerprints import digest, digest_file
 from clipseg_hf.data.flaws import BuildSummary
 from clipseg_hf.data.json_stream import iterate_list, read_element
 from clipseg_hf.data.phrasecut_tasks import make_task_phrase
-from clipseg_hf.data.row_source import RowSource, in_shards, is_image_name, measure_image, shorten
+from clipseg_hf.data.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 
 # fmt: off
 KNOWN_WRONG_SIZE = frozenset((
@@ -135,17 +135,7 @@ class PhraseCutFiles(RowSource):
             return None
         tree, name = self._image_files[str(image_id)]
         image = self.image_trees[tree].image(name)
-        size = measure_image(image)
-        if size is None:
-            summary.note("unreadable_image", f"image {image_id} ({name})")
-            return None
-        if size != self._sizes[image_id]:
-            height, width = self._sizes[image_id]
-            summary.note(
-                "image_size_differs", f"image {image_id} ({size[1]} x {size[0]}, annotated {width} x {height})"
-            )
-            return None
-        return image
+        return image if check_image(image, f"image {image_id} ({name})", summary, self._sizes[image_id]) else None
 
     @cached_property
     def _sizes(self) -> dict[int, tuple[int, int]]:

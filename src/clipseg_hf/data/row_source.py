@@ -64,6 +64,26 @@ def measure_image(image: dict[str, str | bytes | None]) -> tuple[int, int] | Non
         return None
 
 
+def check_image(
+    image: dict[str, str | bytes | None], where: str, summary: BuildSummary, expected: tuple[int, int] | None = None
+) -> tuple[int, int] | None:
+    """The (height, width) of an image; None, and a note in the summary, where it cannot be used.
+
+    Args:
+        image: As `FileTree.image` gives it.
+        where: How a user would look for it.
+        expected: The size that its annotation says.
+    """
+    size = measure_image(image)
+    if size is None:
+        summary.note("unreadable_image", where)
+    elif expected is not None and size != expected:
+        sizes = "{1} x {0}, annotated {3} x {2}".format(*size, *expected)
+        summary.note("image_size_differs", f"{where} ({sizes})")
+        return None
+    return size
+
+
 def in_shards(images: Sequence) -> list[Sequence]:
     """Divide what is known of a split's images among shards."""
     return [images[start : start + IMAGES_PER_SHARD] for start in range(0, len(images), IMAGES_PER_SHARD)]

@@ -165,7 +165,7 @@ FLAWED = {
     "image_size_differs": (
         resize_image,
         "image",
-        r"image 1 \(61 x 40, annotated 60 x 40\): the image has another",
+        r"image 1 \(images/1\.jpg\) \(61 x 40, annotated 60 x 40\): the image has another",
     ),
     "unknown_image": (change_task(image_id=99), "phrase", r"task 1__0: the phrase belongs to an image that the list"),
     "duplicate_id": (repeat_id, "phrase of image 2", r"task 2__0: the id was there before"),

@@ -1,0 +1,135 @@
+"""Which value of an index mask means what."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clipseg_hf.data.flaws import BuildSummary
+from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.sources.mask_files import color_value
+from clipseg_hf.processing.rle import encode_rle
+
+CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "labels.json", "labels.txt", "label_colors.txt")
+CLASS_FILES += ("labelmap.txt", "id2label.json")
+
+LEFT_OUT = ("background", "void", "unlabeled", "unlabelled", "ignore", "ignored", "other")
+"""Names of classes that are nothing to ask for."""
+
+_COLOR_FIRST = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\D.*)")  # CamVid: "64 128 64  Animal"
+_COLOR_LAST = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+).*")  # CVAT: "animal:64,128,64::"
+_INDEX = re.compile(r"(\d+)[\s:,]+(\D.*)")  # "7: road"
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """What the values of an index mask mean.
+
+    Attributes:
+        names: By value (or `color_value`), the class.
+        ignored: Values that mean "not labelled": their pixels belong to no phrase.
+        left_out: Names of classes that are not made into phrases.
+    """
+
+    names: Mapping[int, str]
+    ignored: frozenset[int] = frozenset()
+    left_out: Sequence[str] = LEFT_OUT
+
+    def phrases(self, mask: np.ndarray, image_id: str, where: str, summary: BuildSummary) -> list[dict] | None:
+        """Make an entry of a row's `phrases` for each class that a mask shows; None, and a note in the summary, where
+        it holds a value that is no class.
+
+        Args:
+            mask: (height, width) integers, see `read_index_mask`.
+            image_id: The row's, from which the phrases' ids are made.
+            where: How a user would look for the mask.
+        """
+        values, counts = np.unique(mask, return_counts=True)
+        unknown = [
+            f"{value} ({count} pixels)"
+            for value, count in zip(values.tolist(), counts.tolist(), strict=True)
+            if value not in self.names and value not in self.ignored
+        ]
+        if unknown:
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            summary.note("unknown_label", f"{where}: value {', '.join(unknown[:5])}{more}")
+            return None
+        phrases = []
+        for value in values.tolist():
+            name = self.names.get(value, "")
+            if value not in self.ignored and name.casefold() not in self.left_out:
+                phrases.append(make_phrase(name, encode_rle(mask == value), phrase_id=f"{image_id}__{value}"))
+        return phrases
+
+
+def make_class_table(
+    classes: Sequence[str] | Mapping | str | Path,
+    ignore_index: int | Sequence[int] | None = None,
+    ignore_color: Sequence[int] | None = None,
+    left_out: Sequence[str] = LEFT_OUT,
+) -> ClassTable:
+    """Make the table of a data set's classes.
+
+    Args:
+        classes: The names in order of their index; or {index: name}, {name: index}, {name: (r, g, b)}; or a file that
+            holds one of these: JSON, or text with a name per line ("road", "7: road", "128 64 128 road").
+        ignore_index: The value or values of pixels that are not labelled.
+        ignore_color: The colour of pixels that are not labelled.
+        left_out: Classes that are not made into phrases.
+
+    Raises:
+        ValueError: the classes are none of these.
+    """
+    source = ""
+    if isinstance(classes, (str, Path)):
+        source, classes = f"{classes}: ", _read_classes(Path(classes))
+    if isinstance(classes, Mapping):
+        pairs = [(name, value) if _is_value(value) else (value, name) for name, value in classes.items()]
+    else:
+        pairs = [(name, value) for value, name in enumerate(classes)]
+    wrong = [pair for pair in pairs if not isinstance(pair[0], str) or not _is_value(pair[1])]
+    if wrong or not pairs:
+        found = f"{wrong[0][0]!r} with {wrong[0][1]!r}" if wrong else "none"
+        raise ValueError(
+            f"{source}classes are names in order, {{index: name}}, {{name: index}} or {{name: (r, g, b)}}; got {found}."
+        )
+    ignored = [] if ignore_index is None else [ignore_index] if isinstance(ignore_index, int) else list(ignore_index)
+    if ignore_color is not None:
+        ignored.append(color_value(tuple(ignore_color)))
+    names = {_value(value): clean_name(name) for name, value in pairs}
+    return ClassTable(names, frozenset(ignored), tuple(left_out))
+
+
+def clean_name(name: str) -> str:
+    """A class's name as one would say it: "dining_table" -> "dining table", LVIS' "bow_(weapon)" -> "bow"."""
+    return " ".join(re.sub(r"\(.*?\)", " ", name).replace("_", " ").split())
+
+
+def _read_classes(path: Path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not valid JSON, line {error.lineno}: {error.msg}.") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for pattern, is_name_first in ((_COLOR_FIRST, False), (_COLOR_LAST, True), (_INDEX, False)):
+        matches = [pattern.fullmatch(line) for line in lines]
+        if lines and all(matches):
+            groups = [m.groups() for m in matches]
+            split = [(g[0], g[1:]) if is_name_first else (g[-1], g[:-1]) for g in groups]
+            return {name: [int(v) for v in value] if len(value) > 1 else int(value[0]) for name, value in split}
+    return lines
+
+
+def _is_value(value) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) == 3 and all(isinstance(part, int) for part in value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal())
+
+
+def _value(value) -> int:
+    return color_value(value) if isinstance(value, (list, tuple)) else int(value)

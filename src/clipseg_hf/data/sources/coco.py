@@ -1,0 +1,251 @@
+"""COCO's instance and stuff annotations, LVIS', and all that is written in their format."""
+
+import math
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from clipseg_hf.data.file_trees import open_tree
+from clipseg_hf.data.fingerprints import digest
+from clipseg_hf.data.flaws import BuildSummary
+from clipseg_hf.data.json_stream import iterate_members, read_element
+from clipseg_hf.data.phrases import phrase_key
+from clipseg_hf.data.row_source import RowSource, check_image, in_shards, is_image_name, shorten
+from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.sources.classes import clean_name
+from clipseg_hf.data.sources.coco_masks import read_segmentation, unite_masks
+from clipseg_hf.data.sources.splits import by_official_order, split_in_name
+
+LAYOUT = "annotations/instances_<split>.json and a folder of images (or say where with annotations= and images=)"
+_NOT_MASKS = ("captions_*", "person_keypoints_*", "image_info_*", "panoptic_*")
+
+
+class CocoImage(NamedTuple):
+    """An image, and the bytes at which its annotations stand in the file."""
+
+    image_id: int
+    file: str
+    size: tuple[int, int]
+    annotations: list[tuple[int, int]]
+
+
+class _Instance(NamedTuple):
+    """An annotation, with the phrase and the run lengths that it means."""
+
+    phrase: str
+    mask: dict
+    annotation: dict
+
+
+class CocoFiles(RowSource):
+    """Annotations in COCO's format with their images.
+
+    A phrase of a row is what several annotations of the image have in common: the `phrase` or `caption` that they
+    bear themselves, else the name of their category. Its mask is the union of theirs, crowds included.
+
+    Args:
+        path: A JSON file, or the folder that holds it. A folder may have a file per split, told by its name or folder
+            ("instances_train2017.json", "valid/_annotations.coco.json").
+        annotations: Which files, relative to `path`, where there are several for a split ("*/instances_*2017.json").
+        images: The folder of the images, if not in `path` (for a JSON file: not beside it).
+        phrase_field: Which field of an annotation to take as its phrase.
+        unpack_dir: Where files of archives go that have to be unpacked.
+
+    Raises:
+        FileNotFoundError: there is no annotation file, or there are no images.
+        ValueError: there are several annotation files for a split.
+    """
+
+    name = "coco"
+    description = "Images with annotations in COCO's format."
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        annotations: str | None = None,
+        images: str | os.PathLike | None = None,
+        phrase_field: str | None = None,
+        unpack_dir: str | os.PathLike,
+    ):
+        path = Path(path).expanduser()
+        root = path.parent if path.is_file() else path
+        self.tree = open_tree(root, unpack_dir)
+        self.image_tree = self.tree if images is None else open_tree(Path(root, images).expanduser(), unpack_dir)
+        self.phrase_field = phrase_field
+        if path.is_file():
+            self._files = {split_in_name(path.name) or "train": path.name}
+        else:
+            self._files = _choose_files(root, self.tree.names, annotations)
+        self._categories: dict[str, dict[int, str]] = {}
+        self._by_name: dict[str, list[str]] = {}
+        for name in self.image_tree.names:
+            if is_image_name(name):
+                self._by_name.setdefault(PurePosixPath(name).name, []).append(name)
+        if not self._by_name:
+            raise FileNotFoundError(
+                f"There are no images in {self.image_tree}. Found: {shorten(self.image_tree.names)}. Expected {LAYOUT}."
+            )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return by_official_order(self._files)
+
+    def fingerprint(self) -> str:
+        trees = [part for tree in (self.tree, self.image_tree) for part in (str(tree), tree.fingerprint)]
+        return digest(self.name, repr(self._files), str(self.phrase_field), *trees)
+
+    def shards(self, split: str, summary: BuildSummary) -> list[list[CocoImage]]:
+        """Walk once through the file, to know what belongs to which image."""
+        name = self._files[split]
+        images: dict[int, dict[str, Any]] = {}
+        places: dict[int, list[tuple[int, int]]] = {}
+        categories: dict[int, str] = {}
+        ids: set[Any] = set()
+        path = self.tree.local_file(name)
+        with path.open("rb") as file:
+            for member, (entry, start, end) in iterate_members(file, path, ("images", "annotations", "categories")):
+                where = f"byte {start} of {name}"
+                if not isinstance(entry, dict) or "id" not in entry:
+                    summary.note("malformed_entry", f"{where} (no id)")
+                elif member == "images":
+                    images[entry["id"]] = entry
+                elif member == "categories":
+                    categories[entry["id"]] = clean_name(str(entry.get("name", "")))
+                elif "image_id" not in entry:
+                    summary.note("malformed_entry", f"{where} (no image_id)")
+                elif entry["id"] in ids:
+                    summary.note("duplicate_id", f"annotation {entry['id']}")
+                else:
+                    ids.add(entry["id"])
+                    places.setdefault(entry["image_id"], []).append((start, end))
+        self._categories[split] = categories
+        for image_id in places.keys() - images.keys():
+            for _ in places[image_id]:
+                summary.note("unknown_image", f"an annotation of image {image_id}")
+        found = [self._find_image(entry, name, places[i], summary) for i, entry in images.items() if i in places]
+        return in_shards([image for image in found if image is not None])
+
+    def rows(self, split: str, shard: list[CocoImage], summary: BuildSummary) -> Iterator[dict]:
+        with self.tree.local_file(self._files[split]).open("rb") as file:
+            for item in shard:
+                image = self.image_tree.image(item.file)
+                if check_image(image, item.file, summary, item.size) is None:
+                    continue
+                annotations = [read_element(file, *place) for place in item.annotations]
+                yield {
+                    "image": image,
+                    "image_id": str(item.image_id),
+                    "height": item.size[0],
+                    "width": item.size[1],
+                    "phrases": self._make_phrases(annotations, item, self._categories[split], summary),
+                }
+
+    def _make_phrases(
+        self, annotations: list[dict], item: CocoImage, categories: dict[int, str], summary: BuildSummary
+    ) -> list[dict]:
+        groups: dict[str, list[_Instance]] = {}
+        for annotation in annotations:
+            where = f"annotation {annotation['id']} of image {item.image_id}"
+            phrase = self._phrase_of(annotation, categories)
+            if phrase is None:
+                reason = f"no {self.phrase_field}" if self.phrase_field else f"category {annotation.get('category_id')}"
+                summary.note("malformed_entry", f"{where} ({reason})")
+            elif not phrase:
+                summary.note("empty_phrase", where)
+            elif mask := read_segmentation(annotation.get("segmentation"), *item.size, where, summary):
+                groups.setdefault(phrase_key(phrase), []).append(_Instance(phrase, mask, annotation))
+        phrases = []
+        for number, group in enumerate(groups.values()):
+            mask = unite_masks([instance.mask for instance in group])
+            first = group[0]
+            if mask is None:
+                summary.note("empty_mask", f"{first.phrase!r} in image {item.image_id}")
+                continue
+            name = categories.get(first.annotation.get("category_id"))
+            boxes = _boxes([instance.annotation for instance in group])
+            phrase_id = f"{item.image_id}__{number}"
+            phrases.append(make_phrase(first.phrase, mask, phrase_id=phrase_id, name=name, boxes=boxes))
+        return phrases
+
+    def _phrase_of(self, annotation: dict, categories: dict[int, str]) -> str | None:
+        if self.phrase_field is not None:
+            phrase = annotation.get(self.phrase_field)
+        else:
+            phrase = annotation.get("phrase", annotation.get("caption", categories.get(annotation.get("category_id"))))
+        return " ".join(phrase.split()) if isinstance(phrase, str) else None
+
+    def _find_image(
+        self, entry: dict, annotation_file: str, places: list[tuple[int, int]], summary: BuildSummary
+    ) -> CocoImage | None:
+        try:
+            # LVIS names no file, only the address of COCO's image.
+            wanted = str(entry.get("file_name") or "/".join(entry["coco_url"].split("/")[-2:]))
+            size = (int(entry["height"]), int(entry["width"]))
+        except (KeyError, TypeError, ValueError) as error:
+            summary.note("malformed_entry", f"image {entry['id']} ({type(error).__name__}: {error})")
+            return None
+        candidates = self._by_name.get(PurePosixPath(wanted).name, [])
+        if not candidates:
+            summary.note("missing_image", f"{wanted} (image {entry['id']})")
+            return None
+        best = max(_likeness(name, wanted, annotation_file) for name in candidates)
+        chosen = [name for name in candidates if _likeness(name, wanted, annotation_file) == best]
+        if len(chosen) > 1:
+            raise ValueError(
+                f"{annotation_file} asks for {wanted}, which could be {' or '.join(chosen[:3])} in {self.image_tree}: "
+                "say which folder with images=."
+            )
+        return CocoImage(entry["id"], chosen[0], size, places)
+
+
+def _choose_files(root: Path, names: tuple[str, ...], pattern: str | None) -> dict[str, str]:
+    """The annotation file of each split."""
+    found = [name for name in names if name.endswith(".json") and (fnmatch(name, pattern) if pattern else True)]
+    if pattern is None:
+        found = [n for n in found if not any(fnmatch(PurePosixPath(n).name, other) for other in _NOT_MASKS)]
+        instances = [n for n in found if PurePosixPath(n).name.startswith("instances_")]
+        found = instances or [n for n in found if is_coco(root / n)]
+    if not found:
+        which = f" that is called {pattern}" if pattern else ""
+        raise FileNotFoundError(
+            f"There is no COCO annotation file{which} in {root}. Found: {shorten(names)}. Expected {LAYOUT}."
+        )
+    files: dict[str, str] = {}
+    for name in found:
+        split = split_in_name(name) or "train"
+        if split in files:
+            raise ValueError(
+                f"There are several annotation files for {split} in {root}: {files[split]} and {name}. "
+                "Say which with annotations=, a name or pattern like 'annotations/instances_*2017.json'."
+            )
+        files[split] = name
+    return files
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file looks like COCO's: an object with one of its lists near the beginning or the end."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+        file.seek(max(0, path.stat().st_size - (1 << 16)))
+        ends = head + file.read()
+    return head.lstrip()[:1] == b"{" and any(key in ends for key in (b'"annotations"', b'"images"', b'"categories"'))
+
+
+def _likeness(name: str, wanted: str, annotation_file: str) -> tuple[bool, int]:
+    """How well an image's path fits: it ends as wanted; its folders are named in the annotation file's name."""
+    parts = PurePosixPath(name).parent.parts
+    return (f"/{name}".endswith(f"/{wanted}"), sum(part in annotation_file for part in parts))
+
+
+def _boxes(annotations: list[dict]) -> list[list[float]] | None:
+    """The instances' boxes, None unless all have one that makes sense."""
+    boxes = [annotation.get("bbox") for annotation in annotations]
+    for box in boxes:
+        if not isinstance(box, list) or len(box) != 4:
+            return None
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in box):
+            return None
+    return [[float(value) for value in box] for box in boxes]

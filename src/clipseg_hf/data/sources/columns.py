@@ -1,0 +1,175 @@
+"""A data set of the Hub, of a disk or in memory, with columns that its user names."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import datasets
+
+from clipseg_hf.data.fingerprints import digest
+from clipseg_hf.data.flaws import BuildSummary
+from clipseg_hf.data.images import undecoded
+from clipseg_hf.data.row_source import RowSource, check_image, in_shards
+from clipseg_hf.data.rows import ROW_FEATURES, make_phrase
+from clipseg_hf.data.sources.binary_masks import check_binary_mask
+from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
+from clipseg_hf.data.sources.mask_files import read_binary_mask, read_index_mask
+
+Data = datasets.Dataset | datasets.DatasetDict | str | os.PathLike
+
+
+class ColumnData(RowSource):
+    """A data set of which some columns are images, masks and phrases.
+
+    Either each of its rows is an image with a binary mask and a phrase (or equally many of both, in lists), or, with
+    `classes`, an image with an index mask.
+
+    Args:
+        data: A `datasets.Dataset` or `DatasetDict`, a folder where one was saved, or a name on the Hub.
+        image_column, mask_column: The columns of images and masks.
+        phrase_column: The column of phrases.
+        classes: What the values of index masks mean, see `classes.make_class_table`.
+        ignore_index, ignore_color, leave_out: See `index_masks.IndexMaskFiles`.
+        only_splits: Load no more than these; all where empty.
+        load_options: Further arguments of `datasets.load_dataset` (`name`, `revision`, ...).
+        unpack_dir: Not used: there are no files.
+
+    Raises:
+        ValueError: a column is not there; says which there are.
+    """
+
+    name = "columns"
+    description = "Rows of a data set with other columns."
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        image_column: str = "image",
+        mask_column: str = "mask",
+        phrase_column: str | None = None,
+        classes: Sequence[str] | Mapping | str | None = None,
+        ignore_index: int | Sequence[int] | None = None,
+        ignore_color: Sequence[int] | None = None,
+        leave_out: Sequence[str] = LEFT_OUT,
+        only_splits: Sequence[str] = (),
+        load_options: Mapping[str, Any] | None = None,
+        unpack_dir: str | os.PathLike | None = None,
+    ):
+        self._data = {
+            split: undecoded(rows) for split, rows in load_data(data, only_splits, load_options or {}).items()
+        }
+        self.columns = (image_column, mask_column, phrase_column)
+        self.table = None if classes is None else make_class_table(classes, ignore_index, ignore_color, leave_out)
+        there = next(iter(self._data.values())).column_names
+        self._has_rows = set(ROW_FEATURES) <= set(there) and phrase_column is None and classes is None
+        if not self._has_rows:
+            self._check_columns(there)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._data)
+
+    def fingerprint(self) -> str:
+        data = [f"{split} {rows._fingerprint}" for split, rows in self._data.items()]
+        return digest(self.name, repr(self.columns), repr(self.table), *data)
+
+    def shards(self, split: str, summary: BuildSummary) -> list[range]:
+        return in_shards(range(len(self._data[split])))
+
+    def rows(self, split: str, shard: range, summary: BuildSummary) -> Iterator[dict]:
+        rows = self._data[split]
+        for number in shard:
+            if self._has_rows:
+                yield {name: rows[number][name] for name in ROW_FEATURES}
+            elif (row := self._make_row(rows[number], f"{split}-{number}", summary)) is not None:
+                yield row
+
+    def _make_row(self, values: dict, image_id: str, summary: BuildSummary) -> dict | None:
+        image_column, mask_column, phrase_column = self.columns
+        where = f"row {image_id}"
+        image = values[image_column]
+        if image is None:
+            summary.note("missing_image", where)
+            return None
+        size = check_image(image, where, summary)
+        if size is None:
+            return None
+        masks = values[mask_column] if isinstance(values[mask_column], list) else [values[mask_column]]
+        if None in masks:
+            summary.note("missing_mask", where)
+            return None
+        if self.table is not None:
+            phrases = self._read_index_masks(masks, image_id, where, size, summary)
+        else:
+            texts = values[phrase_column] if isinstance(values[phrase_column], list) else [values[phrase_column]]
+            phrases = _read_binary_masks(masks, texts, image_id, where, size, summary)
+        return {"image": image, "image_id": image_id, "height": size[0], "width": size[1], "phrases": phrases}
+
+    def _read_index_masks(
+        self, masks: list, image_id: str, where: str, size: tuple[int, int], summary: BuildSummary
+    ) -> list[dict]:
+        phrases = []
+        for coded in masks:
+            mask = read_index_mask(coded)
+            if mask is None:
+                summary.note("unreadable_mask", where)
+            elif mask.shape != size:
+                sizes = f"{mask.shape[1]} x {mask.shape[0]}, image {size[1]} x {size[0]}"
+                summary.note("mask_size_differs", f"{where} ({sizes})")
+            else:
+                phrases += self.table.phrases(mask, image_id, where, summary) or []
+        return phrases
+
+    def _check_columns(self, there: list[str]) -> None:
+        image_column, mask_column, phrase_column = self.columns
+        wanted = {"image_column": image_column, "mask_column": mask_column, "phrase_column": phrase_column}
+        missing = {option: column for option, column in wanted.items() if column is not None and column not in there}
+        if missing:
+            wrong = ", ".join(f"{option}={column!r}" for option, column in missing.items())
+            raise ValueError(f"There is no column for {wrong}. The data set has: {', '.join(there)}.")
+        if phrase_column is None and self.table is None:
+            raise ValueError(
+                "What do the masks show? Name the column of phrases with phrase_column=, or the classes of index masks "
+                f"with classes=[...]. The data set has: {', '.join(there)}."
+            )
+
+
+def load_data(
+    data: Data, only_splits: Sequence[str] = (), load_options: Mapping[str, Any] | None = None
+) -> dict[str, datasets.Dataset]:
+    """The splits of a data set, of a folder where one was saved, or of one on the Hub."""
+    if isinstance(data, (str, os.PathLike)):
+        if is_saved_dataset(data):
+            data = datasets.load_from_disk(str(data))
+        elif only_splits:
+            options = load_options or {}
+            return {split: datasets.load_dataset(str(data), split=split, **options) for split in only_splits}
+        else:
+            data = datasets.load_dataset(str(data), **(load_options or {}))
+    if isinstance(data, datasets.Dataset):
+        data = {str(data.split or "train"): data}
+    return dict(data)
+
+
+def is_saved_dataset(path: str | os.PathLike) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json"))
+
+
+def _read_binary_masks(
+    masks: list, texts: list, image_id: str, where: str, size: tuple[int, int], summary: BuildSummary
+) -> list[dict]:
+    if len(masks) != len(texts):
+        summary.note("malformed_entry", f"{where} ({len(masks)} masks, {len(texts)} phrases)")
+        return []
+    phrases = []
+    for number, (coded, text) in enumerate(zip(masks, texts, strict=True)):
+        phrase = " ".join(str(text or "").split())
+        if not phrase:
+            summary.note("empty_phrase", where)
+            continue
+        mask = check_binary_mask(read_binary_mask(coded), f"mask {number} of {where}", "image", size, summary)
+        if mask is not None:
+            phrases.append(make_phrase(phrase, mask, phrase_id=f"{image_id}__{number}"))
+    return phrases

@@ -1,0 +1,191 @@
+"""Recognises a data set's layout and loads it."""
+
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from clipseg_hf.data.filters import PhraseFilter
+from clipseg_hf.data.phrasecut_files import PhraseCutFiles
+from clipseg_hf.data.row_builder import RowBuilder, load_rows, splits_named
+from clipseg_hf.data.row_source import RowSource, shorten
+from clipseg_hf.data.sources.binary_masks import BinaryMaskFiles
+from clipseg_hf.data.sources.coco import CocoFiles, is_coco
+from clipseg_hf.data.sources.columns import ColumnData, is_saved_dataset
+from clipseg_hf.data.sources.index_masks import IndexMaskFiles
+from clipseg_hf.data.sources.metadata import METADATA_FILES, MetadataFiles
+from clipseg_hf.data.sources.splits import split_of_folder
+from clipseg_hf.data.sources.voc import VocFiles, find_voc
+
+KINDS: dict[str, type[RowSource]] = {
+    "phrasecut": PhraseCutFiles,
+    "coco": CocoFiles,
+    "voc": VocFiles,
+    "imagefolder": MetadataFiles,
+    "index_masks": IndexMaskFiles,
+    "binary_masks": BinaryMaskFiles,
+    "columns": ColumnData,
+}
+"""The layouts that are known, and what reads each."""
+
+_EXPECTED = {
+    "phrasecut": "image_data_split3000.json, refer_<split>.json and images/ (or a .zip or .tar of them)",
+    "coco": "a JSON file in COCO's format (annotations/instances_<split>.json) and images",
+    "voc": "VOCdevkit/VOC2012",
+    "imagefolder": "metadata.jsonl with file_name, phrase and mask_file_name",
+    "index_masks": "images/<name>.jpg, masks/<name>.png and classes.txt",
+    "binary_masks": "images/<name>.jpg and masks/<phrase>/<name>.png",
+    "columns": "a data set saved by save_to_disk, or its name on the Hub",
+}
+
+
+def load_segmentation_dataset(
+    path_or_name: str | os.PathLike | datasets.Dataset | datasets.DatasetDict,
+    split: str | None = None,
+    *,
+    kind: str | None = None,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    without_concepts: Sequence[str] = (),
+    without_words: Sequence[str] = (),
+    min_area: float = 0.0,
+    strict: bool = False,
+    cache_dir: str | os.PathLike | None = None,
+    **options,
+) -> datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict:
+    """Load images with phrases and masks from files of many layouts, or from a data set of the Hub.
+
+        rows = load_segmentation_dataset("my_pictures", split="train")
+
+    Args:
+        path_or_name: A folder or file, a name on the Hub, or a data set.
+        split: "train", "val", "test", "train[:100]" ...; None for all.
+        kind: The layout, one of `KINDS`, where it should not be recognised.
+        streaming: Make the rows while iterating, without a cache.
+        num_proc: How many processes build.
+        without_concepts, without_words, min_area: Phrases to leave out, see `filters.PhraseFilter`.
+        strict: Stop at the first flaw of the files, instead of leaving out and counting.
+        cache_dir: The root of the cache; `datasets`' own by default.
+        options: What the kind's reader takes: `images`, `masks`, `classes`, `ignore_index`, `phrase_column` ...
+
+    Returns:
+        Rows with `rows.ROW_FEATURES`.
+
+    Raises:
+        FileNotFoundError: the layout is not known; lists what was found and what would be.
+        TypeError: an option is not one of the kind.
+        ValueError: there is no such kind or split, or an option has a value that it cannot have.
+    """
+    builder = open_segmentation_data(
+        path_or_name,
+        kind=kind,
+        only_splits=splits_named(split),
+        phrase_filter=PhraseFilter(without_concepts, without_words, min_area),
+        strict=strict,
+        cache_dir=cache_dir,
+        **options,
+    )
+    return load_rows(builder, split, streaming, num_proc)
+
+
+def open_segmentation_data(
+    path_or_name: str | os.PathLike | datasets.Dataset | datasets.DatasetDict,
+    *,
+    kind: str | None = None,
+    only_splits: Sequence[str] = (),
+    phrase_filter: PhraseFilter | None = None,
+    strict: bool = False,
+    cache_dir: str | os.PathLike | None = None,
+    **options,
+) -> RowBuilder:
+    """The builder of what `load_segmentation_dataset` loads; its `summary` says what was left out."""
+    kind = recognise(path_or_name) if kind is None else kind
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}; got {kind!r}.")
+    cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+    options["unpack_dir"] = cache_dir / "clipseg_hf_unpacked"
+    if kind == "columns":
+        options["only_splits"] = only_splits
+    source = _make_source(kind, path_or_name, options)
+    return RowBuilder(
+        source, kind, phrase_filter=phrase_filter, strict=strict, only_splits=tuple(only_splits), cache_dir=cache_dir
+    )
+
+
+def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.DatasetDict) -> str:
+    """Which of `KINDS` a data set is.
+
+    Raises:
+        FileNotFoundError: none; lists what was found and what is known.
+    """
+    if isinstance(path_or_name, (datasets.Dataset, datasets.DatasetDict)):
+        return "columns"
+    path = Path(path_or_name).expanduser()
+    if path.is_file():
+        return "coco" if path.suffix == ".json" else "phrasecut"
+    if not path.is_dir():
+        if str(path_or_name).count("/") <= 1 and not path.suffix:
+            return "columns"  # a name on the Hub
+        raise FileNotFoundError(f"{path} does not exist.")
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
+    for kind, is_it in _SIGNS.items():
+        if is_it(path):
+            return kind
+    expected = "\n".join(f"  {kind}: {layout}" for kind, layout in _EXPECTED.items())
+    raise FileNotFoundError(
+        f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{expected}\n"
+        "If it is one of these with other names, say which with kind=, and the names with its options."
+    )
+
+
+def _is_phrasecut(path: Path) -> bool:
+    return any(path.glob("refer_*.json")) or any(path.glob("*/refer_*.json"))
+
+
+def _is_imagefolder(path: Path) -> bool:
+    return any(any(path.glob(name)) or any(path.glob(f"*/{name}")) for name in METADATA_FILES)
+
+
+def _is_coco(path: Path) -> bool:
+    return any(is_coco(file) for pattern in ("*.json", "*/*.json") for file in path.glob(pattern) if file.is_file())
+
+
+def _has_masks(path: Path) -> bool:
+    return (path / "images").is_dir() and (path / "masks").is_dir()
+
+
+def _is_binary_masks(path: Path) -> bool:
+    """Whether the folders in masks/ are phrases: none of them is in images/, nor called like a split."""
+    if not _has_masks(path):
+        return False
+    folders = {entry.name for entry in (path / "masks").iterdir() if entry.is_dir()}
+    if folders and all(split_of_folder(folder) for folder in folders):
+        folders = {entry.name for folder in folders for entry in (path / "masks" / folder).iterdir() if entry.is_dir()}
+        images = {entry.name for entry in (path / "images").glob("*/*") if entry.is_dir()}
+    else:
+        images = {entry.name for entry in (path / "images").iterdir() if entry.is_dir()}
+    return bool(folders - images)
+
+
+_SIGNS = {
+    "voc": lambda path: find_voc(path) is not None,
+    "phrasecut": _is_phrasecut,
+    "columns": is_saved_dataset,
+    "imagefolder": _is_imagefolder,
+    "binary_masks": _is_binary_masks,
+    "index_masks": _has_masks,
+    "coco": _is_coco,
+}
+
+
+def _make_source(kind: str, data: Any, options: dict[str, Any]) -> RowSource:
+    reader = KINDS[kind]
+    known = list(inspect.signature(reader).parameters)[1:]  # without the data itself
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        known = [option for option in known if option not in ("unpack_dir", "only_splits")]
+        raise TypeError(f"{kind} data has no option {', '.join(unknown)}; it has {', '.join(known)}.")
+    return reader(data, **options)

@@ -1,0 +1,142 @@
+"""A folder with `metadata.jsonl` (or .csv) beside its images, as `datasets` calls an image folder."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from clipseg_hf.data.file_trees import open_tree
+from clipseg_hf.data.fingerprints import digest
+from clipseg_hf.data.flaws import BuildSummary
+from clipseg_hf.data.row_source import RowSource, check_image, in_shards, shorten
+from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.sources.binary_masks import check_binary_mask
+from clipseg_hf.data.sources.mask_files import read_binary_mask
+from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
+
+METADATA_FILES = ("metadata.jsonl", "metadata.csv")
+
+
+class Line(NamedTuple):
+    """A line of a metadata file: how to name it, and what it says."""
+
+    where: str
+    values: dict[str, Any]
+
+
+class MetadataFiles(RowSource):
+    """A folder of images with a `metadata.jsonl`: lines with `file_name`, `phrase` and `mask_file_name`.
+
+    An image with several phrases has several lines. File names are relative to the metadata file. Splits are folders
+    with one each (`train/metadata.jsonl`). A mask is white (or 1) where the phrase is true.
+
+    Args:
+        path: The folder.
+        file_field, phrase_field, mask_field: What the fields are called.
+        unpack_dir: Where files of archives go that have to be unpacked.
+
+    Raises:
+        FileNotFoundError: there is no metadata file.
+    """
+
+    name = "imagefolder"
+    description = "Images with phrases and masks listed in a metadata file."
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        file_field: str = "file_name",
+        phrase_field: str = "phrase",
+        mask_field: str = "mask_file_name",
+        unpack_dir: str | os.PathLike,
+    ):
+        self.tree = open_tree(path, unpack_dir)
+        self.fields = (file_field, phrase_field, mask_field)
+        self._files: dict[str, list[str]] = {}
+        for name in self.tree.names:
+            *folders, file = PurePosixPath(name).parts
+            if file in METADATA_FILES:
+                split = next((split_of_folder(folder) for folder in folders if split_of_folder(folder)), "train")
+                self._files.setdefault(split, []).append(name)
+        if not self._files:
+            raise FileNotFoundError(
+                f"There is no {' or '.join(METADATA_FILES)} in {self.tree}, nor in a folder of it. "
+                f"Found: {shorten(self.tree.names)}."
+            )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return by_official_order(self._files)
+
+    def fingerprint(self) -> str:
+        return digest(self.name, *self.fields, str(self.tree), self.tree.fingerprint)
+
+    def shards(self, split: str, summary: BuildSummary) -> list[list[tuple[str, list[Line]]]]:
+        by_image: dict[str, list[Line]] = {}
+        for name in self._files[split]:
+            folder = PurePosixPath(name).parent
+            for line in _read_lines(self.tree.local_file(name), name):
+                missing = [field for field in self.fields if not isinstance(line.values.get(field), str)]
+                if missing:
+                    found = ", ".join(map(str, line.values)) or "nothing"
+                    summary.note("malformed_entry", f"{line.where} (no text {', '.join(missing)}; found {found})")
+                    continue
+                image, _, mask = (line.values[field] for field in self.fields)
+                line.values.update({self.fields[0]: str(folder / image), self.fields[2]: str(folder / mask)})
+                by_image.setdefault(str(folder / image), []).append(line)
+        return in_shards(list(by_image.items()))
+
+    def rows(self, split: str, shard: list[tuple[str, list[Line]]], summary: BuildSummary) -> Iterator[dict]:
+        files = set(self.tree.names)
+        for name, lines in shard:
+            if name not in files:
+                summary.note("missing_image", f"{name} ({lines[0].where})")
+                continue
+            image = self.tree.image(name)
+            size = check_image(image, name, summary)
+            if size is None:
+                continue
+            phrases = [self._make_phrase(line, number, name, size, files, summary) for number, line in enumerate(lines)]
+            yield {
+                "image": image,
+                "image_id": str(PurePosixPath(name).with_suffix("")),
+                "height": size[0],
+                "width": size[1],
+                "phrases": [phrase for phrase in phrases if phrase is not None],
+            }
+
+    def _make_phrase(
+        self, line: Line, number: int, image: str, size: tuple[int, int], files: set[str], summary: BuildSummary
+    ) -> dict | None:
+        _, phrase, mask_name = (line.values[field] for field in self.fields)
+        where = f"{mask_name} ({line.where})"
+        phrase = " ".join(phrase.split())
+        if not phrase:
+            summary.note("empty_phrase", line.where)
+            return None
+        if mask_name not in files:
+            summary.note("missing_mask", where)
+            return None
+        mask = check_binary_mask(read_binary_mask(self.tree.image(mask_name)), where, image, size, summary)
+        return None if mask is None else make_phrase(phrase, mask, phrase_id=f"{image}__{number}")
+
+
+def _read_lines(path: Path, name: str) -> Iterator[Line]:
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            reader = csv.DictReader(file)
+            yield from (Line(f"{name}, line {reader.line_num}", values) for values in reader)
+            return
+        for number, text in enumerate(file, start=1):
+            if not text.strip():
+                continue
+            try:
+                values = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not valid JSON, column {error.colno}: {error.msg}.") from None
+            if not isinstance(values, dict):
+                raise ValueError(f"{path}, line {number}: expected an object, found {text.strip()[:60]}.")
+            yield Line(f"{name}, line {number}", values)
