@@ -26,28 +26,28 @@ class Commands(TyperGroup):
         try:
             return super().parse_args(ctx, debug + rest)
         except _UsageError as error:
-            _fail(_say(error), debug=False)
+            _fail(_say(error))
 
     def invoke(self, ctx):
         debug = ctx.params.get("debug", False)
         try:
             return super().invoke(ctx)
         except _UsageError as error:
-            _fail(_say(error), debug=False)
+            _fail(_say(error))
         except Exception as error:
             if debug or not (isinstance(error, USER_ERRORS) or type(error).__module__.startswith("clipseg_hf.")):
                 raise
-            _fail(str(error) or type(error).__name__, debug=True)
+            _fail(str(error) or type(error).__name__)
 
 
 def _say(error: Exception) -> str:
     command = error.ctx.command_path if error.ctx else "clipseg-hf"
-    return f"{error.format_message().rstrip('.')}. See `{command} --help`."
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See `{command} --help`."
 
 
-def _fail(message: str, debug: bool) -> None:
-    hint = " (--debug shows where)" if debug else ""
-    typer.echo(f"error: {' '.join(message.split())}{hint}", err=True)
+def _fail(message: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
     raise typer.Exit(2)
 
 
@@ -126,7 +126,7 @@ def segment(
     ] = False,
     device: DeviceOption = None,
 ) -> None:
-    """Segment images by texts, by example images, or by both.
+    """Segment images by texts, examples, or both.
 
     Writes an overlay with a legend, the masks as PNG at each image's own size, and JSON with boxes, areas, scores,
     presence and COCO RLE.
@@ -135,6 +135,7 @@ def segment(
     from clipseg_hf.inference.prompts import make_prompts
     from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
 
+    _hide_bars_from_files()
     forms = FORMS if Form.all in save else [form.value for form in dict.fromkeys(save)] or DEFAULT_FORMS
     segment_files(
         images,
@@ -156,7 +157,10 @@ def demo(
         "outputs/demo"
     ),
 ) -> None:
-    """Segment the scenes that come with the package, print the numbers, write a figure. No network needed."""
+    """Segment the built-in scenes; numbers and a figure.
+
+    With the built-in checkpoint emoji-tiny. No network is needed.
+    """
     from clipseg_hf.inference.demo import run_demo
 
     run_demo(output, echo=typer.echo)
@@ -174,7 +178,10 @@ def scenes(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many draw at a time.")] = 1,
 ) -> None:
-    """Draw an emoji world: scenes with phrases and exact masks, in the layout of PhraseCut's files."""
+    """Draw scenes of emoji with phrases and masks.
+
+    The masks are true to the pixel, the files have the layout of PhraseCut's.
+    """
     from clipseg_hf.data.emoji_files import write_scenes
 
     counts = write_scenes(output, train=train, val=val, test=test, seed=seed, font=font, processes=processes)
@@ -196,9 +203,13 @@ def convert(
         bool, typer.Option("--decoder-only", help="Write the decoder alone, 4 MB that name the CLIP.")
     ] = False,
 ) -> None:
-    """Make a checkpoint of the original CLIPSeg one of transformers' and ours."""
+    """Convert a checkpoint of the original CLIPSeg.
+
+    The result is loaded by this package and by transformers.
+    """
     from clipseg_hf.inference.files import convert_file
 
+    _hide_bars_from_files()
     folder = convert_file(
         checkpoint, output, clip=clip, extract_layers=_integers(extract_layers), decoder_only=decoder_only
     )
@@ -212,15 +223,24 @@ def train(
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Repeat for more.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Train a decoder by a recipe, or go on from its last checkpoint.
+    """Train a decoder by a recipe.
 
-    For several devices: `accelerate launch -m clipseg_hf.training RECIPE.yaml`.
+    A run that was cut off goes on from its last checkpoint. For several devices: `accelerate launch -m
+    clipseg_hf.training RECIPE.yaml`.
     """
     from clipseg_hf.training import CLIPSegTrainingArguments, parse_overrides
     from clipseg_hf.training import train as run
 
     result = run(CLIPSegTrainingArguments.from_yaml(recipe, parse_overrides(set)))
     typer.echo(f"The finished model is in {result.folder}.")
+
+
+def _hide_bars_from_files() -> None:
+    """transformers draws its bars into logs, too."""
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
 
 
 def _integers(text: str) -> tuple[int, ...]:

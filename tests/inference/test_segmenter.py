@@ -194,3 +194,9 @@ def test_a_batch_of_no_images(segmenter):
     with pytest.raises(ValueError, match="batch_size is a number of images of at least 1, got 0"):
         Segmenter(segmenter.model, segmenter.processor, batch_size=0)
     assert segmenter([], "a cat") == []
+
+
+@pytest.mark.parametrize("device", ["abacus", "xpu:7"])
+def test_a_device_that_is_not_there(checkpoint, device):
+    with pytest.raises(ValueError, match=f"The device {device} cannot be used here: "):
+        Segmenter.from_pretrained(checkpoint, device=device)

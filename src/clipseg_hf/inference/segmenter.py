@@ -73,9 +73,12 @@ class Segmenter:
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`.
             prompt_templates, batch_size: see the class.
             kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            ValueError: a device that is not there, or a checkpoint of another kind of model.
+            OSError: there is no such checkpoint, or it cannot be reached.
         """
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _find_device(device)
         options = {} if dtype is None else {"dtype": dtype}
         processor = CLIPSegProcessor.from_pretrained(name_or_path, **kwargs)
         model = CLIPSegForImageSegmentation.from_pretrained(name_or_path, **options, **kwargs).to(device)
@@ -180,6 +183,16 @@ class Segmenter:
         while len(self._vectors) > KEPT_VECTORS:
             self._vectors.popitem(last=False)
         return found
+
+
+def _find_device(device: torch.device | str | None) -> torch.device | str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each device has its own way to be missing
+        raise ValueError(f"The device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:

@@ -1,0 +1,265 @@
+"""The command line: what it writes, what it says, and that what a user can mend ends with one line and exit code 2."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import clipseg_hf
+from clipseg_hf.cli import app
+from clipseg_hf.processing import decode_rle, load_map
+
+_spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parent / "inference" / "conftest.py")
+small_models = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(small_models)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return small_models.make_checkpoint(tmp_path_factory.mktemp("models") / "tiny-clipseg")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, checkpoint) -> Path:
+    """Where the commands run: some pictures, and a small checkpoint in place of the embedded one."""
+    random = np.random.default_rng(0)
+    for name, size in (("x.jpg", (60, 80)), ("other/x.jpg", (90, 50)), ("example.png", (40, 40))):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(np.eye(40, dtype=bool)).save(tmp_path / "mask.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(checkpoint))
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="clipseg-hf")
+
+
+def succeed(*arguments) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def fail(*arguments) -> str:
+    """The one line that a failure leaves."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+# segment
+
+
+def test_segment_images_of_one_name_by_two_prompts(folder):
+    out = succeed(
+        "segment", "x.jpg", "other/x.jpg", "--prompt", "a cat", "-p", "a dog", "--model", "emoji-tiny", "-o", "out"
+    )
+    stems = {"x": (60, 80), "x-2": (90, 50)}
+    names = {f"{stem}{end}" for stem in stems for end in ("_a-cat.png", "_a-dog.png", "_overlay.png", ".json")}
+    assert {path.name for path in (folder / "out").iterdir()} == names
+    for stem, size in stems.items():
+        record = json.loads((folder / "out" / f"{stem}.json").read_text())
+        assert (record["height"], record["width"]) == size
+        assert record["model"] == "emoji-tiny"
+        for prompt in record["prompts"]:
+            mask = load_map(folder / "out" / prompt["mask_file"])
+            assert np.array_equal(mask > 0, decode_rle(prompt["rle"]))
+            assert prompt["area"] == (mask > 0).sum()
+            assert prompt["threshold"] == 0.5
+    assert out.count("a cat  score") == 2
+    assert "8 files are in out." in out
+
+
+def test_segment_by_examples_and_mixtures(folder):
+    example = ("segment", "x.jpg", "--image-prompt", "example.png", "--mask", "mask.png", "--model", "emoji-tiny")
+
+    def kinds(*more) -> list[tuple[str, str]]:
+        succeed(*example, "--save", "json", "-o", "out", "--overwrite", *more)
+        assert [path.name for path in (folder / "out").iterdir()] == ["x.json"]
+        return [(p["kind"], p["prompt"]) for p in json.loads((folder / "out" / "x.json").read_text())["prompts"]]
+
+    assert kinds() == [("image", "like example.png")]
+    assert kinds("--prompt", "a cat") == [("text", "a cat"), ("image", "like example.png")]
+    assert kinds("--prompt", "a cat", "--mix", "0.3") == [("mixed", "a cat + like example.png")]
+
+
+def test_segment_into_one_label_map(folder):
+    succeed(
+        *("segment", "x.jpg", "-p", "a cat", "-p", "a dog", "--model", "emoji-tiny", "--threshold", 0.4),
+        *("--semantic", "--save", "masks", "--save", "json", "-o", "out"),
+    )
+    label_map = load_map(folder / "out" / "x_labels.png")
+    assert label_map.shape == (60, 80)
+    areas = [prompt["area"] for prompt in json.loads((folder / "out" / "x.json").read_text())["prompts"]]
+    assert [int((label_map == number).sum()) for number in (1, 2)] == areas
+    assert min(areas) > 0
+
+
+def test_save_all_and_never_over_earlier_results(folder):
+    command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "--save", "all", "-o", "out")
+    assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x.json" in succeed(*command)
+    assert "-> x-2_a-cat.png" in succeed(*command)
+    assert "-> x_a-cat.png" in succeed(*command, "--overwrite")
+    assert len(list((folder / "out").iterdir())) == 8
+
+
+def test_the_default_model_without_a_network(folder):
+    line = fail("segment", "x.jpg", "--prompt", "a cat")
+    assert line.startswith("CIDAS/clipseg-rd64-refined is not on this machine, and the Hugging Face Hub cannot be ")
+    assert "--model emoji-tiny" in line
+    assert not (folder / "segmented").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing to look for: give --prompt TEXT, or --image-prompt FILE with --mask FILE."),
+        (("none.jpg", "-p", "a"), "There is no image none.jpg."),
+        (("-p", " "), "text[0] is an empty phrase"),
+        (("-p", "a", "--image-prompt", "example.png", "--mask", "x.jpg"), "has colours"),
+        (("--image-prompt", "example.png", "--mask", "big.png"), "is 80 x 80 pixels (height x width), but its picture"),
+        (("-p", "a", "--mix", "0.5"), "--mix puts each --prompt together with the --image-prompt at the same place"),
+        (("-p", "a", "--model", "./nowhere"), "There is no folder ./nowhere"),
+        (("-p", "a", "--model", "other"), "other"),
+        (("-p", "a", "--threshold", "50"), "'--threshold'"),
+        (("-p", "a", "--save", "mask"), "'--save'"),
+        (("-p", "a", "--promt", "b"), "No such option: --promt"),
+        (("-p", "a", "--device", "abacus"), "abacus"),
+        (("-p", "a", "-o", "mask.txt"), "mask.txt"),
+    ],
+)
+def test_what_a_user_can_mend(folder, arguments, message):
+    (folder / "mask.txt").write_text("no image")
+    Image.new("1", (80, 80), 1).save(folder / "big.png")
+    arguments = arguments if "--model" in arguments else (*arguments, "--model", "emoji-tiny")
+    assert message in fail("segment", "x.jpg", *arguments)
+
+
+def test_a_damaged_image_ends_the_run_where_it_stands(folder):
+    (folder / "b.jpg").write_text("no image")
+    result = run("segment", "x.jpg", "b.jpg", "other/x.jpg", "-p", "a", "--model", "emoji-tiny", "-o", "out")
+    assert result.exit_code == 2
+    assert result.stderr == "error: images[1] (b.jpg) is not an image that Pillow can read.\n"
+    assert {path.name for path in (folder / "out").iterdir()} == {"x_a.png", "x_overlay.png", "x.json"}
+
+
+# errors, help
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "segment", "x.jpg"), ("segment", "x.jpg", "--debug")])
+def test_debug_shows_where_an_error_comes_from(folder, arguments):
+    with pytest.raises(ValueError, match="There is nothing to look for"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_errors_that_are_ours_keep_their_traceback(folder, monkeypatch):
+    monkeypatch.setattr("clipseg_hf.inference.files.segment_files", lambda *arguments, **options: {}["no such key"])
+    with pytest.raises(KeyError):
+        CliRunner().invoke(app, ["segment", "x.jpg", "-p", "a"], catch_exceptions=False)
+
+
+def test_misspelt_commands():
+    assert fail("segmnt") == "No such command 'segmnt'. Did you mean 'segment'? See `clipseg-hf --help`."
+    assert "Missing argument" in fail("segment")
+    assert "See `clipseg-hf segment --help`" in fail("segment")
+
+
+def test_help_names_every_command_and_every_option_says_what_it_does():
+    text = succeed("--help")
+    commands = [info.name or info.callback.__name__ for info in app.registered_commands]
+    assert {"segment", "demo", "scenes", "inspect", "convert", "train", "evaluate"} <= set(commands)
+    lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ") and line.strip()}
+    for command in commands:
+        assert not lines[command].rstrip().endswith("...")
+        assert "Options:" in succeed(command, "--help")
+
+
+# the other commands pass on what they are told
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Functions that only note how they are called: `calls("module.function", result)`."""
+    made = []
+
+    def note(target: str, result=None):
+        monkeypatch.setattr(target, lambda *given, **options: made.append((given, options)) or result)
+        return made
+
+    return note
+
+
+def test_demo(calls, tmp_path):
+    made = calls("clipseg_hf.inference.demo.run_demo")
+    succeed("demo", "-o", tmp_path)
+    assert made[0][0] == (tmp_path,)
+
+
+def test_scenes(calls):
+    made = calls("clipseg_hf.data.emoji_files.write_scenes", {"train": 30, "val": 4, "test": 5})
+    out = succeed("scenes", "world", "--train", 3, "--seed", 7, "--font", "noto.ttf", "--processes", 2)
+    assert out == "The scenes are in world; phrases: 30 in train, 4 in val, 5 in test.\n"
+    counts = {"train": 3, "val": 500, "test": 500}
+    assert made == [((Path("world"),), counts | {"seed": 7, "font": Path("noto.ttf"), "processes": 2})]
+
+
+def test_scenes_go_into_a_new_folder(tmp_path):
+    (tmp_path / "file").touch()
+    assert "is not empty; name a new folder for the scenes" in fail("scenes", tmp_path)
+
+
+def test_convert(calls):
+    made = calls("clipseg_hf.inference.files.convert_file", Path("out"))
+    assert succeed("convert", "rd64-uni.pth", "out", "--extract-layers", "3, 7,9") == "The model is in out.\n"
+    options = {"clip": "openai/clip-vit-base-patch16", "extract_layers": (3, 7, 9), "decoder_only": False}
+    assert made == [((Path("rd64-uni.pth"), Path("out")), options)]
+    assert "'3,x' is no list of whole numbers such as 3,6,9" in fail("convert", "a", "b", "--extract-layers", "3,x")
+    assert len(made) == 1
+
+
+def test_train(calls, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("clip_name_or_path: somewhere\ntrain_data: elsewhere\n")
+    made = calls("clipseg_hf.training.train", SimpleNamespace(folder="runs/one/final"))
+    assert succeed("train", recipe, "--set", "learning_rate=5e-4") == "The finished model is in runs/one/final.\n"
+    assert made[0][0][0].learning_rate == 5e-4
+    assert "learning_rate" in fail("train", recipe, "--set", "learning_rat=5e-4")
+    assert "There is no recipe none.yaml" in fail("train", "none.yaml")
+
+
+# as a program
+
+
+def _program(*arguments, **environment) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "clipseg_hf.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+def test_the_program_segments(folder, checkpoint):
+    done = _program("segment", "x.jpg", "--prompt", "a cat", "--model", checkpoint, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "a cat  score" in done.stdout
+    assert Image.open(folder / "out" / "x_a-cat.png").size == (80, 60)
+
+
+def test_the_program_fails_with_one_line(folder):
+    done = _program("segment", "x.jpg", "--prompt", "a cat", HF_HUB_OFFLINE="1", HF_HOME=str(folder))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "--model emoji-tiny" in done.stderr
