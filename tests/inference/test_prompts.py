@@ -47,3 +47,8 @@ def test_mix_puts_them_together():
 def test_errors(given, message):
     with pytest.raises(ValueError, match=message):
         make_prompts(*given)
+
+
+def test_a_mask_belongs_to_an_image():
+    with pytest.raises(ValueError, match="mask says where the thing is in its example: give image= with it"):
+        Prompt("a cat", mask="m.png")

@@ -179,7 +179,6 @@ def test_bfloat16(checkpoint, segmenter, picture, example):
         ([3], {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a int"),
         ([Prompt()], {}, ValueError, "needs a text, an image, or both"),
         (["a cat", " "], {}, ValueError, "empty phrase"),
-        ([Prompt("a cat", mask=Image.new("1", (9, 9)))], {}, ValueError, "come without visual_prompt"),
         ([Prompt("a", Image.new("RGB", (9, 9)), weight=1.5)], {}, ValueError, r"must be in \[0, 1\]"),
         (["a", "b"], {"threshold": [0.5]}, ValueError, "1 thresholds do not fit 2 prompts"),
         (["a"], {"threshold": 30}, ValueError, r"A threshold is a probability in \[0, 1\], got \[30.0\]"),

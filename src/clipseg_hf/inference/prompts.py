@@ -17,6 +17,9 @@ class Prompt:
         mask: where the thing is in the example, a tuple for several; None where the whole image shows it.
         weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone.
         label: what to call the prompt; made of text and file name where left out.
+
+    Raises:
+        ValueError: a mask without an image.
     """
 
     text: str | None = None
@@ -26,6 +29,8 @@ class Prompt:
     label: str | None = None
 
     def __post_init__(self):
+        if self.mask is not None and self.image is None:
+            raise ValueError("A prompt's mask says where the thing is in its example: give image= with it.")
         if self.label is None:
             images = self.image if isinstance(self.image, tuple) else (self.image,)
             files = [Path(image).name for image in images if isinstance(image, (str, Path))]
