@@ -30,9 +30,18 @@ class ColorFeatures:
 
 
 class ColorProcessor:
-    """Names of colours -> their numbers; images stay what they are, visual prompts lose their background."""
+    """Names of colours -> their numbers; images stay what they are, visual prompts lose their background, if it is to
+    be dimmed at all."""
 
-    def __call__(self, images=None, text=None, visual_prompt=None, visual_prompt_masks=None, return_tensors="pt"):
+    def __call__(
+        self,
+        images=None,
+        text=None,
+        visual_prompt=None,
+        visual_prompt_masks=None,
+        visual_prompt_settings=None,
+        return_tensors="pt",
+    ):
         batch = {}
         if images is not None:
             batch["pixel_values"] = torch.stack([_pixels(image) for image in images])
@@ -43,8 +52,9 @@ class ColorProcessor:
             batch["input_ids"] = torch.tensor(numbers)[:, None]
             batch["attention_mask"] = torch.ones_like(batch["input_ids"])
         if visual_prompt is not None:
+            whole = visual_prompt_settings is not None and visual_prompt_settings.background == 1
             prompts = [
-                _pixels(image) * torch.as_tensor(mask)
+                _pixels(image) * (True if whole else torch.as_tensor(mask))
                 for image, mask in zip(visual_prompt, visual_prompt_masks, strict=True)
             ]
             batch["conditional_pixel_values"] = torch.stack(prompts)
@@ -58,6 +68,7 @@ class ColorModel(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.clip = SimpleNamespace(logit_scale=torch.tensor(0.0))
         self.images_encoded = 0
         self.modes: list[bool] = []
 
@@ -118,6 +129,11 @@ def make_color_rows() -> list[dict]:
 @pytest.fixture
 def color_rows():
     return make_color_rows()
+
+
+@pytest.fixture(name="make_row")
+def _make_row():
+    return make_row
 
 
 @pytest.fixture

@@ -2,11 +2,29 @@
 
 from pathlib import Path
 
+from clipseg_hf.evaluation.benchmark_classes import (
+    COCO_FOLDS,
+    EMOJI_PROMPTS,
+    GENERALIZED_PROMPTS,
+    PASCAL_FOLDS,
+    ZERO_SHOT_SPLITS,
+)
 from clipseg_hf.evaluation.boundary import BoundaryScores, boundary_iou
 from clipseg_hf.evaluation.comparison import Difference, compare, sample_table
 from clipseg_hf.evaluation.contact_sheet import draw_contact_sheet
 from clipseg_hf.evaluation.distributed import current_shard, merge_processes
+from clipseg_hf.evaluation.generalized import GeneralizedSettings, evaluate_generalized
+from clipseg_hf.evaluation.label_maps import LabelMap, PascalVOC, RowLabelMaps
 from clipseg_hf.evaluation.metrics import SegmentationCounts
+from clipseg_hf.evaluation.one_shot import (
+    Episode,
+    OneShotSettings,
+    draw_episodes,
+    evaluate_one_shot,
+    find_classes,
+    read_episodes,
+    summarize_one_shot,
+)
 from clipseg_hf.evaluation.phrasecut import phrasecut_numbers
 from clipseg_hf.evaluation.plots import plot_curves
 from clipseg_hf.evaluation.presence import PresenceScores, auroc
@@ -21,36 +39,73 @@ from clipseg_hf.evaluation.report import (
 )
 from clipseg_hf.evaluation.results import Evaluation, PromptResults
 from clipseg_hf.evaluation.subsets import ConceptSubsets, PhraseCutSubsets
+from clipseg_hf.evaluation.visual_prompt_study import (
+    VISUAL_PROMPTS,
+    StudyResult,
+    VisualPromptStudySettings,
+    study_visual_prompts,
+)
+from clipseg_hf.evaluation.zero_shot import (
+    ConfusionMatrix,
+    ZeroShotSettings,
+    evaluate_zero_shot,
+    summarize_zero_shot,
+)
 
 SEGMENTATION_METRIC = str(Path(__file__).parent / "segmentation_metric")
 """The folder to give to `evaluate.load`."""
 
 __all__ = [
+    "COCO_FOLDS",
+    "EMOJI_PROMPTS",
+    "GENERALIZED_PROMPTS",
+    "PASCAL_FOLDS",
     "SEGMENTATION_METRIC",
+    "VISUAL_PROMPTS",
+    "ZERO_SHOT_SPLITS",
     "BoundaryScores",
     "ConceptSubsets",
+    "ConfusionMatrix",
     "Difference",
+    "Episode",
     "Evaluation",
+    "GeneralizedSettings",
+    "LabelMap",
+    "OneShotSettings",
+    "PascalVOC",
     "PhraseCutSubsets",
     "PresenceScores",
     "PromptResults",
     "ReferringSettings",
+    "RowLabelMaps",
     "SegmentationCounts",
+    "StudyResult",
+    "VisualPromptStudySettings",
+    "ZeroShotSettings",
     "auroc",
     "boundary_iou",
     "build_report",
     "compare",
     "current_shard",
     "draw_contact_sheet",
+    "draw_episodes",
+    "evaluate_generalized",
+    "evaluate_one_shot",
     "evaluate_referring",
+    "evaluate_zero_shot",
+    "find_classes",
     "fingerprint_rows",
     "markdown_table",
     "merge_processes",
     "model_index",
     "phrasecut_numbers",
     "plot_curves",
+    "read_episodes",
     "read_samples",
     "sample_table",
+    "study_visual_prompts",
     "summarize",
+    "summarize_one_shot",
+    "summarize_zero_shot",
     "write_report",
 ]

@@ -50,12 +50,15 @@ class Asker:
         rows: where examples stand.
         image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
         results: kind of prompt -> what was counted so far.
+        name_shared: make those questions by text that are asked by image, too, a subset "shared": there the kinds of
+            prompts can be compared.
     """
 
     prompted: PromptedModel
     rows: Sequence[dict]
     image_prompt_weight: float
     results: dict[str, PromptResults] = field(default_factory=dict)
+    name_shared: bool = False
 
     def ask(self, images: Sequence[np.ndarray], questions: Sequence[Question]) -> None:
         """Ask questions about images (h, w, 3) uint8, each encoded once. Questions without an example are left out
@@ -72,8 +75,7 @@ class Asker:
                 _count(result, logits, asked, images)
 
     def _named(self, question: Question, kind: str) -> Question:
-        """By text, questions that are asked by image, too, form a subset: there the kinds can be compared."""
-        if kind == "text" and len(self.results) > 1 and question.example is not None:
+        if self.name_shared and kind == "text" and len(self.results) > 1 and question.example is not None:
             return question._replace(subsets=(*question.subsets, SHARED))
         return question
 

@@ -64,18 +64,27 @@ class PromptedModel:
         )
         return vectors[[different.index(phrase) for phrase in phrases]]
 
-    def image_vectors(self, examples: Sequence[tuple[np.ndarray, np.ndarray]], **options) -> torch.Tensor:
+    def image_vectors(
+        self, examples: Sequence[tuple[np.ndarray, np.ndarray]], mask_mode: str | None = None, **options
+    ) -> torch.Tensor:
         """Prompt vectors of example images (h, w, 3) with the masks (h, w) of their objects: (N, D).
 
         Args:
+            mask_mode: steer CLIP's attention by the masks besides; see `get_conditional_embeddings`.
             options: for the processor, such as `visual_prompt_settings`.
         """
         images, masks = zip(*examples, strict=True)
-        prompts = self.processor(
-            visual_prompt=list(images), visual_prompt_masks=list(masks), return_tensors="pt", **options
+        options |= {"visual_prompt": list(images), "visual_prompt_masks": list(masks), "return_tensors": "pt"}
+        pixel_values = self._to_model(self.processor(**options)["conditional_pixel_values"])
+        if mask_mode is None:
+            return self.model.get_conditional_embeddings(conditional_pixel_values=pixel_values)
+        size = pixel_values.shape[2:]
+        sized = torch.cat([resize_masks(torch.from_numpy(mask)[None], size) for mask in masks])
+        return self.model.get_conditional_embeddings(
+            conditional_pixel_values=pixel_values,
+            conditional_masks=self._to_model(sized.float()),
+            mask_mode=mask_mode,
         )
-        pixel_values = self._to_model(prompts["conditional_pixel_values"])
-        return self.model.get_conditional_embeddings(conditional_pixel_values=pixel_values)
 
     def logits(
         self, features: CLIPSegVisionFeatures, vectors: torch.Tensor, prompt_to_image: Sequence[int]

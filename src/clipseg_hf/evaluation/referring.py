@@ -90,7 +90,7 @@ def evaluate_referring(
     drawer = _Drawer(undecoded(rows), settings, subsets, PhraseIndex(rows) if index is None else index)
     prompted = PromptedModel(model, processor, settings.templates)
     results = {kind: PromptResults.at(settings.thresholds, settings.boundary_thresholds) for kind in settings.prompts}
-    asker = Asker(prompted, drawer.rows, settings.image_prompt_weight, results)
+    asker = Asker(prompted, drawer.rows, settings.image_prompt_weight, results, name_shared=True)
     with prompted.evaluating():
         for numbers in batches(len(rows), settings.batch_size, shard, "referring expressions" if progress else None):
             batch = [drawer.rows[number] for number in numbers]

@@ -1,0 +1,85 @@
+"""One-shot episodes: who may be drawn, numbers by hand, means over classes and folds, published lists."""
+
+import json
+
+import pytest
+
+from clipseg_hf.evaluation import (
+    COCO_FOLDS,
+    PASCAL_FOLDS,
+    OneShotSettings,
+    draw_episodes,
+    evaluate_one_shot,
+    find_classes,
+    read_episodes,
+    summarize_one_shot,
+)
+
+FOLDS = {"fold 0": ["red"], "fold 1": ["blue", "green"]}
+
+
+def test_folds_are_those_of_the_literature():
+    assert PASCAL_FOLDS["fold 0"] == ("aeroplane", "bicycle", "bird", "boat", "bottle")
+    assert PASCAL_FOLDS["fold 3"][-1] == "tv"
+    assert COCO_FOLDS["fold 0"][:3] == ("person", "airplane", "boat")  # 0, 4, 8
+    assert COCO_FOLDS["fold 3"][-1] == "toothbrush"  # 79
+    assert sum(len(classes) for classes in COCO_FOLDS.values()) == 80
+
+
+def test_classes_are_bare_names(color_rows):
+    color_rows[0]["phrases"][0]["phrase"] = "small red"  # says more than its name
+    color_rows[2]["phrases"][0]["phrase"] = "Blues"
+    color_rows[2]["phrases"][0]["name"] = "blues"
+    assert find_classes(color_rows, ["red", "blue"]) == {"red": [(1, 0)], "blue": [(0, 1), (2, 0), (3, 0)]}
+
+
+def test_episodes_pair_different_images(color_rows):
+    places = find_classes(color_rows, ["red", "blue", "green"])
+    episodes = draw_episodes(places, FOLDS, 50)
+    assert len(episodes) == 100
+    assert {episode.name for episode in episodes[:50]} == {"red"}
+    assert {episode.name for episode in episodes[50:]} == {"blue"}  # green is on one image alone
+    assert all(episode.query[0] != episode.support[0] for episode in episodes)
+    assert len({(episode.query, episode.support) for episode in episodes[50:]}) == 6  # all pairs of three
+    assert draw_episodes(places, FOLDS, 50) == episodes != draw_episodes(places, FOLDS, 50, seed=1)
+    with pytest.raises(ValueError, match=r"No class of fold 9 \(green\) is on two images"):
+        draw_episodes(places, {"fold 9": ["green"]}, 5)
+
+
+def test_numbers_by_hand(color_model, color_processor, color_rows, tmp_path):
+    # red on b by a: IoU 1/2; blue on d by a: 1/4, on a by c: 1
+    episodes = [("b", "a", "red"), ("d", "a", "blue"), ("a", "c", "blue")]
+    path = tmp_path / "episodes.json"
+    path.write_text(json.dumps([{"query": q, "support": s, "class": c} for q, s, c in episodes]))
+    listed = read_episodes(path, color_rows, FOLDS)
+    results = evaluate_one_shot(color_model, color_processor, color_rows, FOLDS, episodes=listed)
+    for kind in ("image", "text"):
+        assert results[kind].counts.per_sample(0.5).tolist() == [1 / 2, 1 / 4, 1]
+        summary = summarize_one_shot(results)[kind]
+        assert summary["fold 0"]["miou_0.24"] == 1 / 2
+        # blue's pixels are summed over its episodes: columns 4 + 4 right of 16 + 4
+        assert summary["fold 1"]["miou_0.24"] == pytest.approx(8 / 20)
+        assert summary["mean of folds"]["miou_0.24"] == pytest.approx((1 / 2 + 8 / 20) / 2)
+        assert summary["fold 0"]["iou_bin_0.5"] == pytest.approx((4 / 8 + 8 / 12) / 2)
+        assert (summary["mean of folds"]["samples"], summary["mean of folds"]["classes"]) == (3, 2)
+
+
+def test_shares_and_settings(tiny_model, tiny_processor, color_rows):
+    settings = OneShotSettings(episodes=5, batch_size=2, prompts=("image", "text", "mix"))
+    whole = evaluate_one_shot(tiny_model, tiny_processor, color_rows, FOLDS, settings)
+    shares = [
+        evaluate_one_shot(tiny_model, tiny_processor, color_rows, FOLDS, settings, shard=(rank, 2)) for rank in range(2)
+    ]
+    for kind, result in shares[0].items():
+        result.merge(shares[1][kind])
+    assert summarize_one_shot(shares[0]) == summarize_one_shot(whole)
+    assert len(whole["mix"].samples) == 10
+
+
+def test_a_foreign_list_is_named(color_rows, tmp_path):
+    path = tmp_path / "episodes.json"
+    path.write_text('[{"query": "b", "support": "nowhere", "class": "red"}]')
+    with pytest.raises(ValueError, match="asks for 'red' on image 'b' by 'nowhere', but the data has not both"):
+        read_episodes(path, color_rows, FOLDS)
+    with pytest.raises(ValueError, match="episodes and batch_size are at least 1, got 0 and 4"):
+        OneShotSettings(episodes=0)
