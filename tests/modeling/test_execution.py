@@ -73,11 +73,10 @@ def test_gradient_checkpoints_change_no_gradient(tiny, inputs, reentrant):
     expected = [parameter.grad.clone() for parameter in model.decoder.parameters()]
     model.zero_grad()
     calls = []
-    model.decoder.layers[1].register_forward_hook(lambda *_: calls.append(1))
     model.decoder.layers[1].mlp.register_forward_hook(lambda *_: calls.append(1))
     model.gradient_checkpointing_enable({"use_reentrant": reentrant})
     model(**inputs).loss.backward()
-    assert len(calls) == 3, "the block's inside runs once more, backwards"
+    assert len(calls) == 2, "the block's inside runs once more on the way back"
     for found, wanted in zip(model.decoder.parameters(), expected, strict=True):
         torch.testing.assert_close(found.grad, wanted)
 

@@ -14,7 +14,9 @@ NO_DIFFERENCE = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_ke
 
 def stock_twin(model: CLIPSegForImageSegmentation) -> StockModel:
     """Stock's model with the same weights, which fit without a missing or unexpected key."""
-    attention = model.config._attn_implementation
+    attention = (
+        model.config._attn_implementation if StockModel._supports_sdpa else "eager"
+    )  # older ones know eager only
     twin, info = StockModel.from_pretrained(
         None,
         config=model.config,
@@ -40,7 +42,7 @@ def largest_difference(model: CLIPSegForImageSegmentation, twin: StockModel, **i
 def test_logits_of_tiny_models_are_stocks(tiny, attention, refined, reduce_dim):
     model = tiny.model(attention, reduce_dim=reduce_dim, use_complex_transposed_convolution=refined)
     twin = stock_twin(model)
-    assert twin.config._attn_implementation == model.clip.vision_model.config._attn_implementation == attention
+    assert model.clip.vision_model.config._attn_implementation == attention
     for side in (64, 96):
         images = tiny.images(2, side, side)
         attention_mask = torch.tensor([[1] * 6, [1] * 5 + [0]])

@@ -34,9 +34,9 @@ def mix_prompts(
     image_prompt_weight: float | Tensor = 0.5,
     num_prompts: int | None = None,
 ) -> Tensor:
-    """One vector for each prompt: the mean of its texts and the mean of its images, mixed (the paper's section 3.2).
+    """One vector for each prompt: the mean of its texts and the mean of its images, mixed.
 
-    x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both
+    As in the paper's section 3, "image-text interpolation": x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both
     uses that one, whatever the weight.
 
     Args:

@@ -19,7 +19,7 @@ DECODE_TOKENS = 2048
 
 
 class CLIPSegDecoder(nn.Module):
-    """From CLIP's activations and a prompt vector to one logit per pixel (the paper's section 3.1 and figure 2).
+    """From CLIP's activations and a prompt vector to one logit per pixel (the paper's section 3 and figure 2).
 
     The extracted activations enter from deep to shallow: each is projected to D = `reduce_dim`, added to the running
     tokens like the skips of a U-Net, and followed by a transformer block. At step `conditional_layer` the prompt vector

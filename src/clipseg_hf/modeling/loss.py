@@ -12,7 +12,7 @@ DICE_SMOOTH = 1.0  # Milletari et al., "V-Net"; keeps the loss of an empty mask 
 
 
 def bce_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross-entropy, the paper's loss (section 4): the mean over all valid pixels."""
+    """Binary cross-entropy, the paper's loss: the mean over all valid pixels."""
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return _mean(losses, valid)
 

@@ -113,7 +113,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         Args:
             clip: name or directory of a `CLIPModel` checkpoint; or the model itself, which is then used (and frozen),
                 not copied.
-            extract_layers: zero-based layers of the vision tower that the decoder reads (the paper's section 4).
+            extract_layers: zero-based layers of the vision tower that the decoder reads (the default is the paper's).
             reduce_dim: D, the decoder's width.
             use_complex_transposed_convolution: the refined readout, for patch size 16.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.

@@ -11,7 +11,7 @@ from clipseg_hf.modeling.onednn import from_onednn, to_onednn
 
 
 class SimpleReadout(nn.ConvTranspose2d):
-    """One transposed convolution, as wide as a patch (the paper's section 3.1)."""
+    """One transposed convolution, as wide as a patch (the paper's section 3)."""
 
     def __init__(self, dim: int, patch_size: int):
         super().__init__(dim, 1, kernel_size=patch_size, stride=patch_size)

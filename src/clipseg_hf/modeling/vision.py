@@ -53,12 +53,13 @@ def extract_activations(
 
 
 def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, mode: str = "cls_all") -> Tensor:
-    """CLIP embeddings of images whose attention is steered by a mask (the paper's section 3.2, "CLIP-based masking").
+    """CLIP embeddings of images whose attention is steered by a mask (the paper's "CLIP-based masking").
 
     The mask, resized to the patch grid by nearest neighbour, multiplies the scaled attention scores before the softmax
     on their way to the patches: those of the CLS token in the last layer ("cls_last") or in all layers ("cls_all"), or
-    those of the patches in all layers ("patches_all"; what concerns the CLS token stays). A score of a masked patch so
-    becomes 0, not minus infinity, as in the original (`models/vitseg.py`, `models/clipseg.py`).
+    those of the patches in all layers ("patches_all"; what concerns the CLS token stays). The score of a masked patch so
+    becomes 0, not minus infinity, as in the original (`forward_multihead_attention` in its `models/clipseg.py`, which
+    however mixes up the masks of a batch).
 
     Args:
         pixel_values: (S, 3, h, w).
