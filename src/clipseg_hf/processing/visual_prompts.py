@@ -222,23 +222,23 @@ def crop_and_resize(
         frame_width = torch.maximum(box_width, -(-box_height * width // height))
     else:
         frame_height, frame_width = box_height, box_width
-    rows, row_is_inside = _nearest(top, box_height, frame_height, height)  # (N, h)
-    columns, column_is_inside = _nearest(left, box_width, frame_width, width)  # (N, w)
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    # channels last, so that one index takes a whole pixel: (N, C, H, W) -> (N, h, w, C) -> (N, C, h, w)
-    taken = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    inside = row_is_inside[:, None, :, None] & column_is_inside[:, None, None, :]
-    return (taken * inside.to(images.dtype)).contiguous()
+    # what lies outside of the box is taken from a row and a column of zeros, added at the end
+    rows = _nearest(top, box_height, frame_height, height, outside=images.shape[2])  # (N, h)
+    columns = _nearest(left, box_width, frame_width, width, outside=images.shape[3])  # (N, w)
+    padded = torch.nn.functional.pad(images, (0, 1, 0, 1))
+    # one axis after the other, several times faster on a CPU than one index for each pixel
+    taken = [image.index_select(2, x).index_select(1, y) for image, y, x in zip(padded, rows, columns, strict=True)]
+    return torch.stack(taken) if taken else images.new_empty(0, images.shape[1], height, width)
 
 
-def _nearest(start: torch.Tensor, length: torch.Tensor, frame: torch.Tensor, size: int):
-    """For each of `size` places of a frame around [start, start + length): the source index, and whether it lies
-    inside. (N,) each -> (N, size), (N, size)."""
+def _nearest(start: torch.Tensor, length: torch.Tensor, frame: torch.Tensor, size: int, outside: int) -> torch.Tensor:
+    """For each of `size` places of a frame around [start, start + length): the source index, or `outside` where the
+    frame is wider. (N,) each -> (N, size)."""
     scale = frame.float()[:, None] / size  # float32, as in torch's own nearest neighbour
     places = (torch.arange(size, device=start.device)[None] * scale).floor().long()
     places = torch.minimum(places, frame[:, None] - 1) - ((frame - length) // 2)[:, None]
     inside = (places >= 0) & (places < length[:, None])
-    return start[:, None] + torch.where(inside, places, 0), inside
+    return torch.where(inside, start[:, None] + places, outside)
 
 
 def dye_red(images: torch.Tensor, masks: torch.Tensor, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> torch.Tensor:
