@@ -11,6 +11,7 @@ PyTorch ask for large pages, which serves both: a batch is tens of megabytes of 
 import argparse
 import json
 import platform
+import re
 import statistics
 import tempfile
 import time
@@ -35,6 +36,7 @@ from clipseg_hf.data import (
     load_phrasecut_plus,
 )
 from clipseg_hf.data.images import decode_image, undecoded
+from clipseg_hf.data.phrases import PREFIXES
 from clipseg_hf.processing import CLIPSegProcessor
 
 PHRASES = 32  # in a batch
@@ -164,10 +166,20 @@ def _table(results: dict) -> str:
 
 
 def _processor() -> CLIPSegProcessor:
-    """Of the released checkpoints' size; its tokenizer spells the words, which takes as long as knowing them."""
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!-'"
-    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    """Of the released checkpoints' size, with a tokenizer that knows the words in use, as theirs does."""
+    merges, tokens = (
+        [],
+        [*"abcdefghijklmnopqrstuvwxyz.", *(letter + "</w>" for letter in "abcdefghijklmnopqrstuvwxyz.")],
+    )
+    for word in {word for text in (*made_up_phrasecut.NAMES, *PREFIXES) for word in re.findall("[a-z]+", text)}:
+        for end in range(1, len(word)):  # c a, ca t</w>
+            merges.append((word[:end], word[end] + "</w>" * (end + 1 == len(word))))
+    tokens += list(dict.fromkeys("".join(pair) for pair in merges))
+    tokenizer = CLIPTokenizer(
+        vocab={token: i for i, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])},
+        merges=list(dict.fromkeys(merges)),
+        model_max_length=77,
+    )
     statistics = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     return CLIPSegProcessor(ViTImageProcessorPil(size={"height": 352, "width": 352}, **statistics), tokenizer)
 

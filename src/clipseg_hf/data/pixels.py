@@ -21,5 +21,6 @@ class Normalizer:
 
     def __call__(self, image: np.ndarray, out: torch.Tensor | None = None) -> torch.Tensor:
         """(h, w, 3) uint8 -> (3, h, w) float32, into `out` if given."""
-        planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()  # (h, w, 3) -> (3, h, w)
-        return torch.mul(planes, self._scale, out=out).sub_(self._shift)
+        planes = torch.from_numpy(image).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
+        out = torch.empty(planes.shape) if out is None else out
+        return out.copy_(planes).mul_(self._scale).sub_(self._shift)  # faster than casting on the way
