@@ -9,6 +9,7 @@ from clipseg_hf.data.rows import ROW_FEATURES, make_phrase
 from clipseg_hf.data.samples import PromptedSample, SampleError, Support
 from clipseg_hf.data.sampling import PromptedDataset, PromptSampler
 from clipseg_hf.data.sampling_settings import SamplingSettings
+from clipseg_hf.data.sources import load_segmentation_dataset
 
 __all__ = [
     "FLAWS",
@@ -26,5 +27,6 @@ __all__ = [
     "SamplingSettings",
     "Support",
     "load_phrasecut_plus",
+    "load_segmentation_dataset",
     "make_phrase",
 ]

@@ -179,10 +179,17 @@ def load_rows(
         split: "train", "train+val", "train[:100]" ...; None for a dictionary of all.
         streaming: Read while iterating, without a cache.
         num_proc: How many processes build.
+
+    Raises:
+        ValueError: a split has no rows; says what was left out.
     """
     if streaming:
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
+    wanted = splits_named(split) or tuple(builder.info.splits)
+    empty = [name for name in wanted if builder.info.splits[name].num_examples == 0]
+    if empty:
+        raise ValueError(f"Nothing is left of {', '.join(empty)} to make rows of. {builder.summary}")
     return builder.as_dataset(split=split)
 
 

@@ -14,8 +14,8 @@ from clipseg_hf.data.sources.mask_files import LOSSLESS_SUFFIXES, read_index_mas
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 
 LAYOUT = (
-    "images/<name>.jpg, masks/<name>.png (or another format that loses nothing) and classes.txt or classes.json; or say "
-    "where with images=, masks= and classes=, and what names end in with image_ending= and mask_ending="
+    "images/<name>.jpg, masks/<name>.png (or another format that loses nothing) and classes.txt or classes.json; or "
+    "say where with images=, masks= and classes=, and what names end in with image_ending= and mask_ending="
 )
 
 

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.sources import load_segmentation_dataset
+from clipseg_hf.data.sources.mask_files import read_binary_mask
+
+
+@pytest.fixture
+def root(tmp_path, make):
+    root = tmp_path / "mine"
+    for number in (1, 2):
+        make.save_image(root / "images" / f"{number}.jpg")
+        make.save_mask(root / "masks" / "red_box" / f"{number}.png", make.boxed(0, 0, 9, 9, value=255))
+    make.save_mask(root / "masks" / "tree" / "1.png", make.boxed(10, 0, 20, 20))
+    return root
+
+
+def test_each_folder_of_masks_is_a_phrase(root, load, masks_of):
+    rows, _ = load(root, strict=True)
+
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"red box": 81, "tree": 200}
+    assert list(masks_of(rows[1])) == ["red box"]
+
+
+def test_splits_may_stand_above_the_phrases(tmp_path, load, make, masks_of):
+    for split in ("train", "val"):
+        make.save_image(tmp_path / "mine" / "images" / split / "1.jpg")
+        make.save_mask(tmp_path / "mine" / "masks" / split / "tree" / "1.png", make.boxed(0, 0, 3, 3))
+
+    rows, _ = load(tmp_path / "mine", "val", strict=True)
+
+    assert rows["image_id"][:] == ["val/1"] and list(masks_of(rows[0])) == ["tree"]
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(np.array([[0, 1]], np.uint8)),
+        Image.fromarray(np.array([[0, 255]], np.uint8)),
+        Image.fromarray(np.array([[90, 200]], np.uint8)),
+        Image.fromarray(np.array([[False, True]])),
+        Image.fromarray(np.array([[[0] * 3, [255] * 3]], np.uint8)),
+        Image.fromarray(np.array([[0, 65535]], np.uint16)),
+        Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P"),
+    ],
+)
+def test_inside_is_what_is_bright(picture):
+    assert read_binary_mask(picture).tolist() == [[False, True]]
+
+
+def test_black_is_empty():
+    assert not read_binary_mask(Image.new("L", (3, 2))).any()
+
+
+FLAWED = [
+    ("missing_image", lambda root: (root / "images" / "1.jpg").unlink(), r"that of mask red_box/1\.png"),
+    ("unreadable_image", lambda root: (root / "images" / "1.jpg").write_bytes(b"x"), r"1\.jpg"),
+    ("unreadable_mask", lambda root: (root / "masks" / "tree" / "1.png").write_bytes(b"x"), r"tree/1\.png"),
+    ("empty_mask", lambda root: Image.new("L", (30, 20)).save(root / "masks" / "tree" / "1.png"), r"tree/1\.png"),
+    (
+        "mask_size_differs",
+        lambda root: Image.new("L", (20, 30), 255).save(root / "masks" / "tree" / "1.png"),
+        r"tree/1\.png \(20 x 30, 1\.jpg 30 x 20\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("flaw", "cause", "where"), FLAWED)
+def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, tmp_path, flaw, cause, where):
+    cause(root)
+
+    rows, summary = load(root)
+
+    assert summary.flaws == {flaw: 1} and "2" in rows["image_id"]
+    with pytest.raises(FlawError, match=f"{where}: .* \\({flaw}\\)"):
+        load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")
+
+
+def test_masks_without_images_are_a_wrong_layout(root, load):
+    for image in (root / "images").iterdir():
+        image.rename(image.with_name(f"photo{image.name}"))
+
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"No image has a mask of the same name\. Images in .*photo1\.jpg.*Masks in "
+        r".*red_box/1\.png.*Expected images/<name>\.jpg and masks/<phrase>/<name>\.png",
+    ):
+        load(root)

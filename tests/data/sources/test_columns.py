@@ -1,0 +1,127 @@
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.sources import load_segmentation_dataset
+
+
+def picture(value=128):
+    return Image.fromarray(np.full((20, 30, 3), value, np.uint8))
+
+
+@pytest.fixture
+def data(make):
+    """Two pictures with a text and a mask each."""
+    columns = {
+        "photo": [picture(), picture()],
+        "label": [Image.fromarray(make.boxed(0, 0, 9, 9, value=255)), Image.fromarray(make.boxed(0, 0, 5, 5))],
+        "text": ["red  box", "tree"],
+    }
+    features = {"photo": datasets.Image(), "label": datasets.Image(), "text": datasets.Value("string")}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+NAMES = {"image_column": "photo", "mask_column": "label", "phrase_column": "text"}
+
+
+def test_columns_are_named_by_the_user(data, load, masks_of):
+    rows, _ = load(data, **NAMES, strict=True)
+
+    assert [masks_of(row) for row in rows][1]["tree"].sum() == 25
+    assert masks_of(rows[0])["red box"].sum() == 81 and rows["image_id"][:] == ["train-0", "train-1"]
+    assert rows[0]["image"].size == (30, 20)
+
+
+def test_index_masks_need_their_classes(data, load, masks_of):
+    rows, _ = load(
+        data, image_column="photo", mask_column="label", classes={0: "background", 1: "tree", 255: "box"}, strict=True
+    )
+
+    assert list(masks_of(rows[0])) == ["box"] and list(masks_of(rows[1])) == ["tree"]
+
+
+def test_a_row_may_hold_lists_of_phrases_and_masks(load, make, masks_of):
+    masks = [Image.fromarray(make.boxed(0, 0, 9, 9)), Image.fromarray(make.boxed(9, 9, 12, 12))]
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "masks": datasets.List(datasets.Image()),
+            "texts": datasets.List(datasets.Value("string")),
+        }
+    )
+    data = datasets.Dataset.from_dict(
+        {"image": [picture()], "masks": [masks], "texts": [["a", "b"]]}, features=features
+    )
+
+    rows, _ = load(data, mask_column="masks", phrase_column="texts", strict=True)
+
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"a": 81, "b": 9}
+
+
+def test_saved_data_and_parquet_folders_are_loaded_by_name(data, load, tmp_path):
+    datasets.DatasetDict({"train": data, "test": data.select([0])}).save_to_disk(tmp_path / "saved")
+    (tmp_path / "parquet").mkdir()
+    data.to_parquet(tmp_path / "parquet" / "train.parquet")
+
+    assert len(load(tmp_path / "saved", "test", **NAMES)[0]) == 1
+    read = load_segmentation_dataset(
+        tmp_path / "parquet", "train[:1]", kind="columns", **NAMES, cache_dir=tmp_path / "cache"
+    )
+    assert len(read) == 1
+
+
+def test_rows_that_have_been_published_need_no_names(data, load, tmp_path):
+    rows, _ = load(data, **NAMES)
+    rows.save_to_disk(tmp_path / "rows")
+
+    again, _ = load(tmp_path / "rows", strict=True)
+
+    assert again["phrases"][:] == rows["phrases"][:] and again.features == rows.features
+
+
+def test_streaming_and_filters_work_as_for_any_source(data, tmp_path):
+    streamed = load_segmentation_dataset(
+        data, "train", **NAMES, streaming=True, without_words=["tree"], cache_dir=tmp_path / "cache"
+    )
+
+    assert [entry["phrase"] for row in streamed for entry in row["phrases"]] == ["red box"]
+
+
+FLAWED = [
+    ("empty_phrase", "text", "", r"row train-0"),
+    ("missing_image", "photo", None, r"row train-0"),
+    ("unreadable_image", "photo", {"bytes": b"x", "path": None}, r"row train-0"),
+    ("missing_mask", "label", None, r"row train-0"),
+    ("unreadable_mask", "label", {"bytes": b"x", "path": None}, r"mask 0 of row train-0"),
+    ("empty_mask", "label", Image.new("L", (30, 20)), r"mask 0 of row train-0"),
+    ("mask_size_differs", "label", Image.new("L", (31, 20), 1), r"mask 0 of row train-0 \(31 x 20, image 30 x 20\)"),
+]
+
+
+@pytest.mark.parametrize(("flaw", "column", "value", "where"), FLAWED)
+def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(data, load, tmp_path, flaw, column, value, where):
+    for name in ("photo", "label"):
+        data = data.cast_column(name, datasets.Image(decode=False))
+    columns = {name: data[name][:] for name in data.column_names}
+    columns[column] = [value, columns[column][1]]
+    data = datasets.Dataset.from_dict(
+        columns, features=datasets.Features({**data.features, "photo": datasets.Image(), "label": datasets.Image()})
+    )
+
+    rows, summary = load(data, **NAMES)
+
+    assert summary.flaws == {flaw: 1} and "train-1" in rows["image_id"]
+    with pytest.raises(FlawError, match=f"{where}: .* \\({flaw}\\)"):
+        load_segmentation_dataset(data, **NAMES, strict=True, cache_dir=tmp_path / "strict")
+
+
+def test_columns_that_are_not_there_are_named_with_those_that_are(data, load):
+    message = (
+        r"There is no column for image_column='image', mask_column='mask'\. The data set has: photo, label, text\."
+    )
+    with pytest.raises(ValueError, match=message):
+        load(data, phrase_column="text")
+    with pytest.raises(ValueError, match=r"What do the masks show\? Name the column of phrases with phrase_column="):
+        load(data, image_column="photo", mask_column="label")

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+
+from clipseg_hf.data import ROW_FEATURES
+from clipseg_hf.data.sources import load_segmentation_dataset
+from clipseg_hf.data.sources.loading import recognise
+from clipseg_hf.data.sources.splits import split_in_name
+
+
+@pytest.fixture
+def layouts(tmp_path, make):
+    """One small data set of each kind, by kind."""
+    square = [0, 0, 5, 0, 5, 5, 0, 5]
+    coco = {
+        "images": [{"id": 1, "file_name": "1.jpg", "height": 20, "width": 30}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [square]}],
+        "categories": [{"id": 1, "name": "box"}],
+    }
+    make.save_image(tmp_path / "coco" / "images" / "1.jpg")
+    make.save_json(tmp_path / "coco" / "result.json", coco)
+
+    make.save_image(tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "JPEGImages" / "1.jpg")
+    make.save_mask(tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "1.png", make.boxed(0, 0, 5, 5))
+    (tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "train.txt").write_text("1")
+
+    make.save_image(tmp_path / "imagefolder" / "1.jpg")
+    make.save_mask(tmp_path / "imagefolder" / "1_mask.png", make.boxed(0, 0, 5, 5))
+    line = {"file_name": "1.jpg", "phrase": "box", "mask_file_name": "1_mask.png"}
+    (tmp_path / "imagefolder" / "metadata.jsonl").write_text(json.dumps(line))
+
+    make.save_image(tmp_path / "index_masks" / "images" / "1.jpg")
+    make.save_mask(tmp_path / "index_masks" / "masks" / "1.png", make.boxed(0, 0, 5, 5))
+    (tmp_path / "index_masks" / "classes.txt").write_text("background\nbox\n")
+
+    make.save_image(tmp_path / "binary_masks" / "images" / "1.jpg")
+    make.save_mask(tmp_path / "binary_masks" / "masks" / "box" / "1.png", make.boxed(0, 0, 5, 5))
+
+    make.save_image(tmp_path / "phrasecut" / "images" / "1.jpg")
+    make.save_json(tmp_path / "phrasecut" / "image_data_split.json", [{"image_id": 1, "height": 20, "width": 30}])
+    task = {
+        "task_id": "1__1",
+        "image_id": 1,
+        "phrase": "box",
+        "instance_boxes": [[0, 0, 5, 5]],
+        "Polygons": [[np.reshape(square, (4, 2)).tolist()]],
+        "phrase_structure": {"name": "box", "attributes": [], "relation_descriptions": []},
+    }
+    make.save_json(tmp_path / "phrasecut" / "refer_train.json", [task])
+    return tmp_path
+
+
+KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_layout_is_recognised_and_gives_the_same_rows(layouts, kind):
+    rows = load_segmentation_dataset(layouts / kind, "train", strict=True, cache_dir=layouts / "cache")
+
+    assert recognise(layouts / kind) == kind
+    assert rows.features == ROW_FEATURES and len(rows) == 1
+    assert [entry["phrase"] for entry in rows[0]["phrases"]] == ["aeroplane" if kind == "voc" else "box"]
+    mask = rows[0]["phrases"][0]["mask"]
+    assert mask["size"] == [20, 30]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_file_is_noticed(layouts, kind, make):
+    def sizes():
+        rows = load_segmentation_dataset(layouts / kind, "train", cache_dir=layouts / "cache", num_proc=1)
+        return np.asarray(rows[0]["image"])[0, 0, 0]
+
+    assert sizes() == 128
+    [image] = (layouts / kind).rglob("1.jpg")
+    make.save_image(image, value=3)
+    assert sizes() == 3
+
+
+def test_filters_and_options_reach_every_kind(layouts):
+    with pytest.raises(ValueError, match=r"(?s)Nothing is left of train.*filtered out: phrase holds the word 'box'"):
+        load_segmentation_dataset(layouts / "coco", "train", without_words=("box",), cache_dir=layouts / "cache")
+    with pytest.raises(TypeError, match=r"coco data has no option classes; it has annotations, images, phrase_field\."):
+        load_segmentation_dataset(layouts / "coco", classes=["a"], cache_dir=layouts / "cache")
+    with pytest.raises(ValueError, match=r"kind is one of phrasecut, coco, .*columns; got 'yolo'"):
+        load_segmentation_dataset(layouts / "coco", kind="yolo", cache_dir=layouts / "cache")
+    with pytest.raises(ValueError, match=r"There is no split test; there are train\."):
+        load_segmentation_dataset(layouts / "coco", "test", cache_dir=layouts / "cache")
+
+
+def test_a_layout_that_is_not_known_says_what_was_found_and_what_would_be(tmp_path):
+    (tmp_path / "stuff" / "pictures").mkdir(parents=True)
+    (tmp_path / "stuff" / "notes.txt").write_text("")
+
+    message = (
+        r"(?s)stuff has no layout that is known\. Found: notes\.txt, pictures/\. Expected one of\n"
+        r"  phrasecut: image_data.*coco: .*index_masks: images/.*say which with kind="
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        load_segmentation_dataset(tmp_path / "stuff")
+    with pytest.raises(FileNotFoundError, match=r"nowhere/at/all does not exist"):
+        load_segmentation_dataset("nowhere/at/all")
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("annotations/instances_train2017.json", "train"),
+        ("valid/_annotations.coco.json", "val"),
+        ("lvis_v1_val.json", "val"),
+        ("data/test/labels.json", "test"),
+        ("result.json", None),
+        ("trains.json", None),
+        ("trainings/val.json", "val"),
+    ],
+)
+def test_splits_are_told_by_names(name, split):
+    assert split_in_name(name) == split
