@@ -65,6 +65,50 @@ def test_the_decode_path_compiles_into_one_graph(tiny, refined):
     torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
 
 
+SHALLOW = {"extract_layers": [0], "vision_config": {"num_hidden_layers": 1}, "text_config": {"num_hidden_layers": 1}}
+
+
+def test_the_whole_model_compiles_into_one_graph(tiny, inputs):
+    model = tiny.model(**SHALLOW)
+    arguments = {name: value for name, value in inputs.items() if name != "labels"}
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(**arguments).logits, model(**arguments).logits, atol=1e-5, rtol=1e-5)
+
+
+class OnlyLogits(torch.nn.Module):
+    """The model as a graph with one output."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values, input_ids, attention_mask, prompt_to_image):
+        return self.model(
+            pixel_values=pixel_values,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            prompt_to_image=prompt_to_image,
+        ).logits
+
+
+@torch.no_grad()
+def test_one_exported_graph_serves_any_number_of_images_prompts_and_pixels(tiny):
+    model = OnlyLogits(tiny.model(use_complex_transposed_convolution=True, **SHALLOW))
+
+    def example(images, prompts, height, width, length):
+        input_ids = tiny.tokens(prompts, length)
+        pairing = torch.arange(prompts) % images
+        return tiny.images(images, height, width), input_ids, torch.ones_like(input_ids), pairing
+
+    auto = torch.export.Dim.AUTO
+    images, prompts = (torch.export.Dim(name, min=2, max=1000) for name in ("images", "prompts"))
+    shapes = ({0: images, 2: auto, 3: auto}, {0: prompts, 1: auto}, {0: prompts, 1: auto}, {0: prompts})
+    graph = torch.export.export(model, example(2, 3, 64, 96, 6), dynamic_shapes=shapes).module()
+    for other in (example(2, 3, 64, 96, 6), example(3, 7, 96, 32, 9)):
+        torch.testing.assert_close(graph(*other), model(*other), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")  # the older transformers' name
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_gradient_checkpoints_change_no_gradient(tiny, inputs, reentrant):

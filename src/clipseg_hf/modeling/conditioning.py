@@ -36,8 +36,8 @@ def mix_prompts(
 ) -> Tensor:
     """One vector for each prompt: the mean of its texts and the mean of its images, mixed.
 
-    As in the paper's section 3, "image-text interpolation": x = a s + (1 - a) t, with s the images' vector, t the texts' and a the weight. A prompt that has only one of both
-    uses that one, whatever the weight.
+    As in the paper's section 3, "image-text interpolation": x = a s + (1 - a) t, where s is the images' vector, t the
+    texts' and a the weight. A prompt that has only one of both uses that one, whatever the weight.
 
     Args:
         text_embeds: (T, D) or None.
@@ -80,25 +80,24 @@ def _count_prompts(
     num_prompts: int | None,
 ) -> int:
     """N: given, or as many as there are rows that stand for themselves, or one more than the highest number named."""
-    pairs = [("text(s)", text_embeds, text_to_prompt), ("image(s)", image_embeds, image_to_prompt)]
-    plain = {name: len(embeds) for name, embeds, rows in pairs if embeds is not None and rows is None}
-    if len(set(plain.values())) > 1:
-        counts = " and ".join(f"{count} {name}" for name, count in plain.items())
+    texts = text_embeds.shape[0] if text_embeds is not None and text_to_prompt is None else None
+    images = image_embeds.shape[0] if image_embeds is not None and image_to_prompt is None else None
+    if texts is not None and images is not None and texts != images:
         raise ValueError(
-            f"{counts} do not pair one to one: pass text_to_prompt and conditional_to_prompt, the number of the prompt "
-            "that each text and each image belongs to"
+            f"{texts} text(s) and {images} image(s) do not pair one to one: pass text_to_prompt and "
+            "conditional_to_prompt, the number of the prompt that each text and each image belongs to"
         )
-    if num_prompts is None and plain:
-        return next(iter(plain.values()))
-    if num_prompts is None:
-        return 1 + max(int(rows.max()) for _, embeds, rows in pairs if embeds is not None and len(rows))
-    for name, count in plain.items():
-        if count != num_prompts:
+    for rows, name, pairing in ((texts, "text(s)", "text_to_prompt"), (images, "image(s)", "conditional_to_prompt")):
+        if rows is not None and num_prompts is not None and rows != num_prompts:
             raise ValueError(
-                f"{count} {name} for {num_prompts} prompt(s): pass one for each, or say by "
-                f"{'text_to_prompt' if name == 'text(s)' else 'conditional_to_prompt'} which prompt each belongs to"
+                f"{rows} {name} for {num_prompts} prompt(s): pass one for each, or say by {pairing} which prompt each "
+                "belongs to"
             )
-    return num_prompts
+    for count in (num_prompts, texts, images):
+        if count is not None:
+            return count
+    given = [rows for rows in (text_to_prompt, image_to_prompt) if rows is not None]
+    return 1 + max(int(rows.max()) for rows in given if rows.shape[0])
 
 
 def _mean_by_prompt(
@@ -109,7 +108,7 @@ def _mean_by_prompt(
         return None, torch.zeros(num_prompts, dtype=torch.bool)
     if rows is None:
         return embeds, None
-    rows = _check_rows(name, rows, len(embeds), noun, num_prompts, "prompt").to(embeds.device)
+    rows = _check_rows(name, rows, embeds.shape[0], noun, num_prompts, "prompt").to(embeds.device)
     counts = torch.zeros(num_prompts, dtype=torch.long, device=embeds.device).index_add(0, rows, torch.ones_like(rows))
     sums = embeds.new_zeros(num_prompts, embeds.shape[1]).index_add(0, rows, embeds)
     return sums / counts.clamp(min=1)[:, None].to(sums.dtype), counts > 0

@@ -55,8 +55,8 @@ class CLIPSegDecoder(nn.Module):
             conditional_embeddings: (N, projection_dim).
             grid: (rows, columns) of the patches.
             prompt_to_image: (N,), the image of each prompt.
-            decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (they have to be kept
-                anyway), else as many as hold `DECODE_TOKENS` tokens.
+            decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (all has to be kept
+                anyway) or a graph is compiled or exported, else as many as hold `DECODE_TOKENS` tokens.
 
         Returns:
             `logits` (N, rows * patch, columns * patch). `hidden_states`, where asked for: the first block's input and
@@ -69,12 +69,11 @@ class CLIPSegDecoder(nn.Module):
         # deep to shallow, (B, tokens, width) -> (B, tokens, D)
         skips = [reduce(a.to(dtype)) for reduce, a in zip(self.reduces, reversed(activations), strict=True)]
 
-        size = self._chunk_size(decode_chunk_size, num_prompts=len(scale), num_tokens=skips[0].shape[1])
-        chunks = [
-            self._decode(skips, *chunk, grid, output_hidden_states, output_attentions)
-            for chunk in zip(prompt_to_image.split(size), scale.split(size), shift.split(size), strict=True)
-        ]
-        logits, hidden_states, attentions = zip(*chunks, strict=True)
+        size = _chunk_size(decode_chunk_size, num_tokens=skips[0].shape[1])
+        prompts = (prompt_to_image, scale, shift)
+        chunks = [prompts] if size is None else zip(*(part.split(size) for part in prompts), strict=True)
+        decoded = [self._decode(skips, *chunk, grid, output_hidden_states, output_attentions) for chunk in chunks]
+        logits, hidden_states, attentions = zip(*decoded, strict=True)
         return CLIPSegDecoderOutput(
             logits=_join(logits),
             hidden_states=tuple(map(_join, zip(*hidden_states, strict=True))) if output_hidden_states else None,
@@ -107,13 +106,6 @@ class CLIPSegDecoder(nn.Module):
                 attentions.append(weights)
         patches = tokens[:, 1:].unflatten(1, grid)  # (n, 1 + R * C, D) -> (n, R, C, D)
         return self.transposed_convolution(patches), hidden_states, attentions
-
-    def _chunk_size(self, asked: int | None, num_prompts: int, num_tokens: int) -> int:
-        if asked is not None and (not isinstance(asked, int) or asked < 1):
-            raise ValueError(f"decode_chunk_size={asked} must be a positive number of prompts, or None")
-        if asked is None:
-            asked = num_prompts if torch.is_grad_enabled() else DECODE_TOKENS // num_tokens
-        return max(1, min(asked, num_prompts))
 
 
 class DecoderLayer(GradientCheckpointingLayer):
@@ -222,6 +214,15 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
     elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
+
+
+def _chunk_size(asked: int | None, num_tokens: int) -> int | None:
+    """How many prompts to decode at once; None: all."""
+    if asked is not None and (not isinstance(asked, int) or asked < 1):
+        raise ValueError(f"decode_chunk_size={asked} must be a positive number of prompts, or None")
+    if asked is None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return max(1, DECODE_TOKENS // num_tokens)
+    return asked
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:

@@ -160,7 +160,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             if input_ids is None and conditional_pixel_values is None:
                 raise ValueError(NO_PROMPT)
             conditional_embeddings = self.get_conditional_embeddings(
-                batch_size=None if prompt_to_image is None else len(prompt_to_image),
+                batch_size=None if prompt_to_image is None else prompt_to_image.shape[0],
                 **prompts,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
@@ -173,7 +173,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         else:
             self._check_embeddings(conditional_embeddings, **prompts)
         prompt_to_image = resolve_prompt_to_image(
-            prompt_to_image, len(conditional_embeddings), features.num_images, conditional_embeddings.device
+            prompt_to_image, conditional_embeddings.shape[0], features.num_images, conditional_embeddings.device
         )
 
         # step 3: the masks

@@ -40,7 +40,7 @@ class CLIPSegVisionFeatures(ModelOutput):
     @property
     def num_images(self) -> int:
         """B, the number of images."""
-        return len(self.vision_embeds[0])
+        return self.vision_embeds[0].shape[0]
 
     def select(self, images: int | slice | list[int] | Tensor) -> "CLIPSegVisionFeatures":
         """The features of some images, by number, slice, list or index tensor. A single number keeps the batch axis."""

@@ -57,7 +57,7 @@ def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, m
 
     The mask, resized to the patch grid by nearest neighbour, multiplies the scaled attention scores before the softmax
     on their way to the patches: those of the CLS token in the last layer ("cls_last") or in all layers ("cls_all"), or
-    those of the patches in all layers ("patches_all"; what concerns the CLS token stays). The score of a masked patch so
+    those of the patches in all layers ("patches_all"; what concerns the CLS token stays). A masked patch's score so
     becomes 0, not minus infinity, as in the original (`forward_multihead_attention` in its `models/clipseg.py`, which
     however mixes up the masks of a batch).
 
