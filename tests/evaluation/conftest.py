@@ -33,6 +33,9 @@ class ColorProcessor:
     """Names of colours -> their numbers; images stay what they are, visual prompts lose their background, if it is to
     be dimmed at all."""
 
+    def __init__(self):
+        self.names = {}  # things -> colours
+
     def __call__(
         self,
         images=None,
@@ -48,7 +51,8 @@ class ColorProcessor:
         if text is not None:
             words = [sentence.removeprefix("a photo of a ").removesuffix(".").split()[0] for sentence in text]
             known = list(COLORS)
-            numbers = [known.index(word) if word in known else -1 for word in words]
+            colors = [self.names.get(word, word) for word in words]
+            numbers = [known.index(color) if color in known else -1 for color in colors]
             batch["input_ids"] = torch.tensor(numbers)[:, None]
             batch["attention_mask"] = torch.ones_like(batch["input_ids"])
         if visual_prompt is not None:

@@ -30,7 +30,7 @@ def evaluation(color_model, color_processor, color_rows):
     settings = ReferringSettings()
     subsets = ConceptSubsets({"unseen": ["blue"]})
     results = evaluate_referring(color_model, color_processor, color_rows, settings, subsets=subsets)
-    return Evaluation("referring", asdict(settings), summarize(results), results)
+    return Evaluation("referring", asdict(settings), summarize(results), results, color_rows)
 
 
 def test_the_table_by_hand():
@@ -61,11 +61,12 @@ def test_the_fingerprint_follows_phrases_and_masks(color_rows):
 
 def test_files(evaluation, color_model, color_processor, color_rows, tmp_path):
     segmenter = color_model, color_processor
-    written = write_report(evaluation, tmp_path / "out", model="m", data="colors", segmenter=segmenter, rows=color_rows)
+    written = write_report(evaluation, tmp_path / "out", model="m", data="colors", segmenter=segmenter)
     assert set(written) == {"report", "table", "samples", "curves", "samples_text", "samples_image", "samples_mix"}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in written.values())
     report = json.loads(written["report"].read_text())
     assert report["results"]["text"]["all"]["samples"] == 6
+    assert report["data"]["fingerprint"] == fingerprint_rows(color_rows)
     assert "| text | all | 6 |" in written["table"].read_text()
     for name in ("curves", "samples_text", "samples_image"):
         assert np.asarray(Image.open(written[name]).convert("L")).std() > 5  # not blank

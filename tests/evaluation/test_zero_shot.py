@@ -36,7 +36,7 @@ def test_confusion_by_hand():
 
 def test_both_readings_by_hand(color_model, color_processor):
     # bars: red, labelled red; blue, labelled red (a mistake of a quarter); black background; blue, not to be counted
-    maps = [picture([RED, BLUE, BLACK, BLUE], [1, 1, 0, 255])]
+    maps = [picture([RED, BLUE, BLACK, BLUE], [1, 1, 0, -1])]
     matrices = evaluate_zero_shot(color_model, color_processor, maps, ["red", "blue"])
     assert matrices[WITHOUT].iou() == {"red": 0.5, "blue": 0}
     # "background" matches nothing, 0.1 x 3, which is more than 0.1 and less than 0.8
@@ -68,7 +68,7 @@ def test_harmonic_mean():
 
 
 def test_two_shares_are_one(color_model, color_processor):
-    maps = [picture([RED, BLUE], [1, 2]), picture([BLUE, BLACK], [1, 0]), picture([RED, RED], [2, 255])]
+    maps = [picture([RED, BLUE], [1, 2]), picture([BLUE, BLACK], [1, 0]), picture([RED, RED], [2, -1])]
     settings = ZeroShotSettings(batch_size=1)
     whole = evaluate_zero_shot(color_model, color_processor, maps, ["red", "blue"], settings)
     shares = [
@@ -88,8 +88,6 @@ def test_rows_become_label_maps(color_model, color_processor, color_rows):
     assert matrices[WITH].iou()["green"] == 1
     assert matrices[WITH].iou()["red"] == pytest.approx(8 / 12)
     assert matrices[WITH].iou()["blue"] == pytest.approx(12 / 24)
-    with pytest.raises(ValueError, match="at most 254 classes, got 300"):
-        RowLabelMaps(color_rows, ["x"] * 300)
 
 
 @pytest.fixture
@@ -114,12 +112,8 @@ def test_pascal_in_its_own_layout(voc, tiny_model, tiny_processor):
     for folder in (voc, voc / "VOCdevkit", voc / "VOCdevkit" / "VOC2012"):
         maps = PascalVOC(folder)
         assert len(maps) == 2 and maps[1].image_id == "2007_000002"
-    values, counts = np.unique(maps[1].labels, return_counts=True)
-    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {
-        0: 16 * 32 - 8 * 16,
-        2: 6 * 14,
-        255: 8 * 16 - 84,
-    }
+    counts = np.bincount(maps[1].labels.flatten() + 1)
+    assert counts.tolist() == [8 * 16 - 6 * 14, 16 * 32 - 8 * 16, 0, 6 * 14]  # border, background, classes 1 and 2
     assert maps[1].image[0, 0].tolist() == pytest.approx([80, 0, 0], abs=3)
     assert maps.classes[:2] == ("aeroplane", "bicycle") and maps.classes[-1] == "tv"
     matrices = evaluate_zero_shot(tiny_model, tiny_processor, maps, maps.classes)

@@ -28,6 +28,7 @@ from clipseg_hf.evaluation.one_shot import (
 from clipseg_hf.evaluation.phrasecut import phrasecut_numbers
 from clipseg_hf.evaluation.plots import plot_curves
 from clipseg_hf.evaluation.presence import PresenceScores, auroc
+from clipseg_hf.evaluation.protocols import BENCHMARKS, BenchmarkOptions, run_benchmark
 from clipseg_hf.evaluation.referring import ReferringSettings, evaluate_referring, summarize
 from clipseg_hf.evaluation.report import (
     build_report,
@@ -56,6 +57,7 @@ SEGMENTATION_METRIC = str(Path(__file__).parent / "segmentation_metric")
 """The folder to give to `evaluate.load`."""
 
 __all__ = [
+    "BENCHMARKS",
     "COCO_FOLDS",
     "EMOJI_PROMPTS",
     "GENERALIZED_PROMPTS",
@@ -63,6 +65,7 @@ __all__ = [
     "SEGMENTATION_METRIC",
     "VISUAL_PROMPTS",
     "ZERO_SHOT_SPLITS",
+    "BenchmarkOptions",
     "BoundaryScores",
     "ConceptSubsets",
     "ConfusionMatrix",
@@ -102,6 +105,7 @@ __all__ = [
     "plot_curves",
     "read_episodes",
     "read_samples",
+    "run_benchmark",
     "sample_table",
     "study_visual_prompts",
     "summarize",

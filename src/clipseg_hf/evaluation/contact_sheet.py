@@ -87,7 +87,8 @@ def draw_contact_sheet(
 def _panel(prompted: PromptedModel, rows, sample: dict, prompt: str, threshold: float, weight: float) -> Image.Image:
     row = rows[sample["row"]]
     pixels = decode_image(row["image"])[0]
-    truth = decode_rle(row["phrases"][sample["phrase_number"]]["mask"])
+    numbers = sample.get("phrase_numbers", [sample["phrase_number"]])  # a generalised prompt asks for several
+    truth = np.any([decode_rle(row["phrases"][n]["mask"]) for n in numbers], axis=0)
     vectors = _vectors(prompted, rows, sample, prompt, weight)
     logits = prompted.logits(prompted.encode_images([pixels]), vectors, [0])
     probabilities = resize_probabilities(logits.sigmoid(), truth.shape)[0].cpu().numpy()

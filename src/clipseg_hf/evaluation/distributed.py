@@ -12,10 +12,13 @@ def current_shard() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
-def merge_processes(results: dict[str, PromptResults]) -> dict[str, PromptResults]:
+def merge_processes(results: dict) -> dict:
     """Put the results of all processes together, in every process, in order of the rows.
 
     The numbers are those that one process gives, to the last bit. Without a process group, the results themselves.
+
+    Args:
+        results: name -> what can `merge` (`PromptResults`, `ConfusionMatrix`, `StudyResult`), the same names in all.
     """
     _, processes = current_shard()
     if processes == 1:
@@ -24,6 +27,6 @@ def merge_processes(results: dict[str, PromptResults]) -> dict[str, PromptResult
     dist.all_gather_object(shares, results)
     whole = shares[0]
     for share in shares[1:]:
-        for kind, result in share.items():
-            whole[kind].merge(result)
-    return {kind: result.in_order() for kind, result in whole.items()}
+        for name, part in share.items():
+            whole[name].merge(part)
+    return {name: part.in_order() if isinstance(part, PromptResults) else part for name, part in whole.items()}

@@ -119,6 +119,7 @@ def _question(image: int, number: int, row: dict, group: str, prompt: str, match
     sample = {
         "row": number,
         "phrase_number": matching[0],
+        "phrase_numbers": matching,
         "image_id": row["image_id"],
         "phrase_id": f"{prompt}: {row['phrases'][matching[0]]['phrase_id']}",
         "phrase": prompt,

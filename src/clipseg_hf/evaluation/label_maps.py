@@ -13,8 +13,9 @@ from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrases import concept_key
 from clipseg_hf.processing.rle import decode_rle
 
-IGNORED = 255
+IGNORED = -1
 BACKGROUND = 0
+VOC_BORDER = 255
 
 
 class LabelMap(NamedTuple):
@@ -23,7 +24,7 @@ class LabelMap(NamedTuple):
     Attributes:
         image_id: its name.
         image: (h, w, 3) uint8.
-        labels: (h, w) int64: 0 for the background, k for the k-th class, 255 for pixels that do not count.
+        labels: (h, w) int64: 0 for the background, k for the k-th class, -1 for pixels that do not count.
     """
 
     image_id: str
@@ -41,6 +42,7 @@ class PascalVOC(Sequence):
     Args:
         folder: VOCdevkit, VOC2012 or the folder above them.
         split: "train", "val" or "trainval".
+        limit: at most so many pictures, evenly spread.
 
     Raises:
         FileNotFoundError: the layout is another; says where to get the data.
@@ -48,7 +50,7 @@ class PascalVOC(Sequence):
 
     classes = tuple(PASCAL_CLASSES)
 
-    def __init__(self, folder: str | Path, split: str = "val"):
+    def __init__(self, folder: str | Path, split: str = "val", limit: int | None = None):
         folder = Path(folder)
         candidates = [folder / "VOCdevkit" / "VOC2012", folder / "VOC2012", folder]
         names = f"ImageSets/Segmentation/{split}.txt"
@@ -63,7 +65,9 @@ class PascalVOC(Sequence):
                 "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/."
             )
         self.folder = found[0]
-        self.image_ids = (self.folder / names).read_text(encoding="utf-8").split()
+        ids = (self.folder / names).read_text(encoding="utf-8").split()
+        count = len(ids) if limit is None else min(limit, len(ids))
+        self.image_ids = [ids[n * len(ids) // count] for n in range(count)]
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -71,7 +75,8 @@ class PascalVOC(Sequence):
     def __getitem__(self, number: int) -> LabelMap:
         image_id = self.image_ids[number]
         with Image.open(self.folder / "SegmentationClass" / f"{image_id}.png") as picture:
-            labels = np.asarray(picture, dtype=np.int64)  # palette indices are the class numbers
+            labels = np.array(picture, dtype=np.int64)  # palette indices are the class numbers
+        labels[labels == VOC_BORDER] = IGNORED
         image = decode_image(self.folder / "JPEGImages" / f"{image_id}.jpg")[0]
         if image.shape[:2] != labels.shape:
             raise ValueError(f"Image {image_id} is {image.shape[:2]}, its label map {labels.shape} (height, width).")
@@ -83,12 +88,10 @@ class RowLabelMaps(Sequence):
 
     Args:
         rows: see `clipseg_hf.data.rows`; bare names count, phrases with attributes or relations do not.
-        classes: names, in the order of their numbers from 1 (254 at most).
+        classes: names, in the order of their numbers from 1.
     """
 
     def __init__(self, rows, classes: Sequence[str]):
-        if len(classes) >= IGNORED:
-            raise ValueError(f"A label map holds at most {IGNORED - 1} classes, got {len(classes)}.")
         self.rows, self.classes = undecoded(rows), tuple(classes)
         self._numbers = {concept_key(name): number for number, name in enumerate(classes, start=1)}
 

@@ -22,18 +22,24 @@ from clipseg_hf.evaluation.plots import plot_curves
 from clipseg_hf.evaluation.results import Evaluation
 
 PACKAGES = ("clipseg-hf", "torch", "transformers", "datasets", "numpy", "pillow")
+SHEET_SETTINGS = ("templates", "image_prompt_weight")
 # What the table shows where it is there, and what it is called; the model card takes the same.
 COLUMNS = {
+    "miou_0.24": "mIoU @0.24",
+    "miou_0.28": "mIoU @0.28",
     "miou_0.3": "mIoU @0.3",
     "miou_0.5": "mIoU @0.5",
     "miou_best": "mIoU best",
     "miou": "mIoU",
     "iou_fg_0.3": "IoU FG @0.3",
     "iou_fg_0.5": "IoU FG @0.5",
+    "iou_bin_0.24": "IoU bin @0.24",
     "iou_bin_0.5": "IoU bin @0.5",
     "ap": "AP",
     "boundary_iou_0.5": "boundary IoU @0.5",
+    "probability": "probability",
     "gain": "gain",
+    "published": "published",
     "presence.auroc": "presence AUROC",
     "presence.false_area_0.5": "false area @0.5",
 }
@@ -74,20 +80,21 @@ def write_report(
     data: str,
     fingerprint: str | None = None,
     segmenter: tuple | None = None,
-    rows=None,
 ) -> dict[str, Path]:
     """Write an evaluation into a folder, which is made where it is missing.
 
     Args:
-        model, data, fingerprint: see `build_report`.
+        model, data, fingerprint: see `build_report`; the fingerprint is that of the evaluation's rows where left out.
         segmenter: (model, processor), to draw samples with; left out, none are drawn.
-        rows: those that were evaluated, for the drawing.
 
     Returns:
         What was written: name -> path.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    rows = evaluation.rows
+    if fingerprint is None and rows is not None:
+        fingerprint = fingerprint_rows(rows)
     counted = {kind: result for kind, result in evaluation.results.items() if len(result.counts)}
     thresholds = next(iter(counted.values())).counts.thresholds if counted else ()
     report = build_report(evaluation, model=model, data=data, fingerprint=fingerprint, thresholds=thresholds)
@@ -101,7 +108,7 @@ def write_report(
         written["samples"] = _write(folder / "samples.jsonl", "".join(lines))
         written["curves"] = plot_curves(counted, folder / "curves.png", title)
     if segmenter is not None and rows is not None:
-        options = {name: evaluation.settings[name] for name in ("templates", "image_prompt_weight")}
+        options = {name: evaluation.settings[name] for name in SHEET_SETTINGS if name in evaluation.settings}
         for kind, result in counted.items():
             path = folder / f"samples_{kind}.png"
             written[f"samples_{kind}"] = draw_contact_sheet(*segmenter, rows, result, path, prompt=kind, **options)

@@ -100,9 +100,11 @@ class Evaluation:
         settings: how it was run, as plain values.
         summary: group (kind of prompt, say) -> subset -> numbers.
         results: kind of prompt -> what was counted, for curves, samples and comparisons; of the protocols that keep it.
+        rows: the rows that the samples of `results` are of.
     """
 
     benchmark: str
     settings: dict
     summary: dict[str, dict[str, dict]]
     results: dict[str, PromptResults] = field(default_factory=dict)
+    rows: Sequence[dict] | None = field(default=None, repr=False)

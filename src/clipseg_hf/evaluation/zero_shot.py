@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from clipseg_hf.evaluation.asking import batches
-from clipseg_hf.evaluation.label_maps import BACKGROUND, IGNORED, LabelMap
+from clipseg_hf.evaluation.label_maps import BACKGROUND, LabelMap
 from clipseg_hf.evaluation.prompting import PromptedModel
 
 WITHOUT_BACKGROUND, WITH_BACKGROUND = "without background", "with background"
@@ -136,8 +136,8 @@ def _count(
     size = probabilities.shape[1:]
     truth = torch.from_numpy(labels).to(probabilities.device)[None, None]
     truth = torch.nn.functional.interpolate(truth.float(), size=size, mode="nearest-exact")[0, 0].long()
-    truth[truth == IGNORED] = -1
-    matrices[WITHOUT_BACKGROUND].update(probabilities[1:].argmax(dim=0), truth - 1)  # the background's becomes -1
+    # the background becomes -1 and does not count, nor does what was ignored
+    matrices[WITHOUT_BACKGROUND].update(probabilities[1:].argmax(dim=0), truth - 1)
     probabilities[BACKGROUND] *= settings.background_factor
     matrices[WITH_BACKGROUND].update(probabilities.argmax(dim=0), truth)
 
