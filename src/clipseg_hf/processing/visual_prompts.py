@@ -112,6 +112,7 @@ def make_visual_prompt(
     """
     settings = VisualPromptSettings(crop, context, blur, background, highlight, outline_width)
     masks = _check(images, masks)
+    boxes = object_boxes(masks, settings.context)  # refuses empty masks
     if settings.highlight == "red":
         images = dye_red(images, masks, image_mean, image_std)
     elif settings.highlight == "outline":
@@ -121,7 +122,7 @@ def make_visual_prompt(
     if settings.crop:
         if size is None:
             raise ValueError("Cropped visual prompts need a size: objects differ in theirs. Pass size=(h, w).")
-        return crop_and_resize(images, object_boxes(masks, settings.context), size)
+        return crop_and_resize(images, boxes, size)
     if size is None:
         return images
     height, width = images.shape[-2:]
@@ -131,9 +132,11 @@ def make_visual_prompt(
 
 def dim_background(images: torch.Tensor, masks: torch.Tensor, factor: float = 0.1, blur: bool = True) -> torch.Tensor:
     """(N, 3, H, W), (N, H, W) -> image * mask + factor * (blurred or plain image) * (1 - mask)."""
-    inside = masks.to(images.dtype).unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
-    rest = gaussian_blur(images) if blur else images
-    return images * inside + factor * rest * (1 - inside)
+    inside = masks.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
+    rest = factor * (gaussian_blur(images) if blur else images)
+    if masks.dtype == torch.bool:
+        return torch.where(inside, images, rest)
+    return torch.lerp(rest, images, inside.to(images.dtype))
 
 
 def gaussian_blur(images: torch.Tensor, kernel_size: int = 15, sigma: float = 3.0) -> torch.Tensor:
@@ -179,21 +182,22 @@ def object_boxes(masks: torch.Tensor, context: float = 0.0) -> torch.Tensor:
     Raises:
         ValueError: a mask is empty; the message says which.
     """
-    masks = masks != 0
-    _refuse_empty(masks)
-    height, width = masks.shape[-2:]
-    left, right = _extent(masks.any(dim=1))  # (N, H, W) -> (N, W)
-    top, bottom = _extent(masks.any(dim=2))  # (N, H, W) -> (N, H)
+    masks = masks if masks.dtype == torch.bool else masks != 0
+    left, right = _extent(masks.any(dim=1))  # (N, H, W) -> (N, W) -> (N,)
+    top, bottom = _extent(masks.any(dim=2))  # (N, H, W) -> (N, H) -> (N,)
+    _refuse_empty(left < right)
     wider, higher = context * (right - left), context * (bottom - top)
     boxes = torch.stack((left - wider, top - higher, right + wider, bottom + higher), dim=1)
+    height, width = masks.shape[-2:]
     limits = torch.tensor([width, height, width, height], device=masks.device)
-    return torch.minimum(boxes.clamp(min=0).trunc().long(), limits)
+    return torch.minimum(boxes.clamp(min=0).long(), limits)
 
 
 def _extent(hit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, L) bool -> first hit and one past the last hit, (N,) float64 each."""
-    first = hit.int().argmax(dim=1)
-    last = hit.shape[1] - hit.flip(1).int().argmax(dim=1)
+    """(N, L) bool -> first hit and one past the last hit, (N,) float64 each; L and 0 where there is none."""
+    places = torch.arange(hit.shape[1], device=hit.device)
+    first = torch.where(hit, places, hit.shape[1]).amin(dim=1)
+    last = torch.where(hit, places, -1).amax(dim=1) + 1
     return first.double(), last.double()
 
 
@@ -280,13 +284,13 @@ def _check(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
             f"Masks hold values in [0, 1], got {masks.min().item():g} to {masks.max().item():g}; "
             "divide a 0/255 mask by 255, or compare it (mask > 127)."
         )
-    _refuse_empty(masks != 0)
     return masks
 
 
-def _refuse_empty(masks: torch.Tensor) -> None:
-    empty = (~masks.flatten(1).any(dim=1)).nonzero().flatten().tolist()
-    if empty:
+def _refuse_empty(has_object: torch.Tensor) -> None:
+    """Raise for the masks (N,) that have no object."""
+    if not has_object.all():
+        empty = (~has_object).nonzero().flatten().tolist()
         raise ValueError(
             f"The mask of visual prompt {', '.join(map(str, empty))} (counted from 0) is empty: it has to mark the "
             "object to look for with at least one pixel. For a whole image as prompt pass no mask."
