@@ -81,12 +81,12 @@ def write_phrasecut(folder: Path, train: int = 24, val: int = 8) -> Path:
     return folder
 
 
-def make_clip(folder: Path) -> Path:
-    """A random CLIP of four narrow layers with a tokenizer of letters, as a checkpoint."""
+def make_clip(folder: Path, layers: int = 4) -> Path:
+    """A random CLIP of narrow layers with a tokenizer of letters, as a checkpoint."""
     letters = [chr(code) for code in range(33, 127)]
     words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
-    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": layers, "num_attention_heads": 2}
     config = CLIPConfig(
         text_config=tower
         | {"vocab_size": len(words), "bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1}
@@ -119,6 +119,12 @@ def squares(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:
     return make_clip(tmp_path_factory.mktemp("models") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def deep_clip(tmp_path_factory) -> Path:
+    """Twelve layers, as the paper's recipes expect."""
+    return make_clip(tmp_path_factory.mktemp("models") / "deep-clip", layers=12)
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """From arguments to the parts of a run: model, processor, rows, samples, optimizer."""
 
 import dataclasses
-from pathlib import Path
 
 import torch
 from transformers import CLIPConfig, CLIPModel
 
 from clipseg_hf.data.phrases import PREFIXES
 from clipseg_hf.data.sampling_settings import SamplingSettings
+from clipseg_hf.data.sources.loading import load_segmentation_dataset, open_segmentation_data
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
@@ -107,10 +107,15 @@ def build_rows(args: CLIPSegTrainingArguments):
     validation = None
     if args.validation_data:
         validation = _load(args, args.validation_data, args.validation_split)
-    elif args.validation_fraction:
-        train, validation = _split(train, args.validation_fraction, args.seed)
-    elif args.eval_steps and _has_split(args.train_data, args.validation_split):
+    elif args.eval_steps and args.validation_split in _splits(args):
         validation = _load(args, args.train_data, args.validation_split)
+    elif args.eval_steps and args.validation_fraction:
+        train, validation = _split(train, args.validation_fraction, args.seed)
+    if validation is None and args.early_stopping_patience:
+        raise ValueError(
+            f"early_stopping_patience needs something to validate on, but {args.train_data} has no split "
+            f"{args.validation_split}: set validation_data, or validation_fraction to set some of the images aside."
+        )
     if args.max_train_samples is not None:
         train = take(train, range(min(args.max_train_samples, len(train))))
     return train, validation
@@ -140,28 +145,23 @@ def compile_model(model: CLIPSegForImageSegmentation, backend: str) -> None:
     model.decoder.compile(backend=backend, dynamic=True)  # the number of prompts differs from step to step
 
 
-def _is_phrasecut(data: str) -> bool:
-    return any(Path(data).glob("refer_*.json")) or any(Path(data).glob("image_data_split*.json"))
-
-
-def _has_split(data: str, split: str) -> bool:
-    return not _is_phrasecut(data) or any(Path(data).glob(f"refer_{split}.json*"))
+def _splits(args: CLIPSegTrainingArguments) -> tuple[str, ...]:
+    """The splits that the training data have."""
+    options = {name: value for name, value in args.data_options.items() if name != "num_proc"}
+    return open_segmentation_data(args.train_data, **options).config.source.splits
 
 
 def _load(args: CLIPSegTrainingArguments, data: str, split: str):
     """Rows of a split, filtered."""
-    filters = {
-        "without_concepts": args.without_concepts,
-        "without_words": args.without_words,
-        "min_area": args.min_area,
-    }
-    if _is_phrasecut(data):
-        from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
-
-        return load_phrasecut_plus(data, split=split, **filters, **args.data_options)
-    from clipseg_hf.data.sources import load_segmentation_dataset
-
-    return load_segmentation_dataset(data, split=split, **filters, **args.data_options)
+    return load_segmentation_dataset(
+        data,
+        split,
+        without_concepts=args.without_concepts,
+        without_words=args.without_words,
+        min_area=args.min_area,
+        strict=args.strict,
+        **args.data_options,
+    )
 
 
 def _split(rows, fraction: float, seed: int):

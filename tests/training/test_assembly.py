@@ -1,0 +1,76 @@
+"""From arguments to the parts of a run."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipseg_hf.training import assembly
+from clipseg_hf.training.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Ten pictures and masks of a user's own, without splits."""
+    folder = tmp_path_factory.mktemp("own") / "pictures"
+    for name in ("images", "masks/star"):
+        (folder / name).mkdir(parents=True)
+    for number in range(10):
+        pixels, mask = np.full((40, 50, 3), 90, np.uint8), np.zeros((40, 50), np.uint8)
+        pixels[5:25, 5 + number : 30], mask[5:25, 5 + number : 30] = (250, 200, 40), 255
+        Image.fromarray(pixels).save(folder / "images" / f"{number}.jpg")
+        Image.fromarray(mask).save(folder / "masks" / "star" / f"{number}.png")
+    return folder
+
+
+def test_a_share_is_set_aside_where_there_is_no_validation_split(pictures, make_args):
+    args = make_args(train_data=str(pictures), validation_fraction=0.2, eval_steps=1)
+    train, validation = assembly.build_rows(args)
+    names = [[row["image_id"] for row in rows] for rows in (train, validation)]
+    assert (len(names[0]), len(names[1])) == (8, 2)
+    assert len(set(names[0] + names[1])) == 10
+    again = assembly.build_rows(args)
+    assert [[row["image_id"] for row in rows] for rows in again] == names
+
+
+def test_the_validation_split_comes_before_a_share(squares, make_args):
+    train, validation = assembly.build_rows(make_args(train_data=str(squares), validation_fraction=0.5, eval_steps=1))
+    assert (len(train), len(validation)) == (24, 8)
+
+
+def test_no_validation_where_none_is_wanted(squares, make_args):
+    train, validation = assembly.build_rows(make_args(train_data=str(squares), max_train_samples=5))
+    assert (len(train), validation) == (5, None)
+
+
+def test_early_stopping_needs_validation(pictures, make_args):
+    args = make_args(train_data=str(pictures), eval_steps=1, early_stopping_patience=1)
+    with pytest.raises(
+        ValueError, match="early_stopping_patience needs something to validate on, but .* has no split val"
+    ):
+        assembly.build_rows(args)
+
+
+def test_the_processor_gets_the_size_and_the_visual_prompts_of_the_training(make_args):
+    processor = assembly.build_processor(make_args(image_size=(32, 48), visual_prompt={"crop": False}))
+    assert processor.image_processor.size == {"height": 32, "width": 48}
+    assert not processor.visual_prompt_settings.crop and processor.visual_prompt_settings.blur
+
+
+def test_the_same_seed_gives_the_same_decoder(make_args):
+    first, second, other = (
+        assembly.build_model(make_args(seed=seed)).decoder.state_dict()["reduces.0.weight"] for seed in (0, 0, 1)
+    )
+    assert first.equal(second) and not first.equal(other)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
+    (tmp_path / "r.yaml").write_text(json.dumps({"learning_rat": 1}))
+    assert main([str(tmp_path / "r.yaml")]) == 2
+    assert "Did you mean 'learning_rate'?" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.yaml")]) == 2
+    assert "There is no recipe" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "max_steps = 20000: optimizer steps" in capsys.readouterr().out
