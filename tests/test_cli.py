@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 import clipseg_hf
 from clipseg_hf.cli import app
+from clipseg_hf.cli.models import Benchmark
+from clipseg_hf.evaluation import BENCHMARKS, BenchmarkOptions
 from clipseg_hf.processing import decode_rle, load_map
 
 _spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parent / "inference" / "conftest.py")
@@ -48,7 +50,7 @@ def run(*arguments):
 def succeed(*arguments) -> str:
     result = run(*arguments)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def fail(*arguments) -> str:
@@ -182,7 +184,7 @@ def test_misspelt_commands():
 def test_help_names_every_command_and_every_option_says_what_it_does():
     text = succeed("--help")
     commands = [info.name or info.callback.__name__ for info in app.registered_commands]
-    assert {"segment", "demo", "scenes", "inspect", "convert", "train", "evaluate"} <= set(commands)
+    assert {"segment", "demo", "scenes", "convert", "train", "evaluate"} <= set(commands)
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ") and line.strip()}
     for command in commands:
         assert not lines[command].rstrip().endswith("...")
@@ -240,6 +242,39 @@ def test_train(calls, tmp_path):
     assert made[0][0][0].learning_rate == 5e-4
     assert "learning_rate" in fail("train", recipe, "--set", "learning_rat=5e-4")
     assert "There is no recipe none.yaml" in fail("train", "none.yaml")
+
+
+def test_evaluate(calls):
+    made = calls("clipseg_hf.inference.files.evaluate_model")
+    succeed(
+        *("evaluate", "--benchmark", "one-shot", "--data", "VOCdevkit", "--model", "m", "-o", "out", "--fold", 0),
+        *("--fold", 2, "--episodes", 100, "--limit", 50, "--seed", 3, "--flavor", "clipseg", "--batch-size", 8),
+    )
+    (model, benchmark, data, output, options), _ = made[0]
+    assert (model, benchmark, data, output) == ("m", "one-shot", "VOCdevkit", Path("out"))
+    assert options == BenchmarkOptions(
+        folds=(0, 2), episodes=100, limit=50, seed=3, flavor="clipseg", batch_size=8, progress=True
+    )
+    succeed("evaluate", "--benchmark", "one-shot", "--data", "x", "--episodes", "list.json")
+    assert made[1][0][4].episodes == "list.json"
+
+
+def test_evaluate_the_shipped_scenes(folder):
+    scenes = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
+    command = ("evaluate", "--benchmark", "referring", "--data", scenes, "--model", "emoji-tiny", "--limit", 4)
+    table = succeed(*command, "-o", "out")
+    assert table.startswith("| prompt | subset | samples | mIoU @0.3 |")
+    assert "| text | unseen |" in table
+    assert json.loads((folder / "out" / "report.json").read_text())["model"] == "emoji-tiny"
+
+
+def test_benchmarks_are_those_that_there_are():
+    assert list(Benchmark) == list(BENCHMARKS)
+    assert "'referral' is not one of" in fail("evaluate", "--benchmark", "referral", "--data", "x")
+
+
+def test_data_that_is_not_there(folder):
+    assert "nowhere" in fail("evaluate", "--benchmark", "referring", "--data", "./nowhere", "--model", "emoji-tiny")
 
 
 # as a program

@@ -1,4 +1,4 @@
-"""Files in, files out: what `clipseg-hf segment` and `clipseg-hf convert` do."""
+"""Files in, files out: what `clipseg-hf segment`, `convert` and `evaluate` do."""
 
 import pickle
 from collections.abc import Callable, Iterable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from clipseg_hf.evaluation import BenchmarkOptions, Evaluation, markdown_table, run_benchmark, write_report
 from clipseg_hf.inference.model_names import find_model
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
@@ -75,6 +76,38 @@ def segment_files(
 def _listed(files: Sequence[Path], limit: int = 6) -> str:
     names = [path.name for path in files]
     return ", ".join(names if len(names) <= limit else [*names[:limit], f"and {len(names) - limit} more"])
+
+
+def evaluate_model(
+    model: str,
+    benchmark: str,
+    data: str,
+    output_dir: str | Path | None = None,
+    options: BenchmarkOptions | None = None,
+    *,
+    device: str | None = None,
+    echo: Callable[[str], None] = print,
+) -> Evaluation:
+    """Measure a model by a benchmark, and report it.
+
+    Args:
+        model: see `find_model`.
+        benchmark, data, options: see `run_benchmark`.
+        output_dir: for the report, see `write_report`; None: nothing is written.
+        device: see `Segmenter.from_pretrained`.
+        echo: takes each line of the report.
+
+    Raises:
+        as `find_model` and `run_benchmark`.
+    """
+    segmenter = Segmenter.from_pretrained(find_model(model), device=device)
+    parts = segmenter.model, segmenter.processor
+    evaluation = run_benchmark(benchmark, *parts, data, options)
+    echo(markdown_table(evaluation.summary).rstrip())
+    if output_dir is not None:
+        files = write_report(evaluation, output_dir, model=model, data=data, segmenter=parts)
+        echo(f"\n{output_dir}: {', '.join(path.name for path in files.values())}")
+    return evaluation
 
 
 def convert_file(

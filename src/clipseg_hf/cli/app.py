@@ -1,0 +1,77 @@
+"""What all commands share: how errors end, and options of the same meaning."""
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+DEFAULT_MODEL = "CIDAS/clipseg-rd64-refined"
+USER_ERRORS = (ValueError, TypeError, OSError, ImportError)
+_UsageError = typer.BadParameter.__base__  # click's, wherever this version of Typer keeps it
+
+
+class Commands(TyperGroup):
+    """Errors that a user can mend end with one line and exit code 2; `--debug`, anywhere, shows where they are from."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        own = args[: args.index("--")] if "--" in args else args
+        debug = ["--debug"] if "--debug" in own else []
+        rest = [argument for argument in own if argument != "--debug"] + args[len(own) :]
+        try:
+            return super().parse_args(ctx, debug + rest)
+        except _UsageError as error:
+            _fail(_say(error))
+
+    def invoke(self, ctx):
+        debug = ctx.params.get("debug", False)
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            _fail(_say(error))
+        except Exception as error:
+            if debug or not (isinstance(error, USER_ERRORS) or type(error).__module__.startswith("clipseg_hf.")):
+                raise
+            _fail(str(error) or type(error).__name__)
+
+
+def _say(error: Exception) -> str:
+    command = error.ctx.command_path if error.ctx else "clipseg-hf"
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See `{command} --help`."
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(2)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="CLIPSeg: segment with text, example images or both; train, measure and publish models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _options(debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False) -> None:
+    pass
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Folder, name on the Hub, or emoji-tiny, which is built in.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Such as cpu, cuda or mps; a GPU where there is one.", show_default=False)
+]
+
+
+def hide_bars_from_files() -> None:
+    """transformers draws its bars into logs, too."""
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()

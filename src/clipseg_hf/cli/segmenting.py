@@ -1,0 +1,101 @@
+"""`clipseg-hf segment` and `clipseg-hf demo`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipseg_hf.cli.app import DEFAULT_MODEL, DeviceOption, ModelOption, app, hide_bars_from_files
+
+
+class Form(StrEnum):
+    masks = "masks"
+    overlay = "overlay"
+    json = "json"
+    heatmaps = "heatmaps"
+    all = "all"
+
+
+@app.command()
+def segment(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files or URLs.")],
+    prompt: Annotated[
+        list[str], typer.Option("--prompt", "-p", metavar="TEXT", help="What to look for. Repeat for more.")
+    ] = [],  # noqa: B006  (Typer copies it)
+    image_prompt: Annotated[
+        list[str], typer.Option(metavar="FILE", help="An image that shows what to look for. Repeat for more.")
+    ] = [],  # noqa: B006
+    mask: Annotated[
+        list[str], typer.Option(metavar="FILE", help="Where that is in each --image-prompt, in the same order.")
+    ] = [],  # noqa: B006
+    mix: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Make one prompt of each --prompt and the --image-prompt at the same place: 0 is the text alone, 1 "
+            "the image alone. Left out, they are separate prompts.",
+        ),
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="P",
+            help="Probability above which a pixel belongs to a mask. Left out, the model's own.",
+        ),
+    ] = None,
+    semantic: Annotated[
+        bool, typer.Option("--semantic", help="Give each pixel to one prompt at most: one label map for all.")
+    ] = False,
+    save: Annotated[
+        list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
+    ] = [],  # noqa: B006
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")] = Path("segmented"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace earlier results. Left out, new ones get a number.")
+    ] = False,
+    device: DeviceOption = None,
+) -> None:
+    """Segment images by texts, examples, or both.
+
+    Writes an overlay with a legend, the masks as PNG at each image's own size, and JSON with boxes, areas, scores,
+    presence and COCO RLE.
+    """
+    from clipseg_hf.inference.files import segment_files
+    from clipseg_hf.inference.prompts import make_prompts
+    from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
+
+    hide_bars_from_files()
+    forms = FORMS if Form.all in save else [form.value for form in dict.fromkeys(save)] or DEFAULT_FORMS
+    segment_files(
+        images,
+        make_prompts(prompt, image_prompt, mask, mix),
+        output,
+        model=model,
+        threshold=threshold,
+        semantic=semantic,
+        forms=forms,
+        overwrite=overwrite,
+        device=device,
+        echo=typer.echo,
+    )
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write the figure.")] = Path(
+        "outputs/demo"
+    ),
+) -> None:
+    """Segment the built-in scenes; numbers and a figure.
+
+    With the built-in checkpoint emoji-tiny. No network is needed.
+    """
+    from clipseg_hf.inference.demo import run_demo
+
+    run_demo(output, echo=typer.echo)
