@@ -47,7 +47,7 @@ def test_no_validation_where_none_is_wanted(squares, make_args):
 def test_early_stopping_needs_validation(pictures, make_args):
     args = make_args(train_data=str(pictures), eval_steps=1, early_stopping_patience=1)
     with pytest.raises(
-        ValueError, match="early_stopping_patience needs something to validate on, but .* has no split val"
+        ValueError, match=r"early_stopping_patience needs something to validate on, but .* has no split val"
     ):
         assembly.build_rows(args)
 

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 
 HERE = Path(__file__).parent
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 MODULE = ["-m", "clipseg_hf.training"]
 
 
@@ -28,7 +27,8 @@ def run(what: list[str], processes: int = 1, **options) -> subprocess.CompletedP
             port = probe.getsockname()[1]
         start = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
         start += ["--master_addr=127.0.0.1", f"--master_port={port}"]
-    return subprocess.run([*start, *what], env=ENVIRONMENT, capture_output=True, text=True, timeout=280, **options)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run([*start, *what], env=environment, capture_output=True, text=True, timeout=280, **options)
 
 
 def killed(moment: str, step: int, recipe: Path, processes: int = 1) -> subprocess.CompletedProcess:
