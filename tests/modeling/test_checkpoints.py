@@ -1,13 +1,14 @@
 """Decoder-only checkpoints: small, bit-identical, and clear about a base that does not fit."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers
 from safetensors import safe_open
 
-from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints, register_auto_classes
 from clipseg_hf.modeling.checkpoints import clip_checksum, find_decoder
 
 
@@ -181,6 +182,46 @@ def test_arguments_that_belong_to_the_other_kind_are_refused(trained, saved, tmp
         CLIPSegForImageSegmentation.from_pretrained(tmp_path / "whole", base_model=base)
     trained.save_pretrained(tmp_path / "c", is_main_process=False, decoder_only=True)
     assert not (tmp_path / "c").exists()
+
+
+def test_a_base_has_a_revision(trained, tmp_path, base, prompts):
+    trained.save_pretrained(tmp_path, decoder_only=True, base_model=base, base_model_revision="v1")
+    assert json.loads((tmp_path / "config.json").read_text())["base_model_revision"] == "v1"
+    again = CLIPSegForImageSegmentation.from_pretrained(tmp_path)  # a directory has no revisions
+    assert torch.equal(again(**prompts).logits, trained(**prompts).logits)
+
+
+def test_the_auto_class_loads_it(saved, trained, prompts):
+    register_auto_classes()
+    again = transformers.AutoModelForImageSegmentation.from_pretrained(saved)
+    assert isinstance(again, CLIPSegForImageSegmentation)
+    assert torch.equal(again(**prompts).logits, trained(**prompts).logits)
+
+
+def test_upload_sends_the_decoder_and_its_config(trained, tmp_path, monkeypatch):
+    calls = {}
+
+    class FakeApi:
+        def __init__(self, token):
+            calls["token"] = token
+
+        def create_repo(self, repo_id, **arguments):
+            calls["create"] = (repo_id, arguments)
+            return SimpleNamespace(repo_id=f"somebody/{repo_id}")
+
+        def upload_folder(self, **arguments):
+            calls["upload"] = arguments
+
+    monkeypatch.setattr(checkpoints, "HfApi", FakeApi)
+    arguments = {"token": "secret", "private": True, "commit_message": "First"}
+    trained.save_pretrained(tmp_path / "my-decoder", decoder_only=True, push_to_hub=True, **arguments)
+    assert calls["token"] == "secret"
+    assert calls["create"] == ("my-decoder", {"private": True, "exist_ok": True})
+    assert calls["upload"]["repo_id"] == "somebody/my-decoder"
+    assert calls["upload"]["commit_message"] == "First"
+    assert calls["upload"]["allow_patterns"] == ["config.json", "decoder.safetensors"]
+    with pytest.raises(TypeError, match="max_shard_size"):
+        trained.save_pretrained(tmp_path / "b", decoder_only=True, push_to_hub=True, max_shard_size="1GB")
 
 
 def test_the_checksum_sees_every_bit_name_and_type(tiny):

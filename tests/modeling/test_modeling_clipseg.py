@@ -209,60 +209,56 @@ def test_what_the_processor_adds_is_taken(shared, tiny):
     assert shared(**inputs).logits.shape == (1, 64, 64)
 
 
-def errors(tiny):
-    images, texts, vectors = tiny.images(2), tiny.tokens(3), torch.zeros(3, 24)
-    features = CLIPSegVisionFeatures(vision_embeds=(torch.zeros(1, 17, 48),), grid=(4, 4))
-    return {
-        "unpaired": ({"pixel_values": images, "input_ids": texts}, "3 prompts for 2 images do not pair one to one"),
-        "no image": ({"input_ids": texts}, "query images either as pixel_values or as vision_embeds"),
-        "two images": (
-            {"pixel_values": images, "vision_embeds": features, "input_ids": texts},
-            "either as pixel_values",
+PIXELS, TEXTS, VECTORS = torch.zeros(2, 3, 64, 64), torch.full((3, 6), 99), torch.zeros(3, 24)
+OTHER_FEATURES = CLIPSegVisionFeatures(vision_embeds=(torch.zeros(1, 17, 48),), grid=(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pixel_values": PIXELS, "input_ids": TEXTS}, "3 prompts for 2 images do not pair one to one"),
+        ({"input_ids": TEXTS}, "query images either as pixel_values or as vision_embeds"),
+        (
+            {"pixel_values": PIXELS, "vision_embeds": OTHER_FEATURES, "input_ids": TEXTS},
+            "query images either as pixel_values or as vision_embeds",
         ),
-        "no prompt": ({"pixel_values": images}, "no prompt: pass input_ids, conditional_pixel_values or"),
-        "size": ({"pixel_values": tiny.images(1, 64, 70), "input_ids": texts}, "resize them to 64 x 64 or 64 x 80"),
-        "prompt size": (
-            {"pixel_values": images, "conditional_pixel_values": tiny.images(2, 70, 64)},
+        ({"pixel_values": PIXELS}, "no prompt: pass input_ids, conditional_pixel_values or conditional_embeddings"),
+        ({"pixel_values": torch.zeros(1, 3, 64, 70), "input_ids": TEXTS}, "resize them to 64 x 64 or 64 x 80"),
+        (
+            {"pixel_values": PIXELS, "conditional_pixel_values": torch.zeros(2, 3, 70, 64)},
             "conditional_pixel_values are 70 x 64",
         ),
-        "two prompts": (
-            {"pixel_values": images, "input_ids": texts, "conditional_embeddings": vectors},
+        (
+            {"pixel_values": PIXELS, "input_ids": TEXTS, "conditional_embeddings": VECTORS},
             "conditional_embeddings stand in place of input_ids: pass one or the other",
         ),
-        "vectors of another clip": (
-            {"pixel_values": images, "conditional_embeddings": torch.zeros(3, 25)},
+        (
+            {"pixel_values": PIXELS, "conditional_embeddings": torch.zeros(3, 25)},
             r"conditional_embeddings have the shape \(3, 25\), expected \(prompts, 24\)",
         ),
-        "features of another model": (
-            {"vision_embeds": features, "conditional_embeddings": vectors},
+        (
+            {"vision_embeds": OTHER_FEATURES, "conditional_embeddings": VECTORS},
             r"vision_embeds hold 1 activations, this model reads 3 \(extract_layers=\[0, 1, 3\]\)",
         ),
-        "pairing": (
-            {"pixel_values": images, "input_ids": texts, "prompt_to_image": torch.tensor([0, 1, 2])},
+        (
+            {"pixel_values": PIXELS, "input_ids": TEXTS, "prompt_to_image": torch.tensor([0, 1, 2])},
             "prompt_to_image names the images 0 to 2, but there are 2",
         ),
-        "too few prompts": (
-            {"pixel_values": images, "input_ids": texts, "prompt_to_image": torch.tensor([0, 1])},
+        (
+            {"pixel_values": PIXELS, "input_ids": TEXTS, "prompt_to_image": torch.tensor([0, 1])},
             r"3 text\(s\) for 2 prompt\(s\)",
         ),
-        "chunk": (
-            {"pixel_values": images[:1], "input_ids": texts, "decode_chunk_size": 0},
+        (
+            {"pixel_values": PIXELS[:1], "input_ids": TEXTS, "decode_chunk_size": 0},
             "decode_chunk_size=0 must be a positive number of prompts, or None",
         ),
-        "labels": (
-            {"pixel_values": images[:1], "input_ids": texts, "labels": torch.zeros(2, 64, 64)},
+        (
+            {"pixel_values": PIXELS[:1], "input_ids": TEXTS, "labels": torch.zeros(2, 64, 64)},
             r"labels have the shape \(2, 64, 64\), expected \(3, height, width\)",
         ),
-    }
-
-
-CASES = """unpaired, no image, two images, no prompt, size, prompt size, two prompts, vectors of another clip,
-features of another model, pairing, too few prompts, chunk, labels""".replace("\n", " ").split(", ")
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_inputs_that_do_not_fit_together(shared, tiny, case):
-    arguments, message = errors(tiny)[case]
+    ],
+)
+def test_inputs_that_do_not_fit_together(shared, arguments, message):
     with pytest.raises(ValueError, match=message):
         shared(**arguments)
 
