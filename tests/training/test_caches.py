@@ -47,6 +47,19 @@ def test_prompts_are_those_of_the_model(parts, rows, tmp_path):
     torch.testing.assert_close(kept, expected, rtol=2e-3, atol=2e-3)
 
 
+def test_absent_phrases_find_their_examples_too(parts, rows, tmp_path):
+    """A phrase that one row alone has is an example for every image that is asked for it in vain."""
+    model, collator = parts
+    alone = [row | {"phrases": [phrase | {"phrase": f"{phrase['phrase']} {number}"} for phrase in row["phrases"]]}
+             for number, row in enumerate(rows)]  # fmt: skip
+    sampler = _sampler(alone, negative_probability=1.0)
+    cache = PromptCache(model, sampler, collator, CacheSettings(tmp_path, "data", "clip", quiet=True))
+    cache.fill()
+    batch = collator([sampler.sample(row) for row in range(6)])
+    assert any(place is not None for place in batch["info"].supports)
+    assert cache(batch["info"], batch["image_prompt_weight"], "cpu").isfinite().all()
+
+
 def test_texts_come_as_they_are_asked_and_need_no_model_twice(parts, rows, tmp_path, monkeypatch):
     model, collator = parts
     settings = CacheSettings(tmp_path, "data", "clip", quiet=True)

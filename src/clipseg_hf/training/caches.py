@@ -96,8 +96,8 @@ class PromptCache:
 
     @torch.no_grad()
     def fill(self) -> None:
-        """Encode each phrase that another image has, too, as an example."""
-        wanted = self._shared_phrases()
+        """Encode everything that can become an example."""
+        wanted = self._possible_examples()
         todo = [block for block in _blocks(len(self.sampler.rows), self.settings) if self._lacks(block, wanted)]
         dataset = _Examples(todo, wanted, self.first, self.sampler, self.collator)
         for numbers, pixels, broken in _loaded(dataset, "examples", self.settings):
@@ -161,8 +161,10 @@ class PromptCache:
         tokens = {name: tensor.to(self.model.device) for name, tensor in self.collator.tokenize(texts).items()}
         return self.model.clip.get_text_features(**tokens).pooler_output
 
-    def _shared_phrases(self) -> np.ndarray:
-        """(number of examples,) bool: whether the phrase occurs in two rows, so that it can be an example."""
+    def _possible_examples(self) -> np.ndarray:
+        """(number of examples,) bool: all where absent phrases are asked, else those whose phrase two rows have."""
+        if self.sampler.settings.negative_probability > 0:
+            return np.ones(int(self.first[-1]), bool)  # the example of an absent phrase is always another row's
         shared = np.zeros(int(self.first[-1]), bool)
         for phrase in self.sampler.index:
             places = self.sampler.index[phrase]
