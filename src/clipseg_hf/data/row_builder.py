@@ -176,7 +176,7 @@ def load_rows(
 
     Args:
         builder: What builds them.
-        split: "train", "train+val", "train[:100]" ...; None for a dictionary of all.
+        split: "train", "train+val", "train[:100]" ...; None for a dictionary of all that have rows.
         streaming: Read while iterating, without a cache.
         num_proc: How many processes build.
 
@@ -186,11 +186,11 @@ def load_rows(
     if streaming:
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
-    wanted = splits_named(split) or tuple(builder.info.splits)
-    empty = [name for name in wanted if builder.info.splits[name].num_examples == 0]
-    if empty:
+    filled = [name for name, info in builder.info.splits.items() if info.num_examples]
+    empty = [name for name in splits_named(split) or builder.info.splits if name not in filled]
+    if empty and (split is not None or not filled):
         raise ValueError(f"Nothing is left of {', '.join(empty)} to make rows of. {builder.summary}")
-    return builder.as_dataset(split=split)
+    return builder.as_dataset(split=split or {name: name for name in filled})
 
 
 def splits_named(split: str | None) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ def measure_image(image: dict[str, str | bytes | None]) -> tuple[int, int] | Non
     try:
         with Image.open(io.BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"]) as picture:
             width, height = picture.size
-            return (width, height) if picture.getexif().get(_ORIENTATION, 1) >= 5 else (height, width)
+            # Asking a PNG for it would decode the picture, unless it has been found already.
+            exif = picture.getexif() if picture.format != "PNG" or "exif" in picture.info else {}
+            return (width, height) if exif.get(_ORIENTATION, 1) >= 5 else (height, width)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return None
 

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -7,50 +5,6 @@ from clipseg_hf.data import ROW_FEATURES
 from clipseg_hf.data.sources import load_segmentation_dataset
 from clipseg_hf.data.sources.loading import recognise
 from clipseg_hf.data.sources.splits import split_in_name
-
-
-@pytest.fixture
-def layouts(tmp_path, make):
-    """One small data set of each kind, by kind."""
-    square = [0, 0, 5, 0, 5, 5, 0, 5]
-    coco = {
-        "images": [{"id": 1, "file_name": "1.jpg", "height": 20, "width": 30}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [square]}],
-        "categories": [{"id": 1, "name": "box"}],
-    }
-    make.save_image(tmp_path / "coco" / "images" / "1.jpg")
-    make.save_json(tmp_path / "coco" / "result.json", coco)
-
-    make.save_image(tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "JPEGImages" / "1.jpg")
-    make.save_mask(tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "1.png", make.boxed(0, 0, 5, 5))
-    (tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation").mkdir(parents=True)
-    (tmp_path / "voc" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "train.txt").write_text("1")
-
-    make.save_image(tmp_path / "imagefolder" / "1.jpg")
-    make.save_mask(tmp_path / "imagefolder" / "1_mask.png", make.boxed(0, 0, 5, 5))
-    line = {"file_name": "1.jpg", "phrase": "box", "mask_file_name": "1_mask.png"}
-    (tmp_path / "imagefolder" / "metadata.jsonl").write_text(json.dumps(line))
-
-    make.save_image(tmp_path / "index_masks" / "images" / "1.jpg")
-    make.save_mask(tmp_path / "index_masks" / "masks" / "1.png", make.boxed(0, 0, 5, 5))
-    (tmp_path / "index_masks" / "classes.txt").write_text("background\nbox\n")
-
-    make.save_image(tmp_path / "binary_masks" / "images" / "1.jpg")
-    make.save_mask(tmp_path / "binary_masks" / "masks" / "box" / "1.png", make.boxed(0, 0, 5, 5))
-
-    make.save_image(tmp_path / "phrasecut" / "images" / "1.jpg")
-    make.save_json(tmp_path / "phrasecut" / "image_data_split.json", [{"image_id": 1, "height": 20, "width": 30}])
-    task = {
-        "task_id": "1__1",
-        "image_id": 1,
-        "phrase": "box",
-        "instance_boxes": [[0, 0, 5, 5]],
-        "Polygons": [[np.reshape(square, (4, 2)).tolist()]],
-        "phrase_structure": {"name": "box", "attributes": [], "relation_descriptions": []},
-    }
-    make.save_json(tmp_path / "phrasecut" / "refer_train.json", [task])
-    return tmp_path
-
 
 KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
 

@@ -83,7 +83,9 @@ def load_segmentation_dataset(
         path_or_name,
         kind=kind,
         only_splits=splits_named(split),
-        phrase_filter=PhraseFilter(without_concepts, without_words, min_area),
+        without_concepts=without_concepts,
+        without_words=without_words,
+        min_area=min_area,
         strict=strict,
         cache_dir=cache_dir,
         **options,
@@ -96,7 +98,9 @@ def open_segmentation_data(
     *,
     kind: str | None = None,
     only_splits: Sequence[str] = (),
-    phrase_filter: PhraseFilter | None = None,
+    without_concepts: Sequence[str] = (),
+    without_words: Sequence[str] = (),
+    min_area: float = 0.0,
     strict: bool = False,
     cache_dir: str | os.PathLike | None = None,
     **options,
@@ -109,9 +113,13 @@ def open_segmentation_data(
     options["unpack_dir"] = cache_dir / "clipseg_hf_unpacked"
     if kind == "columns":
         options["only_splits"] = only_splits
-    source = _make_source(kind, path_or_name, options)
     return RowBuilder(
-        source, kind, phrase_filter=phrase_filter, strict=strict, only_splits=tuple(only_splits), cache_dir=cache_dir
+        _make_source(kind, path_or_name, options),
+        kind,
+        phrase_filter=PhraseFilter(without_concepts, without_words, min_area),
+        strict=strict,
+        only_splits=tuple(only_splits),
+        cache_dir=cache_dir,
     )
 
 
