@@ -23,6 +23,8 @@ _spec = importlib.util.spec_from_file_location("small_models", Path(__file__).pa
 small_models = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(small_models)
 
+SCENES = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
@@ -184,7 +186,7 @@ def test_misspelt_commands():
 def test_help_names_every_command_and_every_option_says_what_it_does():
     text = succeed("--help")
     commands = [info.name or info.callback.__name__ for info in app.registered_commands]
-    assert {"segment", "demo", "scenes", "convert", "train", "evaluate"} <= set(commands)
+    assert {"segment", "demo", "scenes", "inspect", "convert", "train", "evaluate"} <= set(commands)
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ") and line.strip()}
     for command in commands:
         assert not lines[command].rstrip().endswith("...")
@@ -225,6 +227,22 @@ def test_scenes_go_into_a_new_folder(tmp_path):
     assert "is not empty; name a new folder for the scenes" in fail("scenes", tmp_path)
 
 
+def test_inspect_the_shipped_scenes(folder):
+    out = succeed("inspect", SCENES, "-o", "new/sheet.png")
+    assert "24 images" in out
+    assert str(Path("new/sheet.png")) in out
+    assert Image.open(folder / "new" / "sheet.png").width > 500
+
+
+def test_inspect(calls):
+    made = calls("clipseg_hf.data.inspection.inspect_data", "it is fine")
+    options = ("--option", "ignore_index=255", "--split", "val", "--kind", "index_masks")
+    assert succeed("inspect", "pictures", *options, "--quick", "--processes", 3) == "it is fine\n"
+    expected = {"split": "val", "check_images": False, "num_proc": 3, "ignore_index": 255, "kind": "index_masks"}
+    assert made == [(("pictures", Path("inspection.png")), expected)]
+    assert "An override is written key=value" in fail("inspect", "pictures", "--option", "ignore_index")
+
+
 def test_convert(calls):
     made = calls("clipseg_hf.inference.files.convert_file", Path("out"))
     assert succeed("convert", "rd64-uni.pth", "out", "--extract-layers", "3, 7,9") == "The model is in out.\n"
@@ -260,8 +278,7 @@ def test_evaluate(calls):
 
 
 def test_evaluate_the_shipped_scenes(folder):
-    scenes = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
-    command = ("evaluate", "--benchmark", "referring", "--data", scenes, "--model", "emoji-tiny", "--limit", 4)
+    command = ("evaluate", "--benchmark", "referring", "--data", SCENES, "--model", "emoji-tiny", "--limit", 4)
     table = succeed(*command, "-o", "out")
     assert table.startswith("| prompt | subset | samples | mIoU @0.3 |")
     assert "| text | unseen |" in table

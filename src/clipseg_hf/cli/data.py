@@ -1,4 +1,4 @@
-"""`clipseg-hf scenes`."""
+"""`clipseg-hf scenes` and `clipseg-hf inspect`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,3 +29,30 @@ def scenes(
     counts = write_scenes(output, train=train, val=val, test=test, seed=seed, font=font, processes=processes)
     phrases = ", ".join(f"{count} in {split}" for split, count in counts.items())
     typer.echo(f"The scenes are in {output}; phrases: {phrases}.")
+
+
+@app.command()
+def inspect(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Folder, file, or name on the Hub.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to draw some images with their masks.")
+    ] = Path("inspection.png"),
+    split: Annotated[str | None, typer.Option(help="Left out, all.")] = None,
+    kind: Annotated[str | None, typer.Option(help="The layout, where it is not recognised.")] = None,
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
+    ] = [],  # noqa: B006
+    quick: Annotated[bool, typer.Option("--quick", help="Do not decode every image in search of broken ones.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many read at a time.")] = 1,
+) -> None:
+    """Look at a data set before training on it.
+
+    Recognises PhraseCut, COCO, Pascal VOC, images with metadata.jsonl, folders of masks, and data sets with columns;
+    prints what is in it, and what is wrong with it.
+    """
+    from clipseg_hf.data.inspection import inspect_data
+    from clipseg_hf.training import parse_overrides
+
+    chosen = parse_overrides(option) | ({} if kind is None else {"kind": kind})
+    num_proc = processes if processes > 1 else None
+    typer.echo(inspect_data(data, output, split=split, check_images=not quick, num_proc=num_proc, **chosen))
