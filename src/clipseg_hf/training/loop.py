@@ -163,10 +163,13 @@ def train(
             progress.step, progress.prompts = step + 1, progress.prompts + count
             note_skipped(progress, micro_batches, report)
 
-            report.progress(loss, count / (time.perf_counter() - began), rate)
+            seconds = time.perf_counter() - began
+            progress.seconds += seconds
+            report.progress(loss, count / seconds, rate)
             last = progress.step == args.max_steps
             if progress.step % args.logging_steps == 0 or last:
-                report.numbers(progress.step, loss=loss, learning_rate=rate, prompts=progress.prompts)
+                done = {"prompts": progress.prompts, "seconds": progress.seconds}
+                report.numbers(progress.step, loss=loss, learning_rate=rate, **done)
             if validation and (progress.step % args.eval_steps == 0 or last):
                 with accelerator.autocast():
                     progress.metrics = validation(bare, processor)

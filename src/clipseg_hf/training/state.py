@@ -28,6 +28,7 @@ class TrainingState:
     Attributes:
         step: optimizer steps done.
         prompts: prompts trained on.
+        seconds: spent on that, validations and checkpoints not counted.
         skipped: image ids that could not be read, and why.
         best_step, best_value: the best validation so far.
         worse: validations since then.
@@ -37,6 +38,7 @@ class TrainingState:
 
     step: int = 0
     prompts: int = 0
+    seconds: float = 0.0
     skipped: dict[str, str] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None
