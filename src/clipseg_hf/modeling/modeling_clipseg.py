@@ -23,7 +23,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
     only as far as the decoder looks.
     """
 
-    # The three steps ---------------------------------------------------------------------------------------------
+    # The three steps
 
     def get_vision_features(self, pixel_values: Tensor, interpolate_pos_encoding: bool = True) -> CLIPSegVisionFeatures:
         """What the decoder needs to know of the query images; keep it to ask the same images again.
