@@ -255,6 +255,16 @@ def test_without_crop_the_whole_image_is_squeezed(world):
     assert not sample.negative.any()
 
 
+def test_a_large_picture_is_decoded_at_a_fraction_and_its_masks_follow(make_row, colors):
+    row = make_row(0, [("red square", "square", "red", (100, 30, 180, 110))], (201, 263))
+    draw = sampler([row], negative_probability=0)
+    assert draw.support(0, 0).image.shape == (51, 66, 3)
+    assert draw.support(0, 0).mask.shape == (51, 66)
+    sample = draw.sample(0)
+    is_red = np.abs(sample.image.astype(int) - colors["red"]).max(axis=2) < 60
+    assert (is_red == sample.masks[0]).mean() > 0.95
+
+
 # Randomness
 
 
@@ -335,6 +345,12 @@ def test_a_dataset_that_is_not_strict_gives_the_error(broken):
     assert {item.row for item in items if isinstance(item, SampleError)} == {5, 6}
     with pytest.raises(SampleError):
         [PromptedDataset(sampler(broken))[i] for i in range(len(dataset))]
+
+
+def test_a_stream_cannot_be_sampled(world):
+    stream = datasets.Dataset.from_list(world, features=ROW_FEATURES).to_iterable_dataset()
+    with pytest.raises(TypeError, match="got IterableDataset: load the data set without streaming"):
+        PromptSampler(stream)
 
 
 def test_an_index_of_other_rows_is_refused(world):

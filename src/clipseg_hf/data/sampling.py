@@ -5,6 +5,7 @@ process or worker that makes it, nor on what was made before.
 """
 
 import hashlib
+import struct
 from math import ceil
 
 import numpy as np
@@ -19,6 +20,8 @@ from clipseg_hf.data.phrases import phrase_key, swap_sides
 from clipseg_hf.data.samples import PromptedSample, SampleError, Support
 from clipseg_hf.data.sampling_settings import MIXES, SamplingSettings
 from clipseg_hf.processing.rle import decode_rle
+
+_BROKEN_FILE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # as Pillow reports it
 
 
 def generator_for(seed: int, epoch: int, row: int, visit: int = 0) -> torch.Generator:
@@ -49,6 +52,7 @@ class PromptSampler:
 
     Raises:
         ValueError: the index is one of other rows.
+        TypeError: the rows are a stream.
     """
 
     def __init__(
@@ -59,6 +63,11 @@ class PromptSampler:
         seed: int = 0,
         load_supports: bool = True,
     ):
+        if not hasattr(rows, "__len__"):
+            raise TypeError(
+                f"rows are a sequence, whose supports and negatives can be drawn at random, got {type(rows).__name__}: "
+                "load the data set without streaming."
+            )
         self.rows = undecoded(rows)
         self.settings = settings or SamplingSettings()
         self.index = PhraseIndex(rows) if index is None else index
@@ -154,7 +163,7 @@ class PromptSampler:
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
             masks = [_mask(item["phrases"], number) for number in numbers]
-        except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        except (*_BROKEN_FILE, ValueError, TypeError) as error:
             raise SampleError.of(row, item["image_id"], f"{type(error).__name__}: {error}") from error
         for number, mask in zip(numbers, masks, strict=True):
             if mask.shape != whole:
