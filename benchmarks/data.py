@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -51,9 +52,9 @@ def main() -> None:
         folder = made_up_phrasecut.write(arguments.folder or Path(scratch) / "phrasecut", arguments.pictures)
         rows = load_phrasecut_plus(folder, split="train", cache_dir=str(Path(scratch) / "cache"))
         ways = _ways(folder, rows)
-        times = _take_turns(ways, arguments.rounds, arguments.batches)
+        _take_turns(ways, arguments.rounds, arguments.batches)
         decoding = _decoding(rows, arguments.batches)
-    results = _results(times, decoding, arguments)
+    results = _results(ways, decoding, arguments)
     print(_table(results))
     if arguments.output:
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
@@ -69,17 +70,32 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ways(folder: Path, rows) -> dict[str, Callable[[int], int]]:
-    """Name -> a function that makes the n-th batch and says how many phrases it has."""
+@dataclass
+class Way:
+    """One way of making batches: `batch(n)` makes the n-th and says how many phrases it has."""
+
+    name: str
+    baseline: str  # the original's way that it is held against
+    pictures: float  # to be decoded for each phrase
+    batch: Callable[[int], int]
+    times: list[float] = field(default_factory=list)  # CPU seconds per phrase, round by round
+
+
+def _ways(folder: Path, rows) -> list[Way]:
     index, collator = PhraseIndex(rows), PromptCollator(_processor())
-    ways = {}
-    for supports in (False, True):
-        kind = "with supports" if supports else "text only"
-        ways[f"original, {kind}"] = _original(original_data.OriginalSamples(folder, supports))
-        for phrases in (1, 4):
-            settings = SamplingSettings(phrases_per_image=phrases, mix="code" if supports else "text")
-            dataset = PromptedDataset(PromptSampler(rows, settings, index))
-            ways[f"ours, {phrases} per image, {kind}"] = _ours(dataset, collator, PHRASES // phrases)
+    ways = []
+    for baseline, mix in (("original, text only", "text"), ("original, with supports", "code")):
+        supports = mix == "code"
+        samples = original_data.OriginalSamples(folder, supports)
+        ways.append(Way(baseline, baseline, 1 + supports, _original(samples)))
+        for phrases, load in ((1, True), (4, True), (4, False)):
+            if load or supports:
+                settings = SamplingSettings(phrases_per_image=phrases, mix=mix)
+                dataset = PromptedDataset(PromptSampler(rows, settings, index, load_supports=load))
+                kind = baseline.split(", ")[1] if load else "supports by name"  # their vectors are kept elsewhere
+                name = f"ours, {phrases} per image, {kind}"
+                pictures = 1 / phrases + (supports and load)
+                ways.append(Way(name, baseline, pictures, _ours(dataset, collator, PHRASES // phrases)))
     return ways
 
 
@@ -104,17 +120,14 @@ def _ours(dataset: PromptedDataset, collator: PromptCollator, images: int) -> Ca
     return batch
 
 
-def _take_turns(ways: dict[str, Callable[[int], int]], rounds: int, batches: int) -> dict[str, list[float]]:
-    """CPU seconds per phrase of each way in each round."""
-    times = {name: [] for name in ways}
-    for batch in ways.values():
-        batch(0)  # warm up
+def _take_turns(ways: list[Way], rounds: int, batches: int) -> None:
+    for way in ways:
+        way.batch(0)  # warm up
     for turn in range(rounds):
-        for name, batch in ways.items():
+        for way in ways:
             start = time.process_time()
-            phrases = sum(batch(turn * batches + i) for i in range(batches))
-            times[name].append((time.process_time() - start) / phrases)
-    return times
+            phrases = sum(way.batch(turn * batches + i) for i in range(batches))
+            way.times.append((time.process_time() - start) / phrases)
 
 
 def _decoding(rows, batches: int) -> float:
@@ -127,18 +140,17 @@ def _decoding(rows, batches: int) -> float:
     return (time.process_time() - start) / count
 
 
-def _results(times: dict[str, list[float]], decoding: float, arguments: argparse.Namespace) -> dict:
-    seconds = {name: statistics.median(values) for name, values in times.items()}
+def _results(ways: list[Way], decoding: float, arguments: argparse.Namespace) -> dict:
+    seconds = {way.name: statistics.median(way.times) for way in ways}
     results = {}
-    for name, value in seconds.items():
-        baseline = seconds[f"original, {name.split(', ')[-1]}"]
-        pictures = (0.25 if "4 per image" in name else 1) + ("with supports" in name)  # to be decoded for a phrase
-        results[name] = {
+    for way in ways:
+        value = seconds[way.name]
+        results[way.name] = {
             "phrases_per_second": round(1 / value, 1),
             "milliseconds_per_phrase": round(value * 1e3, 3),
-            "times_the_original": round(baseline / value, 2),
-            "share_of_decoding": round(pictures * decoding / value, 2),
-            "slowest_and_fastest_round": [round(1 / max(times[name]), 1), round(1 / min(times[name]), 1)],
+            "times_the_original": round(seconds[way.baseline] / value, 2),
+            "share_of_decoding": round(way.pictures * decoding / value, 2),
+            "slowest_and_fastest_round": [round(1 / max(way.times), 1), round(1 / min(way.times), 1)],
         }
     versions = {"torch": torch.__version__, "pillow": PIL.__version__, "opencv": cv2.__version__}
     return {
