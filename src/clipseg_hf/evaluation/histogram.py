@@ -39,7 +39,7 @@ class ThresholdHistogram:
             (2, K + 1) int64: `[g, k]` is the number of pixels with target g whose score passes exactly k thresholds.
         """
         bins, groups = self._bin(scores.flatten().float())
-        codes = bins + groups * targets.flatten().to(bins.dtype)
+        codes = torch.add(bins, targets.flatten().to(bins.dtype), alpha=groups)
         if ignore is not None:
             codes = torch.where(ignore.flatten(), torch.full_like(codes, 2 * groups), codes)
         counts = torch.bincount(codes, minlength=2 * groups + 1)[: 2 * groups].reshape(2, groups).cpu().numpy()

@@ -33,7 +33,13 @@ def plot_curves(results: dict[str, PromptResults], path: str | Path, title: str 
         left.plot(curves["thresholds"], curves["miou"], color=color, label=f"{kind}: mIoU")
         left.plot(curves["thresholds"], curves["iou_fg"], color=color, linestyle=":", label=f"{kind}: IoU FG")
         left.plot(summary["miou_best_t"], summary["miou_best"], "o", color=color, markersize=4)
-        right.plot(curves["recall"], curves["precision"], color=color, label=f"{kind}: AP {100 * summary['ap']:.1f}")
+        found = curves["recall"] > 0  # where nothing is found, the precision says nothing
+        right.plot(
+            curves["recall"][found],
+            curves["precision"][found],
+            color=color,
+            label=f"{kind}: AP {100 * summary['ap']:.1f}",
+        )
     left.set(xlabel="threshold", ylabel="IoU", xlim=(0, 1), ylim=(0, 1))
     right.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     for axes in (left, right):
