@@ -43,6 +43,13 @@ def test_overlay_paints_the_mask_and_leaves_the_rest():
     assert green < 50
 
 
+def test_each_mask_may_have_its_opacity():
+    masks = [_half_mask(), ~_half_mask()]
+    drawn = overlay(_grey(), masks, mask_colors=[RED, BLUE], opacity=[0, 1], min_side=60)
+    assert drawn.getpixel((10, 20)) == (100, 100, 100)
+    assert drawn.getpixel((50, 20)) == BLUE
+
+
 def test_later_masks_lie_above_earlier_ones():
     whole = np.ones((40, 60), bool)
     drawn = overlay(_grey(), [whole, torch.from_numpy(_half_mask())], mask_colors=[RED, BLUE], opacity=1, min_side=60)
@@ -133,6 +140,8 @@ def test_errors():
         overlay(_grey(), [_half_mask()], mask_colors=palette(3))
     with pytest.raises(ValueError, match=r"opacity is in \[0, 1\], got 50"):
         overlay(_grey(), [_half_mask()], opacity=50)
+    with pytest.raises(ValueError, match="2 opacities do not fit 1 masks"):
+        overlay(_grey(), [_half_mask()], opacity=[0.5, 0.5])
     with pytest.raises(ValueError, match=r"probabilities has the shape \(3, 3\)"):
         heat_map(_grey(), np.zeros((3, 3)))
     with pytest.raises(ValueError, match=r"probabilities are in \[0, 1\], got -2 to 2"):

@@ -76,6 +76,15 @@ def test_words_for_people(result):
     ]
 
 
+def test_what_may_be_absent_is_only_outlined(result):
+    result.image = Image.new("RGB", (640, 427), "grey")
+    result.masks = np.zeros((3, 427, 640), bool)
+    result.masks[:2, 100:300, 100:300] = True
+    result.is_present = [False, False, False]
+    drawn = result.overlay(legend=False)
+    assert drawn.getpixel((200, 200)) == result.image.getpixel((200, 200)) != drawn.getpixel((100, 200))
+
+
 def test_pictures(result):
     overlay, plain, heat = result.overlay(), result.overlay(legend=False), result.heat_map(1)
     assert plain.size == heat.size == (640, 427)

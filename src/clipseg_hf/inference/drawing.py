@@ -57,7 +57,7 @@ def overlay(
     labels: Sequence[str] | None = None,
     *,
     mask_colors: Sequence[Color] | None = None,
-    opacity: float = 0.5,
+    opacity: float | Sequence[float] = 0.5,
     min_side: int = MIN_SIDE,
     max_side: int = MAX_SIDE,
 ) -> Image.Image:
@@ -68,26 +68,27 @@ def overlay(
         masks: (h, w) bool each, arrays or tensors; later ones lie above earlier ones.
         labels: one for each mask, wrapped where they are long; None: no legend.
         mask_colors: (red, green, blue) in 0 ... 255 for each mask; None: `palette`.
-        opacity: of the colour inside of a mask, in [0, 1]; its outline is opaque.
+        opacity: of the colour inside of a mask, in [0, 1], one for all or one for each; its outline is opaque.
         min_side, max_side: what a small image's longer side is enlarged to, and a large one's reduced to, in pixels.
 
     Returns:
         an RGB picture; with a legend it is higher than the image, and a narrow image has white beside it.
 
     Raises:
-        ValueError: masks of another size than the image, or another number of labels or colours than masks.
+        ValueError: masks of another size than the image, or another number of labels, colours or opacities than masks.
     """
     masks = [_as_array(mask, image, f"masks[{number}]") for number, mask in enumerate(masks)]
     chosen = palette(len(masks)) if mask_colors is None else list(mask_colors)
-    for name, values in (("labels", labels), ("mask_colors", mask_colors)):
+    opacities = [opacity] * len(masks) if isinstance(opacity, (int, float)) else list(opacity)
+    for name, values in (("labels", labels), ("mask_colors", mask_colors), ("opacities", opacities)):
         if values is not None and len(values) != len(masks):
             raise ValueError(f"{len(values)} {name} do not fit {len(masks)} masks: give one for each.")
-    if not 0 <= opacity <= 1:
+    if not all(0 <= value <= 1 for value in opacities):
         raise ValueError(f"opacity is in [0, 1], got {opacity}.")
     picture = _scaled(image.convert("RGB"), min_side, max_side)
     line = max(1, round(max(picture.size) / 400))
-    for mask, color in zip(masks, chosen, strict=True):
-        _paint(picture, _smooth_shape(mask, picture.size), color, opacity, line)
+    for mask, color, inside in zip(masks, chosen, opacities, strict=True):
+        _paint(picture, _smooth_shape(mask, picture.size), color, inside, line)
     return picture if labels is None else _with_legend(picture, list(labels), chosen)
 
 

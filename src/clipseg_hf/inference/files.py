@@ -69,7 +69,7 @@ def segment_files(
                 echo(f"  {line}")
             bar.update()
             written += files
-    echo(f"{len(written)} files are in {output_dir}.")
+    echo(f"{len(written)} {'file is' if len(written) == 1 else 'files are'} in {output_dir}.")
     return written
 
 

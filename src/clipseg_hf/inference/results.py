@@ -105,9 +105,11 @@ class Segmentation:
         return replace(self, masks=masks, scores=scores, label_map=label_map)
 
     def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
-        """The image with its masks in colour and, if wanted, a legend; options of `drawing.overlay`."""
+        """The image with its masks in colour, mere outlines where the thing may be absent, and, if wanted, a legend;
+        options of `drawing.overlay`."""
         from clipseg_hf.inference.drawing import overlay
 
+        options.setdefault("opacity", [0.5 if present else 0.0 for present in self.is_present])
         return overlay(self.image, self.masks, list(self.captions()) if legend else None, **options)
 
     def heat_map(self, number: int, **options: Any) -> Image.Image:
