@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from clipseg_hf.data.masks import fill_polygons
+from clipseg_hf.data.masks import encode_polygons, fill_polygons
+from clipseg_hf.processing.rle import encode_rle
+
+corner = st.tuples(st.integers(-4, 16), st.integers(-4, 14))
 
 
 def picture(mask):
@@ -61,6 +64,13 @@ def test_realistic_polygons_are_what_pillow_draws_as_fill_and_outline_apart():
         assert (fill_polygons([polygon], 375, 500) == (np.asarray(canvas) > 0)).all()
 
 
+@given(st.lists(st.lists(corner, min_size=2, max_size=6), max_size=3))
+def test_run_lengths_are_those_of_the_mask(polygons):
+    mask = fill_polygons(polygons, 11, 13)
+
+    assert encode_polygons(polygons, 11, 13) == (encode_rle(mask) if mask.any() else None)
+
+
 def test_no_polygons_make_an_empty_mask():
     assert fill_polygons([], 3, 2).shape == (3, 2) and not fill_polygons([], 3, 2).any()
 
@@ -89,9 +99,6 @@ def edge_distance(x, y, edge):
     if not min(x1, x2) <= x <= max(x1, x2):
         return Fraction(1000)
     return abs(y - y1) if x1 == x2 else abs(Fraction(y2 - y1) * (x - x1) / (x2 - x1) + y1 - y)
-
-
-corner = st.tuples(st.integers(-4, 16), st.integers(-4, 14))
 
 
 @settings(max_examples=200)

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-Polygon = Sequence[Sequence[float]]
-"""The corners as [x, y] in pixels; the last is joined to the first."""
-
 FURTHEST_CORNER = 1 << 20
 """A corner further out than this, in pixels, is an error of the file (and drawing a line to it would take long)."""
 
 
-def fill_polygons(polygons: Sequence[Polygon], height: int, width: int) -> np.ndarray:
+def fill_polygons(polygons: Sequence, height: int, width: int) -> np.ndarray:
     """Draw the union of polygons.
 
     The corners are truncated to integers, which stand for the middle of a pixel. A pixel belongs to a polygon when its
@@ -22,22 +19,63 @@ def fill_polygons(polygons: Sequence[Polygon], height: int, width: int) -> np.nd
     there depends on its version: today's leaves out an outline of the fill's colour, and overshoots at flat corners.
 
     Args:
-        polygons: Polygons of at least two corners, none further out than `FURTHEST_CORNER`.
+        polygons: Of each the corners, (N, 2) numbers x, y in pixels; at least two, none further out than
+            `FURTHEST_CORNER`. The last is joined to the first.
         height, width: The image's size in pixels.
 
     Returns:
         (height, width) array of bool.
     """
-    canvas = Image.new("L", (width, height))
-    outline = ImageDraw.Draw(canvas)
-    corners = [[(int(x), int(y)) for x, y in polygon] for polygon in polygons]
-    for polygon in corners:
-        outline.polygon(polygon, outline=1)
-        outline.point(polygon, fill=1)  # a line from a pixel to itself draws nothing
-    mask = np.array(canvas).view(bool)
-    for polygon in corners:
-        _fill_inside(mask, np.array(polygon))
+    mask = np.zeros((height, width), dtype=bool)
+    part, left, top = _draw(polygons, height, width)
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
     return mask
+
+
+def encode_polygons(polygons: Sequence, height: int, width: int) -> dict | None:
+    """The run lengths of `fill_polygons`, found without making the mask of the whole image.
+
+    Returns:
+        `{"size": [height, width], "counts": str}`; None where nothing of the polygons is in the image.
+    """
+    from pycocotools import mask as coco
+
+    part, left, top = _draw(polygons, height, width)
+    framed = np.zeros((part.shape[1], part.shape[0] + 2), dtype=bool)  # column by column, each between two blanks
+    framed[:, 1:-1] = part.T
+    changes = np.flatnonzero(framed.reshape(-1)[1:] != framed.reshape(-1)[:-1])  # by turns where a run starts and ends
+    if not len(changes):
+        return None
+    columns, rows = np.divmod(changes, framed.shape[1])
+    ends = (columns + left) * height + rows + top  # counted down the columns of the image
+    goes_on = np.flatnonzero(ends[1:] == ends[:-1])  # where a column is full to its foot, and the next from its head
+    ends = np.delete(ends, np.append(goes_on, goes_on + 1))
+    counts = np.diff(ends, prepend=0, append=height * width)
+    runs = {"size": [height, width], "counts": counts[: len(counts) - (counts[-1] == 0)].tolist()}
+    return {"size": [height, width], "counts": coco.frPyObjects(runs, height, width)["counts"].decode("ascii")}
+
+
+def _draw(polygons: Sequence, height: int, width: int) -> tuple[np.ndarray, int, int]:
+    """The mask of that part of the image where the polygons are, and the x and y where this part begins."""
+    polygons = [np.asarray(polygon, dtype=np.float64).astype(np.int64) for polygon in polygons]  # towards zero
+    if not polygons:
+        return np.zeros((0, 0), dtype=bool), 0, 0
+    left, top = np.maximum(np.min([polygon.min(axis=0) for polygon in polygons], axis=0), 0).tolist()
+    right, bottom = np.max([polygon.max(axis=0) for polygon in polygons], axis=0).tolist()
+    right, bottom = min(right + 1, width), min(bottom + 1, height)
+    if left >= right or top >= bottom:
+        return np.zeros((0, 0), dtype=bool), 0, 0
+    polygons = [polygon - (left, top) for polygon in polygons]
+    canvas = Image.new("L", (right - left, bottom - top))
+    outline = ImageDraw.Draw(canvas)
+    for polygon in polygons:
+        corners = polygon.ravel().tolist()
+        outline.polygon(corners, outline=1)
+        outline.point(corners, fill=1)  # a line from a pixel to itself draws nothing
+    mask = np.array(canvas).view(bool)
+    for polygon in polygons:
+        _fill_inside(mask, polygon)
+    return mask, left, top
 
 
 def _fill_inside(mask: np.ndarray, corners: np.ndarray) -> None:
@@ -46,23 +84,18 @@ def _fill_inside(mask: np.ndarray, corners: np.ndarray) -> None:
     Each edge crosses a row once, or not at all; from its crossing to the right, inside and outside change places.
     """
     height, width = mask.shape
-    left, top = np.maximum(corners.min(axis=0), 0)
-    right, bottom = np.minimum(corners.max(axis=0), (width, height))
-    if left >= right or top >= bottom:
-        return
-
-    ends = np.concatenate((corners, np.roll(corners, -1, axis=0)), axis=1)  # (N, 4): x, y, next x, next y
-    is_down = ends[:, 1] < ends[:, 3]
-    x1, y1, x2, y2 = np.where(is_down[:, None], ends, ends[:, [2, 3, 0, 1]]).T
-    first = np.maximum(y1, top)  # an edge crosses the rows first ... y2 - 1; a corner belongs to the edge below it
-    rows = np.maximum(np.minimum(y2, bottom) - first, 0)
+    x1, y1 = corners.T
+    x2, y2 = np.append(corners[1:], corners[:1], axis=0).T
+    is_up = y1 > y2
+    x1, y1, x2, y2 = np.where(is_up, (x2, y2, x1, y1), (x1, y1, x2, y2))
+    first = np.maximum(y1, 0)  # an edge crosses the rows first ... y2 - 1; a corner belongs to the edge below it
+    rows = np.maximum(np.minimum(y2, height) - first, 0)
 
     edge = np.repeat(np.arange(len(corners)), rows)
     y = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
     x = x1[edge] - (x1[edge] - x2[edge]) * (y - y1[edge]) // (y2 - y1)[edge]  # the crossing, rounded up
-    x = np.clip(x, left, right)
+    x = np.clip(x, 0, width)
 
-    box = (bottom - top, right - left + 1)
-    crossings = np.bincount((y - top) * box[1] + x - left, minlength=box[0] * box[1]).reshape(box)
-    inside = np.cumsum(crossings[:, :-1], axis=1, dtype=np.uint8) & 1
-    mask[top:bottom, left:right] |= inside.view(bool)
+    crossings = np.bincount(y * (width + 1) + x, minlength=height * (width + 1)).astype(np.uint8)
+    inside = np.cumsum(crossings.reshape(height, width + 1)[:, :-1], axis=1, dtype=np.uint8) & 1
+    mask |= inside.view(bool)

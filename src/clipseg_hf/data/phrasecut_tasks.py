@@ -1,12 +1,12 @@
 """What one task of PhraseCut says, as an entry of a row's phrases."""
 
-import math
 from typing import Any
 
+import numpy as np
+
 from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.masks import FURTHEST_CORNER, Polygon, fill_polygons
+from clipseg_hf.data.masks import FURTHEST_CORNER, encode_polygons
 from clipseg_hf.data.rows import make_phrase
-from clipseg_hf.processing.rle import encode_rle
 
 
 def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: BuildSummary) -> dict[str, Any] | None:
@@ -22,7 +22,7 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
         structure = task.get("phrase_structure") or {}
         relations = [{"predicate": str(p), "object": str(o)} for p, o in structure.get("relation_descriptions", [])]
         boxes = [[float(x), float(y), float(w), float(h)] for x, y, w, h in task["instance_boxes"]]
-        polygons = [[(float(x), float(y)) for x, y in polygon] for instance in task["Polygons"] for polygon in instance]
+        polygons = [_corners(polygon) for instance in task["Polygons"] for polygon in instance]
         attributes = [str(attribute) for attribute in structure.get("attributes", [])]
         name = str(structure.get("name") or phrase)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -32,13 +32,13 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
         summary.note("empty_phrase", where)
         return None
     drawable = [polygon for polygon in polygons if _is_drawable(polygon, height, width, where, summary)]
-    mask = fill_polygons(drawable, height, width)
-    if not mask.any():
+    mask = encode_polygons(drawable, height, width)
+    if mask is None:
         summary.note("empty_mask", where)
         return None
     return make_phrase(
         phrase,
-        encode_rle(mask),
+        mask,
         phrase_id=str(task["task_id"]),
         name=name,
         attributes=attributes,
@@ -47,15 +47,21 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
     )
 
 
-def _is_drawable(polygon: Polygon, height: int, width: int, where: str, summary: BuildSummary) -> bool:
+def _corners(polygon: list) -> np.ndarray:
+    corners = np.array(polygon, dtype=np.float64)
+    if corners.size and (corners.ndim != 2 or corners.shape[1] != 2):
+        raise ValueError("a polygon is a list of [x, y]")
+    return corners
+
+
+def _is_drawable(polygon: np.ndarray, height: int, width: int, where: str, summary: BuildSummary) -> bool:
+    """Whether a polygon, (N, 2) numbers x, y, can be drawn; else a note says why not."""
     if len(polygon) < 3:
         summary.note("short_polygon", where)
-        return False
-    if not all(math.isfinite(value) and abs(value) < FURTHEST_CORNER for corner in polygon for value in corner):
+    elif not (np.abs(polygon) < FURTHEST_CORNER).all():  # nor is a corner that is no number
         summary.note("wild_polygon", where)
-        return False
-    xs, ys = zip(*polygon, strict=True)
-    if max(xs) <= -1 or max(ys) <= -1 or min(xs) >= width or min(ys) >= height:
+    elif (polygon.max(axis=0) <= -1).any() or (polygon.min(axis=0) >= (width, height)).any():
         summary.note("outside_polygon", where)
-        return False
-    return True
+    else:
+        return True
+    return False
