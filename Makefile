@@ -22,6 +22,12 @@ test: $(VENV)/.dev font  ## all tests but the slow ones
 test-slow: $(VENV)/.dev font  ## tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt torch
+	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt --editable ".[dev]"
+	.venv-oldest/bin/python -m pytest -m "not slow"
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

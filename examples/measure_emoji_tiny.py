@@ -1,7 +1,7 @@
 """Measure a checkpoint of the emoji world on its held-out test scenes and keep the numbers beside it.
 
-clipseg-hf scenes emoji-world --train 10000 --val 500 --test 500 --seed 0
-python examples/measure_emoji_tiny.py emoji-tiny/final emoji-world -o measured.json
+clipseg-hf scenes outputs/emoji-world --train 10000 --val 500 --test 500 --seed 0
+python examples/measure_emoji_tiny.py outputs/emoji-tiny/final outputs/emoji-world -o measured.json
 """
 
 import argparse
@@ -29,7 +29,6 @@ def main() -> None:
     record = {
         "data": f"The {len(rows)} test scenes of the emoji world (seed {world['seed']})",
         "script": "examples/measure_emoji_tiny.py",
-        "threshold": 0.5,
         "numbers": numbers,
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }

@@ -1,0 +1,69 @@
+"""The README's code runs as written, with the embedded checkpoint in place of the Hub's name."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from clipseg_hf import EMOJI_TINY
+from clipseg_hf.inference.demo import SCENES, load_scenes
+from clipseg_hf.processing import decode_rle
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(README.read_text(encoding="utf-8")) if kind == language]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder with the files that the README names."""
+    folder, scenes = tmp_path_factory.mktemp("readme"), load_scenes()
+    scenes["2"]["image"].save(folder / "street.jpg")
+    scenes["9"]["image"].save(folder / "example.jpg")
+    phrase = next(phrase for phrase in scenes["9"]["phrases"] if phrase["phrase"] == "dog")
+    Image.fromarray(decode_rle(phrase["mask"])).save(folder / "example_mask.png")
+    (folder / "my_pictures" / "masks" / "dog").mkdir(parents=True)
+    (folder / "my_pictures" / "images").mkdir()
+    scenes["9"]["image"].save(folder / "my_pictures" / "images" / "one.jpg")
+    shutil.copy(folder / "example_mask.png", folder / "my_pictures" / "masks" / "dog" / "one.png")
+    shutil.copytree(SCENES, folder / "scenes")
+    return folder
+
+
+def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):
+    monkeypatch.chdir(pictures)
+    blocks, names = _blocks("python"), {}
+    assert len(blocks) >= 6
+    for block in blocks:
+        exec(compile(block.replace("CIDAS/clipseg-rd64-refined", EMOJI_TINY), str(README), "exec"), names)
+    assert [tuple(result.mask.shape) for result in names["found"]] == [names["image"].size[::-1]] * 3
+    assert names["label_map"].shape == names["image"].size[::-1]
+    assert names["logits"].shape[0] == 2
+    assert (pictures / "overlay.png").is_file()
+
+
+def test_segment_commands_run(pictures, monkeypatch):
+    from clipseg_hf.cli import app
+
+    monkeypatch.chdir(pictures)
+    lines = [line.removeprefix("$ ") for block in _blocks("console") for line in block.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("clipseg-hf segment")]
+    assert len(commands) == 2
+    for _, *arguments in commands:
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    assert list((pictures / "masks").rglob("*.png"))
+
+
+def test_files_that_the_readme_names_exist():
+    text = README.read_text(encoding="utf-8")
+    named = re.findall(r"\]\((?!http|#)([^)]+)\)", text) + re.findall(r"\bexamples/[\w./-]+\.\w+", text)
+    assert named
+    assert not [name for name in named if not (README.parent / name).exists()]
