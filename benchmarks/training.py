@@ -140,7 +140,7 @@ class Bench:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            return float(loss)
+            return loss.item()
 
         return step
 

@@ -1,65 +1,85 @@
-"""`python killed_run.py MOMENT STEP RECIPE`: train by a recipe and be killed (SIGKILL) at a chosen moment.
-
-MOMENT is "saving", when all files of checkpoint STEP are written but not yet in place; "writing", when the first of
-them is; or "stepping", between the gradients of step STEP and the weights' change.
-"""
+"""A training by a recipe in a process of its own, killed (SIGKILL) at a chosen moment, or watched."""
 
 import os
 import signal
-import sys
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from clipseg_hf.training import folders, loop, state
 from clipseg_hf.training.__main__ import main
 
 
-def die() -> None:
+def start(recipe: str, moment: str, step: int, rank: int, world: int, port: int) -> None:
+    """Train as one of `world` processes.
+
+    Args:
+        moment: "" for an ordinary run; "saving": killed when all files of checkpoint `step` are written but not yet in
+            place; "writing": killed when the first of them is; "stepping": killed between the gradients of step `step`
+            and the weights' change; "gradients": the first step's gradients are kept beside the recipe.
+    """
+    torch.set_num_threads(1)
+    if world > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+        os.environ |= {"LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    {"": _nothing, "saving": _saving, "writing": _writing, "stepping": _stepping, "gradients": _gradients}[moment](
+        step, f"{recipe}.gradients-{world}"
+    )
+    with open(f"{recipe}.said-{rank}", "w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    raise SystemExit(main([recipe]))
+
+
+def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(moment: str, step: int) -> None:
-    if moment == "saving":
-        rename = os.rename
-
-        def rename_or_die(source, target):
-            if str(target).endswith(f"checkpoint-{step:06d}"):
-                die()
-            rename(source, target)
-
-        folders.os.rename = rename_or_die
-    elif moment == "writing":
-        save_model = state.save_model
-
-        def save_and_die(folder, *args, **kwargs):
-            save_model(folder, *args, **kwargs)
-            if f"checkpoint-{step:06d}" in str(folder):
-                die()
-
-        state.save_model = save_and_die
-    elif moment == "stepping":
-        train_step = loop.train_step
-
-        def step_and_die(accelerator, model, optimizer, inputs, micro_batches, number, args):
-            if number == step:
-                optimizer.step = die
-            return train_step(accelerator, model, optimizer, inputs, micro_batches, number, args)
-
-        loop.train_step = step_and_die
-    elif moment == "gradients":  # not a death: keep the gradients of the first step beside the recipe
-        optimizer_step = torch.optim.AdamW.step
-
-        def keep_and_step(self, *args, **kwargs):
-            from safetensors.torch import save_file
-
-            if int(os.environ.get("RANK", 0)) == 0 and not os.path.exists(sys.argv[3] + ".gradients"):
-                gradients = [p.grad for group in self.param_groups for p in group["params"]]
-                save_file({f"{n:03d}": g.clone() for n, g in enumerate(gradients)}, sys.argv[3] + ".gradients")
-            return optimizer_step(self, *args, **kwargs)
-
-        torch.optim.AdamW.step = keep_and_step
+def _nothing(step: int, path: str) -> None:
+    pass
 
 
-if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]))
-    sys.exit(main(sys.argv[3:]))
+def _saving(step: int, path: str) -> None:
+    rename = os.rename
+
+    def rename_or_die(source, target):
+        if Path(target).name == f"checkpoint-{step:06d}":
+            _die()
+        rename(source, target)
+
+    folders.os.rename = rename_or_die
+
+
+def _writing(step: int, path: str) -> None:
+    save_model = state.save_model
+
+    def save_and_die(folder, *args, **kwargs):
+        save_model(folder, *args, **kwargs)
+        if f"checkpoint-{step:06d}" in str(folder):
+            _die()
+
+    state.save_model = save_and_die
+
+
+def _stepping(step: int, path: str) -> None:
+    train_step = loop.train_step
+
+    def step_and_die(accelerator, model, optimizer, inputs, micro_batches, number, args):
+        if number == step:
+            optimizer.step = _die
+        return train_step(accelerator, model, optimizer, inputs, micro_batches, number, args)
+
+    loop.train_step = step_and_die
+
+
+def _gradients(step: int, path: str) -> None:
+    optimizer_step = torch.optim.AdamW.step
+
+    def keep_and_step(self, *args, **kwargs):
+        if os.environ.get("RANK", "0") == "0" and not Path(path).exists():
+            gradients = [parameter.grad for group in self.param_groups for parameter in group["params"]]
+            save_file({f"{n:03d}": gradient.clone() for n, gradient in enumerate(gradients)}, path)
+        return optimizer_step(self, *args, **kwargs)
+
+    torch.optim.AdamW.step = keep_and_step
