@@ -1,17 +1,19 @@
 """The README's code runs as written, with the embedded checkpoint in place of the Hub's name."""
 
+import json
 import re
 import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from clipseg_hf import EMOJI_TINY
 from clipseg_hf.inference.demo import SCENES, load_scenes
-from clipseg_hf.processing import decode_rle
+from clipseg_hf.processing import decode_rle, encode_rle, mask_to_box
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,7 +36,34 @@ def pictures(tmp_path_factory):
     scenes["9"]["image"].save(folder / "my_pictures" / "images" / "one.jpg")
     shutil.copy(folder / "example_mask.png", folder / "my_pictures" / "masks" / "dog" / "one.png")
     shutil.copytree(SCENES, folder / "scenes")
+    _write_layouts(folder, decode_rle(phrase["mask"]))
+    dog = next(phrase for phrase in scenes["2"]["phrases"] if phrase["phrase"] == "dog")
+    Image.fromarray(decode_rle(dog["mask"])).save(folder / "street_mask.png")
     return folder
+
+
+def _write_layouts(folder: Path, mask: np.ndarray) -> None:
+    """One picture with one dog, in the layouts that the README shows."""
+    for name in ("my_coco/images", "my_coco/annotations", "my_classes/images", "my_classes/masks", "my_table"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in ("my_coco/images", "my_classes/images", "my_table"):
+        shutil.copy(folder / "example.jpg", folder / name / "one.jpg")
+    height, width = mask.shape
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "caption": "a spotted dog", "iscrowd": 0}
+    annotation |= {"segmentation": encode_rle(mask), "bbox": mask_to_box(mask), "area": int(mask.sum())}
+    coco = {
+        "images": [{"id": 1, "file_name": "one.jpg", "height": height, "width": width}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [annotation],
+    }
+    (folder / "my_coco" / "annotations" / "instances_train.json").write_text(json.dumps(coco))
+    indices = mask.astype(np.uint8)
+    indices[0] = 255
+    Image.fromarray(indices).save(folder / "my_classes" / "masks" / "one.png")
+    (folder / "my_classes" / "classes.txt").write_text("background\ndog\n")
+    Image.fromarray(mask).save(folder / "my_table" / "one.png")
+    line = {"file_name": "one.jpg", "phrase": "a spotted dog", "mask_file_name": "one.png"}
+    (folder / "my_table" / "metadata.jsonl").write_text(json.dumps(line) + "\n")
 
 
 def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):
