@@ -33,10 +33,12 @@ from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD, Vi
 from clipseg_hf.training import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import build_optimizer, compile_model
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
-from clipseg_hf.training.caches import CacheSettings, FeatureCache, PromptCache
+from clipseg_hf.training.blocks import CacheSettings
 from clipseg_hf.training.devices import start_accelerator
+from clipseg_hf.training.feature_cache import FeatureCache
 from clipseg_hf.training.inputs import ModelInputs
 from clipseg_hf.training.loop import train_step
+from clipseg_hf.training.prompt_cache import PromptCache
 from inference import added_memory, describe_machine
 
 HERE = Path(__file__).parent

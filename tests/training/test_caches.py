@@ -13,8 +13,10 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training import loop as training_loop
 from clipseg_hf.training import train
-from clipseg_hf.training.caches import CacheSettings, FeatureCache, PromptCache
+from clipseg_hf.training.blocks import CacheSettings
+from clipseg_hf.training.feature_cache import FeatureCache
 from clipseg_hf.training.kept_arrays import KeptArrays
+from clipseg_hf.training.prompt_cache import PromptCache
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +92,23 @@ def test_values_do_not_depend_on_who_asked_first(parts, rows, tmp_path):
 def test_processes_share_the_work(parts, rows, tmp_path):
     model, collator = parts
     sampler = _sampler(rows)
-    caches = [
-        PromptCache(model, sampler, collator, CacheSettings(tmp_path, "d", "c", rank=rank, world=2, quiet=True))
-        for rank in (0, 1)
-    ]
-    caches[0].fill()
-    supports = [(row, 0) for row in range(len(rows))]
-    flags = caches[1].examples.flags
-    assert 0 < flags.sum() < len(flags)
-    caches[1].fill()
-    assert (flags == 1).sum() == sum(len(sampler.index[p["phrase"]]) > 1 for row in rows for p in row["phrases"])
-    assert len(supports) == len(rows)
+    settings = CacheSettings(tmp_path, "data", "clip", quiet=True)
+    first, second = (PromptCache(model, sampler, collator, settings) for _ in range(2))
+    wanted = sum(len(row["phrases"]) for row in rows)
+    first.fill(0, 2)
+    half = (second.examples.flags == 1).sum()
+    assert 0 < half < wanted
+    second.fill(1, 2)
+    assert (first.examples.flags == 1).sum() == wanted
+
+
+def test_texts_alone_need_no_examples(parts, rows, tmp_path):
+    settings = SamplingSettings(image_size=64, mix="text")
+    cache = PromptCache(
+        *parts[:1], PromptSampler(rows, settings), parts[1], CacheSettings(tmp_path, "d", "c", quiet=True)
+    )
+    cache.fill()
+    assert not cache.examples.flags.any()
 
 
 def test_an_example_that_cannot_be_read_leaves_its_text(parts, rows, tmp_path, caplog):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -52,18 +53,26 @@ class KeptArrays:
             return False
 
     def _create(self, key: dict) -> None:
-        self.folder.mkdir(parents=True)
         sizes = _sizes(key)
-        free = shutil.disk_usage(self.folder).free
+        aside = self.folder.with_name(f"{self.folder.name}.{os.getpid()}")
+        aside.mkdir(parents=True)
+        free = shutil.disk_usage(aside).free
         if sum(sizes.values()) > free:
+            aside.rmdir()
             raise OSError(
                 f"{self.folder} needs {sum(sizes.values()) / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left: "
                 "choose another cache_dir, or turn this cache off."
             )
         for name, size in sizes.items():
-            with open(self.folder / name, "wb") as stream:
+            with open(aside / name, "wb") as stream:
                 stream.truncate(size)  # zeros that take no room until they are written
-        (self.folder / "key.json").write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+        (aside / "key.json").write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+        try:
+            os.rename(aside, self.folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(aside)
+            if not self._fits(key):
+                raise
 
 
 def _sizes(key: dict) -> dict[str, int]:

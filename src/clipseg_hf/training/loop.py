@@ -22,11 +22,13 @@ from clipseg_hf.processing.postprocessing import read_thresholds
 from clipseg_hf.training import assembly, state
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
-from clipseg_hf.training.caches import CacheSettings, FeatureCache, PromptCache
+from clipseg_hf.training.blocks import CacheSettings
 from clipseg_hf.training.devices import device_name, refuse_parallel, start_accelerator
+from clipseg_hf.training.feature_cache import FeatureCache
 from clipseg_hf.training.folders import recover, write_sealed
 from clipseg_hf.training.inputs import ModelInputs
 from clipseg_hf.training.pictures import PictureGrid
+from clipseg_hf.training.prompt_cache import PromptCache
 from clipseg_hf.training.provenance import describe_environment, fingerprint_weights
 from clipseg_hf.training.report import Report
 from clipseg_hf.training.schedules import learning_rate_at
@@ -219,15 +221,14 @@ def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor,
         look=assembly.look_of(processor),
         precision=provenance["mixed_precision"],
         workers=args.dataloader_num_workers,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
         quiet=args.disable_tqdm or not accelerator.is_main_process,
     )
     with accelerator.main_process_first():
         made = cache(model, sampler, collator, settings)
     with accelerator.autocast():
-        made.fill()
-    accelerator.wait_for_everyone()
+        made.fill(accelerator.process_index, accelerator.num_processes)
+        accelerator.wait_for_everyone()
+        made.fill()  # only where the nodes share no disk is there anything left to do
     return made
 
 
