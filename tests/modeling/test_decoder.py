@@ -62,7 +62,8 @@ def test_film_acts_at_the_conditional_layer(tiny, step):
     for layer in decoder.layers:
         layer.register_forward_pre_hook(lambda _, arguments: blocks.append(arguments[0]))
     decode(decoder, *inputs)
-    differs = [not torch.equal(tokens[0], tokens[1]) for tokens in blocks]
+    # not bit by bit: several threads may sum the two prompts in another order
+    differs = [not torch.allclose(tokens[0], tokens[1], atol=1e-4) for tokens in blocks]
     assert differs == [number >= step for number in range(3)]
 
 
