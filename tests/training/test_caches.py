@@ -211,6 +211,19 @@ def test_a_stale_or_damaged_file_is_made_anew(tmp_path, caplog):
     assert caplog.text.count("is stale or damaged, and is made anew") == 2
 
 
+def test_two_processes_may_make_the_same_file_at_once(tmp_path, monkeypatch):
+    import os
+
+    def rename(source, target):  # the other one comes first
+        monkeypatch.undo()
+        KeptArrays(tmp_path, "things", {}, 3, (2,)).put([1], np.ones((1, 2)))
+        os.rename(source, target)
+
+    monkeypatch.setattr("clipseg_hf.training.kept_arrays.os.rename", rename)
+    assert KeptArrays(tmp_path, "things", {}, 3, (2,)).flags.tolist() == [0, 1, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_cache_that_the_disk_cannot_hold(tmp_path):
     with pytest.raises(OSError, match=r"needs 200000\d\.\d GB, but the disk has .* choose another cache_dir"):
         KeptArrays(tmp_path, "things", {}, 10**9, (10**6,))

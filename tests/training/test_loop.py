@@ -298,6 +298,40 @@ def test_data_parallel_is_refused(make_args, rows, clip):
         train(make_args(), model=model, train_rows=rows)
 
 
+def test_a_batch_cut_into_equal_parts_is_refused(finished, rows):
+    """What nn.DataParallel, or Accelerate's dispatching of batches, would make of prompts and images."""
+    from clipseg_hf.data import PromptCollator, PromptSampler, SamplingSettings
+
+    result, _ = finished
+    sampler = PromptSampler(rows, SamplingSettings(image_size=64, phrases_per_image=2, mix="text"))
+    batch = PromptCollator(result.processor)([sampler.sample(row) for row in range(4)])
+    second_half = {name: tensor.chunk(2)[1] for name, tensor in batch.items()}
+    with pytest.raises(ValueError, match=r"prompt_to_image names the images 2 to 3, but there are 2"):
+        result.model(**second_half)
+
+
+def test_the_finished_model_is_uploaded(make_args, rows, monkeypatch):
+    import huggingface_hub
+
+    calls = []
+
+    class Api:
+        def whoami(self):
+            return {"name": "somebody"}
+
+        def create_repo(self, name, private, exist_ok):
+            calls.append((name, private, exist_ok))
+            return huggingface_hub.RepoUrl(f"https://huggingface.co/{name}")
+
+        def upload_folder(self, repo_id, folder_path, commit_message):
+            calls.append((repo_id, sorted(path.name for path in folder_path.iterdir())))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    train(make_args(max_steps=1, push_to_hub=True, hub_private_repo=True), train_rows=rows)
+    assert calls[0] == ("somebody/run", True, True)
+    assert calls[1][0] == "somebody/run" and {"model.safetensors", "config.json", "recipe.yaml"} <= set(calls[1][1])
+
+
 def test_a_run_needs_a_model_and_data(make_args, rows):
     with pytest.raises(ValueError, match="Name the model to train: clip_name_or_path"):
         train(make_args(clip_name_or_path=None, extract_layers=None, reduce_dim=None), train_rows=rows)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,8 @@ class KeptArrays:
 
     def _create(self, key: dict) -> None:
         sizes = _sizes(key)
-        aside = self.folder.with_name(f"{self.folder.name}.{os.getpid()}")
-        aside.mkdir(parents=True)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".new-"))
         free = shutil.disk_usage(aside).free
         if sum(sizes.values()) > free:
             aside.rmdir()
