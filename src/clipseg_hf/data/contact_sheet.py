@@ -51,26 +51,25 @@ def draw_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") -> Image.I
 
 
 def _draw_card(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, tile: Tile) -> None:
-    phrases: dict[str, list[str]] = {}  # what is marked by the same mask is shown together
+    groups: dict[str, list[dict]] = {}  # what is marked by the same mask is shown together
     for entry in tile.row["phrases"]:
-        phrases.setdefault(entry["mask"]["counts"], []).append(entry["phrase"])
-    size = tile.row["phrases"][0]["mask"]["size"] if tile.row["phrases"] else None
-    masks = {counts: decode_rle({"size": size, "counts": counts}) for counts in phrases}
-    largest = sorted(masks, key=lambda counts: -masks[counts].sum())
-    shown = largest[:MASKS_SHOWN]
-    picture = _with_masks(tile.row["image"], [masks[counts] for counts in shown])
+        groups.setdefault(entry["mask"]["counts"], []).append(entry)
+    masked = [(decode_rle(entries[0]["mask"]), entries) for entries in groups.values()]
+    masked.sort(key=lambda pair: -pair[0].sum())
+    shown = masked[:MASKS_SHOWN]
+    picture = _with_masks(tile.row["image"], [mask for mask, _ in shown])
     sheet.paste(picture, (left + (TILE[0] - picture.width) // 2, top + (TILE[1] - picture.height) // 2))
     top += TILE[1] + 8
     _write(draw, (left, top), tile.caption, color=_PALE, limit=TILE[0])
-    for counts, color in zip(shown, _COLORS, strict=False):
+    for (mask, entries), color in zip(shown, _COLORS, strict=False):
         top += _LINE
-        share = masks[counts].mean()
+        share = mask.mean()
         percent = f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
         draw.rounded_rectangle((left, top + 3, left + 11, top + 14), radius=3, fill=color)
-        _write(draw, (left + 18, top), " · ".join(phrases[counts]), limit=TILE[0] - 70)
+        _write(draw, (left + 18, top), " · ".join(entry["phrase"] for entry in entries), limit=TILE[0] - 70)
         _write(draw, (left + TILE[0], top), percent, color=_PALE, anchor="ra")
-    if len(largest) > len(shown):
-        _write(draw, (left + 18, top + _LINE), f"and {len(largest) - len(shown)} more", color=_PALE, limit=TILE[0] - 18)
+    if len(masked) > len(shown):
+        _write(draw, (left + 18, top + _LINE), f"and {len(masked) - len(shown)} more", color=_PALE, limit=TILE[0] - 18)
 
 
 def _with_masks(image, masks: list[np.ndarray]) -> Image.Image:
@@ -78,8 +77,7 @@ def _with_masks(image, masks: list[np.ndarray]) -> Image.Image:
     pixels, (height, width) = decode_image(image, at_least=(TILE[1], TILE[0]))
     scale = min(TILE[0] / width, TILE[1] / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    picture = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
-    picture = picture.copy()
+    picture = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
     for mask, color in zip(masks, _COLORS, strict=False):
         shape = Image.fromarray(mask).convert("L").resize(size, Image.Resampling.BOX).point(lambda v: 255 * (v > 127))
         padded = Image.new("L", (size[0] + 4, size[1] + 4))

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import datasets
@@ -100,7 +101,7 @@ class Inspection:
             if split.small > 0.5:
                 hints.append(f"{name}: most masks are small; crops help (crop=True), and so does a larger image_size.")
             if split.broken:
-                hints.append(f"{name}: training stops at broken images, unless they are skipped (strict=False).")
+                hints.append(f"{name}: training leaves broken images out and counts them; with strict=True it stops.")
         return hints
 
     def __str__(self) -> str:
@@ -152,7 +153,7 @@ def inspect_data(
         title = Path(path_or_name).name if isinstance(path_or_name, (str, os.PathLike)) else inspection.kind
         counts = ", ".join(f"{name} {len(rows):,}" for name, rows in data.items())
         subtitle = f"{inspection.summary.phrases:,} phrases on {inspection.summary.rows:,} images ({counts})"
-        chosen = _choose_tiles(data, inspection, tiles, seed)
+        chosen = _choose_tiles(data, tiles, seed)
         draw_sheet(chosen, title or str(path_or_name), subtitle).save(inspection.sheet)
     return inspection
 
@@ -161,12 +162,17 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
     """Count what rows hold.
 
     Args:
-        rows: See `rows.py`; at least one, with a phrase.
+        rows: See `rows.py`.
         check_images: Decode every image.
+
+    Raises:
+        ValueError: there are no phrases.
     """
     from pycocotools import mask as coco
 
     index = PhraseIndex(rows)
+    if not len(index):
+        raise ValueError(f"There is not one phrase in these {len(rows)} rows.")
     places = {phrase: {row for row, _ in index[phrase]} for phrase in index}
     shared = sum(len(index[phrase]) for phrase in index if len(places[phrase]) > 1)
     common = Counter({phrase: len(found) for phrase, found in places.items()}).most_common(8)
@@ -197,33 +203,33 @@ def _find_broken(rows) -> list[str]:
     rows = undecoded(rows)
     if hasattr(rows, "select_columns"):
         rows = rows.select_columns(["image", "image_id", "height", "width"])
-    broken = []
-    for row in tqdm(rows, desc="Decoding images", leave=False, disable=None):
-        try:
-            _, size = decode_image(row["image"], at_least=_THUMB)
-        except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-            broken.append(f"{row['image_id']} ({str(error).rstrip('.')})")
-            continue
-        if size != (row["height"], row["width"]):
-            broken.append(f"{row['image_id']} ({size[1]} x {size[0]}, its masks {row['width']} x {row['height']})")
-    return broken
+    reasons = (
+        (row["image_id"], _break_of(row)) for row in tqdm(rows, desc="Decoding images", leave=False, disable=None)
+    )
+    return [f"{image_id} ({reason})" for image_id, reason in reasons if reason is not None]
 
 
-def _choose_tiles(data: dict[str, datasets.Dataset], inspection: Inspection, count: int, seed: int) -> list[Tile]:
+def _break_of(row: dict) -> str | None:
+    """Why a row's image cannot be used, None if it can."""
+    try:
+        _, size = decode_image(row["image"], at_least=_THUMB)
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        return str(error).rstrip(".")
+    if size != (row["height"], row["width"]):
+        return f"{size[1]} x {size[0]}, its masks {row['width']} x {row['height']}"
+    return None
+
+
+def _choose_tiles(data: dict[str, datasets.Dataset], count: int, seed: int) -> list[Tile]:
     """Rows drawn from all splits by their size, at least one of each, without broken ones."""
     generator = np.random.default_rng(seed)
     total = sum(map(len, data.values()))
     tiles = []
     for name, rows in data.items():
-        broken = {text.split(" (")[0] for text in inspection.splits[name].broken}
-        wanted = max(1, round(count * len(rows) / total))
-        for number in generator.permutation(len(rows)).tolist():
-            if wanted == 0:
-                break
-            row = rows[number]
-            if row["image_id"] not in broken:
-                tiles.append(Tile(row, f"{name} · {row['image_id']} · {row['width']} x {row['height']}"))
-                wanted -= 1
+        whole = (rows[number] for number in generator.permutation(len(rows)).tolist())
+        whole = (row for row in whole if _break_of(row) is None)
+        for row in islice(whole, max(1, round(count * len(rows) / total))):
+            tiles.append(Tile(row, f"{name} · {row['image_id']} · {row['width']} x {row['height']}"))
     return tiles[:count]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from clipseg_hf._version import __version__
 from clipseg_hf.data.filters import PhraseFilter
 from clipseg_hf.data.fingerprints import digest
 from clipseg_hf.data.flaws import BuildSummary, FlawError
@@ -44,7 +45,8 @@ class RowConfig(datasets.BuilderConfig):
 class RowBuilder(datasets.GeneratorBasedBuilder):
     """Builds the rows of a source with `datasets`.
 
-    Builds are kept in a cache under the source's fingerprint: a changed file or option is built anew. A build is
+    Builds are kept in a cache under the source's fingerprint: a changed file or option, or another version of this
+    package, is built anew. A build is
     written apart and put in its place when it is finished, so that an interrupted one is never taken for whole.
 
     Args:
@@ -70,7 +72,7 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
         if unknown:
             raise ValueError(f"There is no split {', '.join(unknown)}; there are {', '.join(source.splits)}.")
         phrase_filter = phrase_filter or PhraseFilter()
-        options = digest(repr(phrase_filter), str(strict), *only_splits)
+        options = digest(__version__, repr(phrase_filter), str(strict), *only_splits)
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
             dataset_name=source.name,
@@ -122,7 +124,7 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
                     if "phrases" not in row or self._choose_phrases(row, summary):
                         summary.rows += 1
                         summary.phrases += len(row.get("phrases", [None]))
-                        yield f"{number}_{place}", row
+                        yield f"{number}_{place}", {name: _without_path(value) for name, value in row.items()}
 
     def _choose_phrases(self, row: dict, summary: BuildSummary) -> bool:
         """Take out of a row the phrases that are filtered; False where none is left."""
@@ -167,6 +169,12 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
             if isinstance(error.__cause__, FlawError):
                 raise error.__cause__ from None
             raise
+
+
+def _without_path(value: Any) -> Any:
+    """An image that has come as bytes has no file, though `datasets` would look for one of that name."""
+    has_bytes = isinstance(value, dict) and value.get("bytes") is not None
+    return {"bytes": value["bytes"], "path": None} if has_bytes else value
 
 
 def load_rows(

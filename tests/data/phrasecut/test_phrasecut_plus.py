@@ -2,6 +2,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 
 import datasets
 import numpy as np
@@ -111,6 +112,17 @@ def test_streaming_says_what_it_left_out(layout, cache, caplog):
         list(load_phrasecut_plus(layout.write(), "train", streaming=True, cache_dir=cache))
 
     assert "train, as far as it was streamed: 3 rows with 5 phrases" in caplog.text and "empty_phrase" in caplog.text
+
+
+def test_images_of_an_archive_are_not_looked_for_in_the_working_folder(phrasecut_dir, cache, tmp_path, monkeypatch):
+    shutil.make_archive(tmp_path / "pc", "zip", phrasecut_dir)
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        Image.new("RGB", (60, 40), "red").save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+    rows = load_phrasecut_plus(tmp_path / "pc.zip", "train", cache_dir=cache)
+
+    assert content(rows) == content(load_phrasecut_plus(phrasecut_dir, "train", cache_dir=cache))
 
 
 def test_a_changed_file_is_noticed_and_an_unchanged_one_is_not_read_again(layout, cache, monkeypatch):

@@ -94,8 +94,10 @@ def test_what_was_left_out_and_what_is_broken_is_said(layouts, make):
 
     assert "1 x missing_image: the image file is not there; left the image out (9.png" in str(found)
     assert "broken images         1: 2 (" in str(found)
-    assert "note: train: training stops at broken images" in str(found)
+    assert "note: train: training leaves broken images out" in str(found)
     assert (layouts / "sheet.png").exists()  # drawn of what is left
+    quick = inspect_data(root, layouts / "quick.png", check_images=False, cache_dir=layouts / "cache")
+    assert "broken images" not in str(quick) and (layouts / "quick.png").exists()
 
 
 def test_options_go_to_the_reader_and_nothing_left_is_an_error(layouts):
@@ -104,6 +106,11 @@ def test_options_go_to_the_reader_and_nothing_left_is_an_error(layouts):
 
     with pytest.raises(ValueError, match=r"(?s)Nothing is left to make rows of\. 0 rows.*filtered out"):
         inspect_data(layouts / "coco", without_words=["box"], cache_dir=layouts / "cache")
+
+
+def test_rows_without_phrases_cannot_be_inspected():
+    with pytest.raises(ValueError, match="There is not one phrase in these 1 rows"):
+        inspect_rows([make_row("a", {})])
 
 
 def has_color(picture, color):
