@@ -38,7 +38,7 @@ FLAWS = {
     "empty_mask": Flaw("nothing of the mask lies in the image", SKIP_PHRASE),
     "short_polygon": Flaw("the polygon has fewer than 3 points", REPAIR),
     "outside_polygon": Flaw("the polygon lies outside of the image as a whole", REPAIR),
-    "wild_polygon": Flaw("the polygon has a corner that is no number, or that is millions of pixels away", REPAIR),
+    "wild_polygon": Flaw("the polygon has a corner that is no number, or that is a million pixels away", REPAIR),
 }
 """Every kind of flaw by name. Broken JSON and a wrong layout are not among them: they always stop the build.
 (A polygon that reaches over the border is no flaw: it is cut off there.)"""
