@@ -150,6 +150,7 @@ def test_two_processes_killed_while_saving(write_recipe, launch):
 def test_two_processes_are_one(write_recipe, launch):
     """Half the batch each, dropout off: the same loss, gradients and validation as one process with the whole batch."""
     changes = {"decoder_dropout": 0.0, "max_grad_norm": 0.0, "max_steps": 2, "dataloader_num_workers": 0}
+    changes |= {"cache_prompts": True, "cache_features": True, "crop": False, "color_jitter": 0.0}
     changes |= {"eval_steps": 2, "eval_samples": 5, "picture_samples": 0, "calibrate": False}
     alone = write_recipe("alone", per_device_train_batch_size=8, **changes)
     shared = write_recipe("shared", per_device_train_batch_size=4, **changes)

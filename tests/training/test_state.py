@@ -92,6 +92,21 @@ def test_what_changes_no_number_may_change(run, rows):
     train(args.replace(dataloader_num_workers=1), train_rows=rows)
 
 
+def test_another_precision_is_said(run, rows, caplog):
+    args, output = run
+    path = output / "checkpoint-000004" / "provenance.json"
+    origin = path.read_text()
+    assert '"mixed_precision": "no"' in origin
+    with write_sealed(path.parent, **read_seal(path.parent)) as folder:
+        for file in path.parent.iterdir():
+            if file.name != "seal.json":
+                (folder / file.name).write_bytes(
+                    file.read_bytes().replace(b'"mixed_precision": "no"', b'"mixed_precision": "bf16"')
+                )
+    train(args, train_rows=rows)
+    assert "Going on with another number or kind of mixed_precision (no, before bf16)" in caplog.text
+
+
 def test_checkpoints_are_refused_when_asked_to_begin_anew(run, rows):
     args, _ = run
     with pytest.raises(FileExistsError, match=r"holds checkpoints \(checkpoint-000004 is the last\)"):

@@ -101,7 +101,7 @@ class CLIPSegTrainingArguments:
         0.05, "share of the image that a crop's object should cover (0 to 1)", low=0, high=1
     )
     hflip: float = _option(0.0, "probability of a horizontal flip", low=0, high=1)
-    color_jitter: float = _option(0.0, "strength of random brightness, contrast and saturation (0: none)", low=0)
+    color_jitter: float = _option(0.0, "strength of random brightness, contrast and saturation", low=0, high=1)
     visual_prompt: dict = _option(  # noqa: RUF009
         dict, "changes to the visual prompt, e.g. {crop: false}; default: the processor's own"
     )

@@ -196,12 +196,12 @@ def _check_same_run(path: Path, args: CLIPSegTrainingArguments, provenance: dict
             + "\n  ".join(changed)
             + f"\nChoose another output_dir, or go on from it on purpose with resume_from_checkpoint={path}"
         )
-    if origin["processes"] != provenance["processes"]:
-        logger.warning(
-            "Going on with %d processes instead of %d: not bit by bit the same, since each draws its own dropout.",
-            provenance["processes"],
-            origin["processes"],
-        )
+    for key in ("processes", "mixed_precision", "device"):
+        if origin[key] != provenance[key]:
+            note = (
+                "Going on with another number or kind of %s (%s, before %s): not bit by bit the same as without a stop."
+            )
+            logger.warning(note, key, provenance[key], origin[key])
 
 
 def prune_checkpoints(output_dir: str | Path, keep: int) -> None:
