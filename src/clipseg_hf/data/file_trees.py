@@ -4,9 +4,11 @@ import os
 import shutil
 import tarfile
 import zipfile
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from clipseg_hf.data.fingerprints import digest
 
@@ -39,7 +41,7 @@ def open_tree(path: str | os.PathLike, unpack_dir: str | os.PathLike) -> "FileTr
     return TarTree(path, unpack_dir)
 
 
-class FileTree:
+class FileTree(ABC):
     """The files under one root, as they were when first looked at. Names are relative, with forward slashes."""
 
     def __init__(self, root: Path):
@@ -58,18 +60,18 @@ class FileTree:
         """Another one where a file was added, taken away or changed (by its size, and its time or checksum)."""
         return digest(repr(sorted(self._versions.items())))
 
+    @abstractmethod
     def image(self, name: str) -> dict[str, str | bytes | None]:
         """The file as `datasets.Image` keeps it: a path where there is one, else the bytes."""
-        raise KeyError(name)
 
+    @abstractmethod
     def local_file(self, name: str) -> Path:
         """Where the file can be opened, unpacked there if need be."""
-        raise KeyError(name)
 
-    @cached_property
+    @property
+    @abstractmethod
     def _versions(self) -> dict[str, tuple]:
         """By name, what tells that a file has changed."""
-        return {}
 
 
 class DirectoryTree(FileTree):
@@ -117,9 +119,9 @@ class _Archive(FileTree):
             partial.replace(target)
         return target
 
-    def _open(self, name: str):
+    @abstractmethod
+    def _open(self, name: str) -> IO[bytes]:
         """A binary file that is at the first byte of this one."""
-        raise KeyError(name)
 
 
 class ZipTree(_Archive):
@@ -130,7 +132,7 @@ class ZipTree(_Archive):
         with zipfile.ZipFile(self.root) as archive:
             return {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist() if not entry.is_dir()}
 
-    def _open(self, name: str):
+    def _open(self, name: str) -> IO[bytes]:
         # Reading the list of files takes long in a large archive, so it stays open; but no two processes may share it.
         if getattr(self, "_opened_by", None) != os.getpid():
             self._archive, self._opened_by = zipfile.ZipFile(self.root), os.getpid()
@@ -148,7 +150,7 @@ class TarTree(_Archive):
         with tarfile.open(self.root) as archive:  # (size, time, where the file's bytes start)
             return {entry.name: (entry.size, entry.mtime, entry.offset_data) for entry in archive if entry.isfile()}
 
-    def _open(self, name: str):
+    def _open(self, name: str) -> IO[bytes]:
         file = open(self.root, "rb")  # noqa: SIM115 - the caller closes it
         file.seek(self._versions[name][2])
         return file
