@@ -7,9 +7,10 @@ Whatever is heavy is imported inside of the commands.
 from clipseg_hf.cli import segmenting  # isort: skip
 from clipseg_hf.cli import data  # isort: skip
 from clipseg_hf.cli import models  # isort: skip
+from clipseg_hf.cli import reproducing  # isort: skip
 from clipseg_hf.cli.app import app
 
-__all__ = ["app", "data", "main", "models", "segmenting"]
+__all__ = ["app", "data", "main", "models", "reproducing", "segmenting"]
 
 
 def main() -> None:
