@@ -1,6 +1,7 @@
 """Devices, processes and precision, by Accelerate."""
 
 import platform
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,4 +70,16 @@ def device_name(accelerator: Accelerator) -> str:
     """What the run computes on."""
     if accelerator.device.type == "cuda":
         return torch.cuda.get_device_name(accelerator.device)
-    return f"{accelerator.device.type} ({platform.processor() or platform.machine()})"
+    return f"{accelerator.device.type} ({_processor() or platform.machine()})"
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it in a file."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        named = re.search(
+            r"^model name\s*:\s*(.+)$", listing.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        )
+        if named:
+            return named[1].strip()
+    return platform.processor()

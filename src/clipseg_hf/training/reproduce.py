@@ -145,6 +145,7 @@ def reproduce(
         "quick": quick,
         "recipe": CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict(),
         "provenance": json.loads((_model(work, variants[0]) / PROVENANCE).read_text(encoding="utf-8")),
+        "threads": torch.get_num_threads(),
         "training_seconds": {name: _seconds(work / "models" / name) for name in variants},
         "tables": {table.name: _fill(work, table) for table in tables},
     }
