@@ -82,13 +82,17 @@ def _introduction(results: Mapping) -> str:
     provenance, recipe = results["provenance"], results["recipe"]
     seconds = sum(results["training_seconds"].values())
     trained = f"{len(results['training_seconds'])} trainings of {recipe['max_steps']} steps, {seconds / 60:.0f} minutes"
-    threads = f", {results['threads']} threads" if provenance["device"].startswith("cpu") else ""
+    threads = (
+        f", {results['threads']} thread{'s' * (results['threads'] > 1)}"
+        if provenance["device"].startswith("cpu")
+        else ""
+    )
     quick = "\n**A quick run: the numbers mean nothing.**\n" if results["quick"] else ""
     command = f"clipseg-hf reproduce {results['world']}{' --quick' if results['quick'] else ''}"
     return f"""# The paper's tables on {WORLDS[results["world"]]}
 {quick}
-Made by `{command}`: {trained}, on {provenance["device"]}{threads}, torch
-{provenance["versions"]["torch"]}, precision {provenance["mixed_precision"]}. One training each, so the luck of a seed is in every number.
+Made by `{command}`: {trained}, on {provenance["device"]}{threads}, torch {provenance["versions"]["torch"]}, precision
+{provenance["mixed_precision"]}. One training each, so the luck of a seed is in every number.
 
 "Paper" is what was published on the real data, in percent; "here" is this run. {SAME} on the same side of the first row
 (of the last one, for visual prompts) as in the paper; {OTHER} on the other side; {UNCERTAIN} here too close to tell (a
