@@ -227,3 +227,18 @@ def test_two_processes_may_make_the_same_file_at_once(tmp_path, monkeypatch):
 def test_a_cache_that_the_disk_cannot_hold(tmp_path):
     with pytest.raises(OSError, match=r"needs 200000\d\.\d GB, but the disk has .* choose another cache_dir"):
         KeptArrays(tmp_path, "things", {}, 10**9, (10**6,))
+    assert not list(tmp_path.iterdir())
+
+
+def test_room_for_a_cache_is_taken_at_once(tmp_path, monkeypatch):
+    """A full disk is an error when the cache is made, not the process's sudden end when it is filled."""
+    kept = KeptArrays(tmp_path, "things", {}, 100, (1000,))
+    assert (kept.folder / "arrays.f16").stat().st_blocks * 512 >= 200_000
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("clipseg_hf.training.kept_arrays.os.posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=r"others-\w+ needs 0\.0 GB, but the disk has .*No space left.*: choose another"):
+        KeptArrays(tmp_path, "others", {}, 100, (1000,))
+    assert list(tmp_path.iterdir()) == [kept.folder]

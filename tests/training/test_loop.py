@@ -1,9 +1,10 @@
 """Whole runs on a tiny model: what they leave behind, what they learn, what they refuse."""
 
-import gc
 import json
+import multiprocessing
+import os
 import pickletools
-import traceback
+import signal
 
 import numpy as np
 import pytest
@@ -269,37 +270,64 @@ def test_a_broken_image_is_skipped_counted_and_logged(make_args, rows):
 
 
 class _DeadlyRows:
-    """Rows whose reader is killed at the fourth."""
+    """Rows whose reader is killed at one of them."""
 
-    def __init__(self, rows):
-        self.rows, self.armed = rows, False
+    def __init__(self, rows, deadly: int):
+        self.rows, self.deadly = rows, deadly
 
     def __len__(self):
         return len(self.rows)
 
     def __getitem__(self, row):
-        if self.armed and torch.utils.data.get_worker_info() is not None and row == 3:
-            import os
-            import signal
-
+        if row == self.deadly and torch.utils.data.get_worker_info() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.rows[row]
 
 
 def test_a_reader_that_dies_stops_the_run(make_args, rows):
-    deadly = _DeadlyRows(rows)
-    deadly.armed = True
     args = make_args(dataloader_num_workers=1, num_train_epochs=2)
+    with pytest.raises(TrainingStopped, match=r"step \d+ .*on rows \[.*DataLoader worker .*exited unexpectedly\. \S"):
+        train(args, train_rows=_DeadlyRows(rows, 3))
+    assert not multiprocessing.active_children()
+
+
+def test_a_reader_that_dies_amid_a_step_is_noticed_when_it_is_waited_for(make_args, rows, monkeypatch):
+    """PyTorch would raise it from whatever line the signal meets."""
+    steps = []
+
+    def kill(accelerator, model, optimizer, inputs, micro_batches, step, args):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+        steps.append(step)
+        return train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
+
+    train_step = training_loop.train_step
+    monkeypatch.setattr(training_loop, "train_step", kill)
+    args = make_args(dataloader_num_workers=1, dataloader_prefetch_factor=1, max_steps=9, save_steps=1)
+    with pytest.raises(TrainingStopped, match=r"on rows \[.*exited unexpectedly\. \S+checkpoint-00000\d is whole"):
+        train(args, train_rows=rows)
+    assert steps and signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL  # PyTorch's handler is back
+
+
+def test_no_reader_outlives_an_interrupted_run(make_args, rows, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_loop, "train_step", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(make_args(dataloader_num_workers=2), train_rows=rows)
+    assert not multiprocessing.active_children()
+    assert "batches" in caught.traceback[1].frame.f_locals  # though the loader is still there
+
+
+def test_a_reader_that_dies_while_a_cache_is_filled(make_args, rows):
+    args = make_args(dataloader_num_workers=1, cache_prompts=True)
     with pytest.raises(
-        TrainingStopped, match=r"Training stopped in step \d+ .*DataLoader worker \(pid\(?s?\)? \d+"
-    ) as caught:
-        train(args, train_rows=deadly)
-    # The loader lives as long as the error's frames, and PyTorch would report its dead worker in tests to come, too.
-    error = caught.value
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-    gc.collect()
+        TrainingStopped, match=r"before a step, while it encoded .*exited unexpectedly\. What is encoded"
+    ):
+        train(args, train_rows=_DeadlyRows(rows, 9))
+    assert not multiprocessing.active_children()
 
 
 def test_data_parallel_is_refused(make_args, rows, clip):

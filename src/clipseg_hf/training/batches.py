@@ -1,10 +1,14 @@
 """Which samples a step trains on: a function of the seed and the step, so that any step can be made anew."""
 
+import contextlib
 import hashlib
+import signal
+import threading
 from collections.abc import Iterator
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from clipseg_hf.data.collate import PromptCollator
 from clipseg_hf.data.samples import PromptedSample, SampleError
@@ -106,6 +110,39 @@ def make_loader(
         pin_memory=pin_memory,
         generator=torch.Generator().manual_seed(0),  # or making an iterator would draw from the global one
     )
+
+
+@contextlib.contextmanager
+def reading(loader: DataLoader) -> Iterator[Iterator]:
+    """What a loader yields; its workers are gone however the block is left, even if an error keeps its frames alive.
+
+    PyTorch raises the death of a worker wherever the program is when the signal comes: in the middle of an optimizer
+    step, or where it is swallowed. So its handler is off here, and whoever waits for the dead worker's batch gets the
+    RuntimeError, after five seconds at most.
+    """
+    with _deaf_to_child_processes():
+        batches = iter(loader)
+        try:
+            yield batches
+        finally:
+            if loader.num_workers:
+                batches._shutdown_workers()  # what its __del__ does, which is called too late
+
+
+@contextlib.contextmanager
+def _deaf_to_child_processes() -> Iterator[None]:
+    """No handler of SIGCHLD, where there is that signal and handlers may be set."""
+    child = getattr(signal, "SIGCHLD", None)
+    may = threading.current_thread() is threading.main_thread()
+    if child is None or not may or signal.getsignal(child) is None:  # None: it was not set from Python
+        yield
+        return
+    signal_handling._set_SIGCHLD_handler()  # which the first loader with workers would do later
+    handler = signal.signal(child, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(child, handler)
 
 
 class _Flatten:

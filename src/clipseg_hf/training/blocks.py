@@ -4,13 +4,16 @@ So what is kept does not depend on when it was made, and a run that was cut off 
 have made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
+
+from clipseg_hf.training.batches import reading
 
 ROWS_PER_BLOCK = 8
 
@@ -47,11 +50,16 @@ def blocks_of(rows: int, rank: int, world: int) -> list[range]:
     return [range(start, min(start + ROWS_PER_BLOCK, rows)) for start in starts]
 
 
-def loaded(dataset: Dataset, what: str, settings: CacheSettings) -> Iterator:
+@contextmanager
+def loaded(dataset: Dataset, what: str, settings: CacheSettings) -> Iterator[Iterable]:
     """The items of a data set of blocks, read by the workers, with a progress bar."""
     if not len(dataset):
+        yield ()
         return
     loader = DataLoader(
         dataset, batch_size=None, num_workers=settings.workers, generator=torch.Generator().manual_seed(0)
     )
-    yield from tqdm(loader, desc=f"encoding {what}", unit="block", disable=settings.quiet, dynamic_ncols=True)
+    with reading(loader) as blocks:
+        yield tqdm(
+            blocks, total=len(loader), desc=f"encoding {what}", unit="block", disable=settings.quiet, dynamic_ncols=True
+        )

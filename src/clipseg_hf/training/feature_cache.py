@@ -46,12 +46,13 @@ class FeatureCache:
         blocks = blocks_of(len(self.sampler.rows), rank, world)
         todo = [block for block in blocks if lacking[block.start : block.stop].any()]
         dataset = _Images(todo, self.sampler, self.collator)
-        for rows, pixels, broken in loaded(dataset, "images", self.settings):
-            if len(rows):
-                features = self.model.get_vision_features(pixels.to(self.model.device)).vision_embeds
-                self.kept.put(rows, torch.stack(features, dim=1).float().cpu().numpy())
-            for row, _ in broken:
-                self.kept.flags[row] = BROKEN  # the training will meet it, and say so
+        with loaded(dataset, "images", self.settings) as blocks:
+            for rows, pixels, broken in blocks:
+                if len(rows):
+                    features = self.model.get_vision_features(pixels.to(self.model.device)).vision_embeds
+                    self.kept.put(rows, torch.stack(features, dim=1).float().cpu().numpy())
+                for row, _ in broken:
+                    self.kept.flags[row] = BROKEN  # the training will meet it, and say so
 
     def __call__(self, rows: list[int], device) -> CLIPSegVisionFeatures:
         """The features of some rows, float32.

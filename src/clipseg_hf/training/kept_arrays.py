@@ -1,5 +1,6 @@
 """Arrays in half precision, kept in a memory-mapped file from one run to the next, and shared by processes."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -57,17 +58,17 @@ class KeptArrays:
         sizes = _sizes(key)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".new-"))
-        free = shutil.disk_usage(aside).free
-        if sum(sizes.values()) > free:
-            aside.rmdir()
+        try:
+            for name, size in sizes.items():
+                _reserve(aside / name, size)
+            (aside / "key.json").write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            shutil.rmtree(aside)
+            free = shutil.disk_usage(self.folder.parent).free
             raise OSError(
-                f"{self.folder} needs {sum(sizes.values()) / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left: "
-                "choose another cache_dir, or turn this cache off."
-            )
-        for name, size in sizes.items():
-            with open(aside / name, "wb") as stream:
-                stream.truncate(size)  # zeros that take no room until they are written
-        (aside / "key.json").write_text(json.dumps(key, indent=1) + "\n", encoding="utf-8")
+                f"{self.folder} needs {sum(sizes.values()) / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left "
+                f"({error}): choose another cache_dir, or turn this cache off."
+            ) from error
         try:
             os.rename(aside, self.folder)
         except OSError:  # another process was faster
@@ -78,3 +79,14 @@ class KeptArrays:
 
 def _sizes(key: dict) -> dict[str, int]:
     return {"arrays.f16": 2 * key["count"] * int(np.prod(key["shape"])), "flags.u8": key["count"]}
+
+
+def _reserve(path: Path, size: int) -> None:
+    """A file of zeros whose room on the disk is its own: where a memory-mapped file finds the disk full, the process is
+    killed without a word."""
+    with open(path, "wb") as stream:
+        if size > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        stream.truncate(size)
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)

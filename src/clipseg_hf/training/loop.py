@@ -21,7 +21,7 @@ from clipseg_hf.evaluation.report import fingerprint_rows
 from clipseg_hf.processing.postprocessing import read_thresholds
 from clipseg_hf.training import assembly, state
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
+from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, reading, stable_seed
 from clipseg_hf.training.blocks import CacheSettings
 from clipseg_hf.training.devices import device_name, refuse_parallel, start_accelerator
 from clipseg_hf.training.feature_cache import FeatureCache
@@ -152,40 +152,41 @@ def train(
         report.say(f"Going on from {checkpoint}.")
 
     # the loop
-    batches = iter(loader)
-    while not progress.is_over(args):
-        step, began = progress.step, time.perf_counter()
-        with naming_the_step(step, plan, stream, output):
-            model.train()
-            rate = learning_rate_at(step, args)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            micro_batches = [next(batches) for _ in range(args.gradient_accumulation_steps)]
-            loss, count = train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
-            progress.step, progress.prompts = step + 1, progress.prompts + count
-            note_skipped(progress, micro_batches, report)
+    with contextlib.ExitStack() as stack:
+        with naming_the_step(progress.step, plan, stream, output):
+            batches = stack.enter_context(reading(loader))
+        while not progress.is_over(args):
+            step, began = progress.step, time.perf_counter()
+            with naming_the_step(step, plan, stream, output):
+                model.train()
+                rate = learning_rate_at(step, args)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                micro_batches = [next(batches) for _ in range(args.gradient_accumulation_steps)]
+                loss, count = train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
+                progress.step, progress.prompts = step + 1, progress.prompts + count
+                note_skipped(progress, micro_batches, report)
 
-            seconds = time.perf_counter() - began
-            progress.seconds += seconds
-            report.progress(loss, count / seconds, rate)
-            last = progress.step == args.max_steps
-            if progress.step % args.logging_steps == 0 or last:
-                done = {"prompts": progress.prompts, "seconds": progress.seconds}
-                report.numbers(progress.step, loss=loss, learning_rate=rate, **done)
-            if validation and (progress.step % args.eval_steps == 0 or last):
-                with accelerator.autocast():
-                    progress.metrics = validation(bare, processor)
-                    if grid:
-                        report.picture(progress.step, grid(bare))
-                report.numbers(progress.step, **progress.metrics)
-                if progress.note_validation(args.metric_for_best_model) and accelerator.is_main_process:
-                    with write_sealed(output / "best", step=progress.step, metrics=progress.metrics) as folder:
-                        state.save_model(folder, bare, processor, args, provenance, state.knows_its_base(bare))
-            if progress.step % args.save_steps == 0 or progress.is_over(args):
-                save(accelerator, output, bare, processor, optimizer, progress, args, provenance)
+                seconds = time.perf_counter() - began
+                progress.seconds += seconds
+                report.progress(loss, count / seconds, rate)
+                last = progress.step == args.max_steps
+                if progress.step % args.logging_steps == 0 or last:
+                    done = {"prompts": progress.prompts, "seconds": progress.seconds}
+                    report.numbers(progress.step, loss=loss, learning_rate=rate, **done)
+                if validation and (progress.step % args.eval_steps == 0 or last):
+                    with accelerator.autocast():
+                        progress.metrics = validation(bare, processor)
+                        if grid:
+                            report.picture(progress.step, grid(bare))
+                    report.numbers(progress.step, **progress.metrics)
+                    if progress.note_validation(args.metric_for_best_model) and accelerator.is_main_process:
+                        with write_sealed(output / "best", step=progress.step, metrics=progress.metrics) as folder:
+                            state.save_model(folder, bare, processor, args, provenance, state.knows_its_base(bare))
+                if progress.step % args.save_steps == 0 or progress.is_over(args):
+                    save(accelerator, output, bare, processor, optimizer, progress, args, provenance)
 
     # what is left
-    del batches
     accelerator.wait_for_everyone()
     metrics = dict(progress.metrics)
     if progress.best_step not in (None, progress.step) and args.load_best_model_at_end:
@@ -213,7 +214,11 @@ def train(
 
 
 def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor, sampler, collator, provenance: dict):
-    """A cache of one kind, with all in it that can be encoded beforehand; the processes share the work."""
+    """A cache of one kind, with all in it that can be encoded beforehand; the processes share the work.
+
+    Raises:
+        TrainingStopped: the disk has no room for it, a reader died, and the like.
+    """
     settings = CacheSettings(
         folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
         data=provenance["train_data"],
@@ -223,12 +228,18 @@ def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor,
         workers=args.dataloader_num_workers,
         quiet=args.disable_tqdm or not accelerator.is_main_process,
     )
-    with accelerator.main_process_first():
-        made = cache(model, sampler, collator, settings)
-    with accelerator.autocast():
-        made.fill(accelerator.process_index, accelerator.num_processes)
-        accelerator.wait_for_everyone()
-        made.fill()  # only where the nodes share no disk is there anything left to do
+    try:
+        with accelerator.main_process_first():
+            made = cache(model, sampler, collator, settings)
+        with accelerator.autocast():
+            made.fill(accelerator.process_index, accelerator.num_processes)
+            accelerator.wait_for_everyone()
+            made.fill()  # only where the nodes share no disk is there anything left to do
+    except (RuntimeError, OSError) as error:
+        raise TrainingStopped(
+            f"Training stopped before a step, while it encoded for the cache in {settings.folder}: {error}. What is "
+            "encoded is kept; the same command goes on from there."
+        ) from error
     return made
 
 

@@ -69,15 +69,16 @@ class PromptCache:
             return
         todo = [block for block in blocks_of(len(self.sampler.rows), rank, world) if self._lacks(block)]
         dataset = _Examples(todo, self.first, self.sampler, self.collator)
-        for numbers, pixels, broken in loaded(dataset, "examples", self.settings):
-            if len(numbers):
-                vectors = self.model.clip.get_image_features(
-                    pixels.to(self.model.device), interpolate_pos_encoding=True
-                ).pooler_output
-                self.examples.put(numbers, vectors.float().cpu().numpy())
-            for number, error in broken:
-                self.examples.flags[number] = BROKEN
-                logger.warning("An example image is left out: %s", error)
+        with loaded(dataset, "examples", self.settings) as blocks:
+            for numbers, pixels, broken in blocks:
+                if len(numbers):
+                    vectors = self.model.clip.get_image_features(
+                        pixels.to(self.model.device), interpolate_pos_encoding=True
+                    ).pooler_output
+                    self.examples.put(numbers, vectors.float().cpu().numpy())
+                for number, error in broken:
+                    self.examples.flags[number] = BROKEN
+                    logger.warning("An example image is left out: %s", error)
 
     def __call__(self, info: BatchInfo, weight: torch.Tensor, device) -> torch.Tensor:
         """The prompts of a batch, (N, D): x = a s + (1 - a) t. An example that could not be read leaves its text."""
