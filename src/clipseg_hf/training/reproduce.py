@@ -31,7 +31,7 @@ from clipseg_hf.training.state import PROVENANCE, RECIPE
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "emoji-tiny"
 PLAN = "plan.json"
-QUICK_STEPS = 40
+QUICK = {"max_steps": 40, "per_device_train_batch_size": 16}
 QUICKER = ("referring", "zero-shot", "generalized", "visual-prompts")  # one-shot needs pairs of scenes
 
 
@@ -159,7 +159,7 @@ def _emoji_world(work: Path, quick: bool) -> World:
     recipe = {**EMOJI_RECIPE, "clip_name_or_path": str(work / "clip"), "train_data": str(work / "world")}
     return World(
         "emoji",
-        _quick(recipe) if quick else recipe,
+        {**recipe, **QUICK} if quick else recipe,
         dict.fromkeys(FOLDERS, work / "world"),
         changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
         options={"one-shot": {"episodes": 10}, **{name: {"limit": 30} for name in QUICKER}}
@@ -179,11 +179,7 @@ def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
             )
     recipe = {**PHRASECUT_RECIPE, "train_data": str(data["referring"])}
     options = {benchmark: {"limit": 20} for benchmark in needed} if quick else {}
-    return World("phrasecut", _quick(recipe) if quick else recipe, data, options=options)
-
-
-def _quick(recipe: Mapping) -> dict:
-    return {**recipe, "max_steps": QUICK_STEPS}
+    return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
 
 
 def _check_plan(path: Path, plan: dict) -> None:
