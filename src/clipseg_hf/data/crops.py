@@ -71,7 +71,8 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_part(
     image: np.ndarray, size: tuple[int, int], window: Window, resample: int = Image.Resampling.BILINEAR
 ) -> np.ndarray:
-    """What `window` shows of an image that is resized to `size`, for the price of the window.
+    """What `window` shows of an image that is resized to `size`, for the price of the window and of what lies between
+    it and the nearest corner.
 
     Args:
         image: (h, w, 3) uint8.
@@ -80,18 +81,26 @@ def resize_part(
         resample: Pillow's filter, bilinear or bicubic.
 
     Returns:
-        (window.height, window.width, 3) uint8.
+        (window.height, window.width, 3) uint8; in memory the planes lie one after the other.
     """
-    spans = []
+    kept, scales = [], []
     for begin, extent, target, source in zip(window[:2], window[2:], size, image.shape, strict=False):
-        scale = source / target
-        reach = ceil(2 * max(scale, 1)) + 1  # of the bicubic filter
-        low, high = max(int(begin * scale) - reach, 0), min(ceil((begin + extent) * scale) + reach, source)
-        spans.append((low, high, begin * scale - low, (begin + extent) * scale - low))
-    (top, bottom, first, last), (left, right, begin, end) = spans
-    part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-    box = (begin, first, min(end, part.width), min(last, part.height))  # rounding may lead a hair beyond the border
-    return np.array(part.resize((window.width, window.height), resample, box=box))
+        ratio = source / target
+        reach = ceil(2 * max(ratio, 1)) + 1  # of the bicubic filter
+        is_far = 2 * begin + extent > target  # nearer to the other border: looked at from there
+        begin = target - begin - extent if is_far else begin
+        end = min(ceil((begin + extent) * ratio) + reach, source)
+        kept.append((slice(None, source - end - 1 if end < source else None, -1) if is_far else slice(end), begin))
+        scales.append((1 + 1e-9) / ratio)  # a hair more, lest the last pixel be rounded away
+    (rows, top), (columns, left) = kept
+    pixels = torch.from_numpy(np.array(image[rows, columns], order="C")).permute(2, 0, 1)[None]  # (1, 3, h', w')
+    if image.shape[:2] != tuple(size):
+        mode = "bicubic" if resample == Image.Resampling.BICUBIC else "bilinear"
+        pixels = torch.nn.functional.interpolate(pixels, scale_factor=scales, mode=mode, antialias=True)
+    part = pixels[0, :, top : top + window.height, left : left + window.width]
+    backwards = [axis for axis, span in ((1, rows), (2, columns)) if span.step]
+    part = part.flip(backwards) if backwards else part.contiguous()
+    return part.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

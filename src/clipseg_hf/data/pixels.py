@@ -9,6 +9,9 @@ class Normalizer:
 
     Args:
         image_processor: says by what, and whether at all.
+
+    Attributes:
+        mean: (3, 1, 1) float32, the pixel that becomes 0.
     """
 
     def __init__(self, image_processor):
@@ -16,8 +19,10 @@ class Normalizer:
         mean = image_processor.image_mean if image_processor.do_normalize else (0, 0, 0)
         std = image_processor.image_std if image_processor.do_normalize else (1, 1, 1)
         std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
+        self.mean = mean / factor
         self._scale = factor / std
-        self._shift = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1) / std
+        self._shift = mean / std
 
     def __call__(self, image: np.ndarray, out: torch.Tensor | None = None) -> torch.Tensor:
         """(h, w, 3) uint8 -> (3, h, w) float32, into `out` if given."""

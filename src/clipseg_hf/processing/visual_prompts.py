@@ -216,6 +216,22 @@ def crop_and_resize(
     Returns:
         (N, C, h, w).
     """
+    # what lies outside of the box is taken from a row and a column of zeros, added at the end
+    rows, columns = (
+        torch.where(places < 0, extent, places)
+        for places, extent in zip(nearest_places(boxes, size, keep_aspect=keep_aspect), images.shape[2:], strict=True)
+    )
+    padded = torch.nn.functional.pad(images, (0, 1, 0, 1))
+    # one axis after the other, several times faster on a CPU than one index for each pixel
+    taken = [image.index_select(2, x).index_select(1, y) for image, y, x in zip(padded, rows, columns, strict=True)]
+    return torch.stack(taken) if taken else images.new_empty(0, images.shape[1], rows.shape[1], columns.shape[1])
+
+
+def nearest_places(
+    boxes: torch.Tensor, size: int | tuple[int, int], *, keep_aspect: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where `crop_and_resize` takes its pixels from: for each box the source rows (N, h) and columns (N, w), -1 for
+    what is outside of the box. The arguments are the same."""
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise ValueError(f"A visual prompt's size is at least 1 x 1, got {height} x {width}.")
@@ -226,23 +242,17 @@ def crop_and_resize(
         frame_width = torch.maximum(box_width, -(-box_height * width // height))
     else:
         frame_height, frame_width = box_height, box_width
-    # what lies outside of the box is taken from a row and a column of zeros, added at the end
-    rows = _nearest(top, box_height, frame_height, height, outside=images.shape[2])  # (N, h)
-    columns = _nearest(left, box_width, frame_width, width, outside=images.shape[3])  # (N, w)
-    padded = torch.nn.functional.pad(images, (0, 1, 0, 1))
-    # one axis after the other, several times faster on a CPU than one index for each pixel
-    taken = [image.index_select(2, x).index_select(1, y) for image, y, x in zip(padded, rows, columns, strict=True)]
-    return torch.stack(taken) if taken else images.new_empty(0, images.shape[1], height, width)
+    return _nearest(top, box_height, frame_height, height), _nearest(left, box_width, frame_width, width)
 
 
-def _nearest(start: torch.Tensor, length: torch.Tensor, frame: torch.Tensor, size: int, outside: int) -> torch.Tensor:
-    """For each of `size` places of a frame around [start, start + length): the source index, or `outside` where the
-    frame is wider. (N,) each -> (N, size)."""
+def _nearest(start: torch.Tensor, length: torch.Tensor, frame: torch.Tensor, size: int) -> torch.Tensor:
+    """For each of `size` places of a frame around [start, start + length): the source index, or -1 where the frame is
+    wider. (N,) each -> (N, size)."""
     scale = frame.float()[:, None] / size  # float32, as in torch's own nearest neighbour
     places = (torch.arange(size, device=start.device)[None] * scale).floor().long()
     places = torch.minimum(places, frame[:, None] - 1) - ((frame - length) // 2)[:, None]
     inside = (places >= 0) & (places < length[:, None])
-    return torch.where(inside, start[:, None] + places, outside)
+    return torch.where(inside, start[:, None] + places, -1)
 
 
 def dye_red(images: torch.Tensor, masks: torch.Tensor, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> torch.Tensor:
