@@ -94,7 +94,7 @@ def _ways(folder: Path, rows) -> list[Way]:
                 dataset = PromptedDataset(PromptSampler(rows, settings, index, load_supports=load))
                 kind = baseline.split(", ")[1] if load else "supports by name"  # their vectors are kept elsewhere
                 name = f"ours, {phrases} per image, {kind}"
-                pictures = 1 / phrases + (supports and load)
+                pictures = len(dataset) / int(index.counts.sum()) + (supports and load)
                 ways.append(Way(name, baseline, pictures, _ours(dataset, collator, PHRASES // phrases)))
     return ways
 
@@ -159,9 +159,15 @@ def _results(ways: list[Way], decoding: float, arguments: argparse.Namespace) ->
         "pictures": arguments.pictures,
         "phrases_per_batch": PHRASES,
         "rounds": arguments.rounds,
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread",
+        "machine": f"{_processor_name()} ({torch.backends.cpu.get_cpu_capability()}), one thread",
         "versions": versions,
     }
+
+
+def _processor_name() -> str:
+    information = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.*)$", information.read_text(), re.M) if information.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _table(results: dict) -> str:
@@ -174,6 +180,7 @@ def _table(results: dict) -> str:
             f"| {name} | {way['phrases_per_second']:.0f} | {way['milliseconds_per_phrase']:.2f} "
             f"| {way['times_the_original']:.1f} | {way['share_of_decoding']:.0%} |"
         )
+    lines.insert(0, f"{results['machine']}, torch {results['versions']['torch']}.\n")
     return "\n".join([*lines, f"\nDecoding one picture takes {results['milliseconds_to_decode_a_picture']:.2f} ms."])
 
 

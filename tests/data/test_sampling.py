@@ -223,6 +223,15 @@ def test_entries_that_share_a_phrase_are_asked_as_one(make_row):
     assert sampler([row]).support(0, 0).mask.sum() == 200
 
 
+def test_a_sample_never_asks_the_same_twice(make_row):
+    things = [("dog", (0, 0, 10, 10)), ("cat", (10, 10, 20, 20)), ("Dog", (20, 0, 30, 10)), ("dog", (30, 30, 40, 40))]
+    row = make_row(0, [(phrase, phrase.lower(), "red", box) for phrase, box in things], (40, 40))
+    for epoch in range(5):
+        sample = sampler([row], phrases_per_image=4, crop=False, negative_probability=0).sample(0, epoch)
+        assert sorted(phrase.lower() for phrase in sample.phrases) == ["cat", "dog"]
+        assert len(sample.phrase_ids) == len(sample.masks) == 2
+
+
 def test_a_thin_mask_survives_the_resize(make_row):
     row = make_row(0, [("wire", "wire", "red", (0, 33, 60, 34))], (60, 60))
     assert all(not s.negative[0] for s in all_samples([row], 5, image_size=16))

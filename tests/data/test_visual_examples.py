@@ -90,7 +90,7 @@ def test_what_is_made_in_bytes_is_right_where_contrast_is_highest(processor, nam
         example = Support(image, support(*BOXES[name]).mask, 0, 0)
         large = make_processor(processor, 100)
         difference = (VisualPromptMaker(large)([example]) - expect(large, [example])).abs()
-        assert difference.max() < 0.06
+        assert difference.max() < 0.08
         assert difference.mean() < 0.02  # a step of 8 bits
 
 

@@ -100,8 +100,15 @@ def _write(
 ) -> None:
     """Write a line, cut to a width in pixels."""
     font = ImageFont.load_default(size=size)
-    if limit is not None and draw.textlength(text, font=font) > limit:
-        while text and draw.textlength(f"{text} …", font=font) > limit:
-            text = text[:-1]
-        text = f"{text.rstrip()} …"
+    if limit is not None:
+        text = cut_to_width(draw, text, font, limit)
     draw.text(place, text, fill=color, font=font, anchor=anchor)
+
+
+def cut_to_width(draw: ImageDraw.ImageDraw, text: str, font, limit: int) -> str:
+    """A line of text, its end left out where it would be wider than `limit` pixels."""
+    if draw.textlength(text, font=font) <= limit:
+        return text
+    while text and draw.textlength(f"{text} …", font=font) > limit:
+        text = text[:-1]
+    return f"{text.rstrip()} …"

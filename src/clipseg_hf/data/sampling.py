@@ -39,8 +39,8 @@ class PromptSampler:
     Samples are not filled up to P, which would change the share of negatives, or ask some phrases more often. A row
     without phrases has no visits.
 
-    Entries of a row that share a phrase are asked as one: their masks are united, since the phrase is true of all of
-    them. So a phrase with no pixel left in the crop is a true negative, and none has to be dropped.
+    Entries of a row that share a phrase are asked as one, once in a sample: their masks are united, since the phrase is
+    true of all of them. So a phrase with no pixel left in the crop is a true negative, and none has to be dropped.
 
     Args:
         rows: see `rows.py`.
@@ -94,6 +94,9 @@ class PromptSampler:
         numbers = self._deal(row, epoch, visit)
         generator = generator_for(self.seed, epoch, row, visit)
         item = self.rows[row]
+        numbers = list({phrase_key(item["phrases"][number]["phrase"]): number for number in numbers[::-1]}.values())[
+            ::-1
+        ]
         image, masks = self._look(row, item, numbers)
         if settings.crop:  # by the phrases that were dealt: the crop must not tell which of them is a negative
             window = draw_window(masks, settings.min_foreground, generator, settings.size)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from clipseg_hf.data.contact_sheet import cut_to_width
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.evaluation.asking import load_example
 from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, resize_probabilities
@@ -157,9 +158,7 @@ def _write(
 ) -> None:
     """Write a line, cut to a width in pixels; with a halo it can be read on a picture."""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
-    if limit is not None and draw.textlength(text, font=font) > limit:
-        while text and draw.textlength(text + " ...", font=font) > limit:
-            text = text[:-1]
-        text += " ..."
+    if limit is not None:
+        text = cut_to_width(draw, text, font, limit)
     stroke = {"stroke_width": 2, "stroke_fill": "white"} if halo else {"stroke_width": 0.3 if bold else 0}
     draw.text(place, text, fill="black", font=font, **stroke)

@@ -11,6 +11,7 @@ from PIL import Image
 from clipseg_hf.data.concepts import PASCAL_CLASSES
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrases import concept_key
+from clipseg_hf.data.sources.voc import find_voc
 from clipseg_hf.processing.rle import decode_rle
 
 IGNORED = -1
@@ -52,10 +53,9 @@ class PascalVOC(Sequence):
 
     def __init__(self, folder: str | Path, split: str = "val", limit: int | None = None):
         folder = Path(folder)
-        candidates = [folder / "VOCdevkit" / "VOC2012", folder / "VOC2012", folder]
         names = f"ImageSets/Segmentation/{split}.txt"
-        found = [candidate for candidate in candidates if (candidate / names).is_file()]
-        if not found:
+        root = find_voc(folder)
+        if root is None or not (root / names).is_file():
             there = (
                 ", ".join(sorted(path.name for path in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
             )
@@ -64,7 +64,7 @@ class PascalVOC(Sequence):
                 f"VOCdevkit/VOC2012 with {names}, JPEGImages and SegmentationClass, as in VOCtrainval_11-May-2012.tar "
                 "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/."
             )
-        self.folder = found[0]
+        self.folder = root
         ids = (self.folder / names).read_text(encoding="utf-8").split()
         count = len(ids) if limit is None else min(limit, len(ids))
         self.image_ids = [ids[n * len(ids) // count] for n in range(count)]

@@ -71,3 +71,20 @@ def test_a_layout_that_is_not_known_says_what_was_found_and_what_would_be(tmp_pa
 )
 def test_splits_are_told_by_names(name, split):
     assert split_in_name(name) == split
+
+
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "../nowhere", "~/nowhere", "/nowhere", "nowhere", "here/nowhere", "a/b/c"]
+)
+def test_what_reads_as_a_path_is_never_looked_up_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("asked the Hub"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)nowhere|a/b/c does not exist\. Expected one of.*phrasecut: .*ChenyunWu"
+    ):
+        load_segmentation_dataset(name)
+
+
+def test_a_name_of_the_hub_has_an_owner():
+    assert recognise("me/my-photos_2") == "columns"

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,17 @@ KINDS: dict[str, type[RowSource]] = {
 """The layouts that are known, and what reads each."""
 
 _EXPECTED = {
-    "phrasecut": "image_data_split3000.json, refer_<split>.json and images/ (or a .zip or .tar of them)",
+    "phrasecut": "image_data_split3000.json, refer_<split>.json and images/ (or a .zip or .tar of them), from "
+    "https://github.com/ChenyunWu/PhraseCutDataset",
     "coco": "a JSON file in COCO's format (annotations/instances_<split>.json) and images",
-    "voc": "VOCdevkit/VOC2012",
+    "voc": "VOCdevkit/VOC2012, from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     "imagefolder": "metadata.jsonl with file_name, phrase and mask_file_name",
     "index_masks": "images/<name>.jpg, masks/<name>.png and classes.txt",
     "binary_masks": "images/<name>.jpg and masks/<phrase>/<name>.png",
-    "columns": "a data set saved by save_to_disk, or its name on the Hub",
+    "columns": "a data set saved by save_to_disk, or its name on the Hub, owner/name",
 }
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*")
 
 
 def load_segmentation_dataset(
@@ -126,6 +130,9 @@ def open_segmentation_data(
 def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.DatasetDict) -> str:
     """Which of `KINDS` a data set is.
 
+    What is neither a file nor a folder is taken for a name on the Hub where it reads `owner/name` and there is no
+    folder `owner`; any other name, with kind="columns" alone.
+
     Raises:
         FileNotFoundError: none; lists what was found and what is known.
     """
@@ -135,18 +142,21 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
     if path.is_file():
         return "coco" if path.suffix == ".json" else "phrasecut"
     if not path.is_dir():
-        if str(path_or_name).count("/") <= 1 and not path.suffix:
-            return "columns"  # a name on the Hub
-        raise FileNotFoundError(f"{path} does not exist.")
+        if isinstance(path_or_name, str) and _HUB_NAME.fullmatch(path_or_name) and not path.parent.exists():
+            return "columns"
+        raise FileNotFoundError(f"{path} does not exist. Expected one of\n{_expected()}")
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     for kind, is_it in _SIGNS.items():
         if is_it(path):
             return kind
-    expected = "\n".join(f"  {kind}: {layout}" for kind, layout in _EXPECTED.items())
     raise FileNotFoundError(
-        f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{expected}\n"
+        f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{_expected()}\n"
         "If it is one of these with other names, say which with kind=, and the names with its options."
     )
+
+
+def _expected() -> str:
+    return "\n".join(f"  {kind}: {layout}" for kind, layout in _EXPECTED.items())
 
 
 def _is_phrasecut(path: Path) -> bool:
