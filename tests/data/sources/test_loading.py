@@ -81,7 +81,7 @@ def test_what_reads_as_a_path_is_never_looked_up_on_the_hub(name, tmp_path, monk
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"(?s)nowhere|a/b/c does not exist\. Expected one of.*phrasecut: .*ChenyunWu"
+        FileNotFoundError, match=r"(?s)(nowhere|a/b/c) does not exist\. Expected one of.*phrasecut: .*ChenyunWu"
     ):
         load_segmentation_dataset(name)
 
