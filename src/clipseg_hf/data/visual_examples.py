@@ -21,8 +21,8 @@ _FAINT = 0.1  # the paper's background: what goes wrong in it by a byte is a ten
 class VisualPromptMaker:
     """Makes visual prompts as a `CLIPSegProcessor` does.
 
-    Those of the method itself, objects cut out of a faint background, are made in bytes and then normalised, several
-    times faster: their pixels are within two or three steps of 8 bits of the processor's.
+    Those of the method itself, objects cut out of a faint background, are made in bytes and then normalised, which
+    is faster: their pixels are within a few steps of 8 bits of the processor's (four where contrast is highest).
 
     Args:
         processor: gives the prompt's size, the normalisation, and the settings of visual prompts.
