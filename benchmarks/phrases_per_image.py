@@ -37,6 +37,8 @@ def run(phrases: int, arguments: argparse.Namespace) -> list[dict]:
         "picture_samples": 0,
         "calibrate": False,
         "seed": arguments.seed,
+        "image_size": arguments.image_size,
+        "warmup_steps": min(20, arguments.steps // 10),
     }
     if arguments.images:
         changes["max_train_samples"] = arguments.images
@@ -115,6 +117,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True, help="made by clipseg_hf.training.pretrain")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--eval-steps", type=int, default=100)
+    parser.add_argument("--image-size", type=int, default=160, help="side of the query images in pixels")
     parser.add_argument("--images", type=int, help="train on the first so many scenes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("outputs/phrases-per-image"), help="of the trainings")
