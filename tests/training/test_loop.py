@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import pickletools
 import signal
 
@@ -132,12 +133,14 @@ def test_no_pickle_is_written(finished):
                 list(pickletools.genops(head))
 
 
-def test_no_pickle_is_read_or_written_by_torch(make_args, rows, monkeypatch):
+def test_a_run_and_its_resumption_call_no_pickle(make_args, rows, monkeypatch):
     def refuse(*args, **kwargs):
-        raise AssertionError("torch.save or torch.load was called")
+        raise AssertionError("a pickle was written or read")
 
     monkeypatch.setattr(torch, "save", refuse)
     monkeypatch.setattr(torch, "load", refuse)
+    monkeypatch.setattr(pickle, "dump", refuse)
+    monkeypatch.setattr(pickle, "load", refuse)
     train(make_args(max_steps=2, save_steps=1), train_rows=rows)
     assert train(make_args(max_steps=2, save_steps=1), train_rows=rows).state.step == 2
 
@@ -286,7 +289,7 @@ class _DeadlyRows:
 
 def test_a_reader_that_dies_stops_the_run(make_args, rows):
     args = make_args(dataloader_num_workers=1, num_train_epochs=2)
-    with pytest.raises(TrainingStopped, match=r"step \d+ .*on rows \[.*DataLoader worker .*exited unexpectedly\. \S"):
+    with pytest.raises(TrainingStopped, match=r"step \d+ .*on rows \[.*DataLoader worker .*exited unexpectedly.*\. \S"):
         train(args, train_rows=_DeadlyRows(rows, 3))
     assert not multiprocessing.active_children()
 
@@ -305,7 +308,7 @@ def test_a_reader_that_dies_amid_a_step_is_noticed_when_it_is_waited_for(make_ar
     train_step = training_loop.train_step
     monkeypatch.setattr(training_loop, "train_step", kill)
     args = make_args(dataloader_num_workers=1, dataloader_prefetch_factor=1, max_steps=9, save_steps=1)
-    with pytest.raises(TrainingStopped, match=r"on rows \[.*exited unexpectedly\. \S+checkpoint-00000\d is whole"):
+    with pytest.raises(TrainingStopped, match=r"on rows \[.*exited unexpectedly.*\. \S+checkpoint-00000\d is whole"):
         train(args, train_rows=rows)
     assert steps and signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL  # PyTorch's handler is back
 
@@ -324,7 +327,7 @@ def test_no_reader_outlives_an_interrupted_run(make_args, rows, monkeypatch):
 def test_a_reader_that_dies_while_a_cache_is_filled(make_args, rows):
     args = make_args(dataloader_num_workers=1, cache_prompts=True)
     with pytest.raises(
-        TrainingStopped, match=r"before a step, while it encoded .*exited unexpectedly\. What is encoded"
+        TrainingStopped, match=r"before a step, while it encoded .*exited unexpectedly.*\. What is encoded"
     ):
         train(args, train_rows=_DeadlyRows(rows, 9))
     assert not multiprocessing.active_children()

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.training import CLIPSegTrainingArguments
 
 HERE = Path(__file__).parent
 MODULE = ["-m", "clipseg_hf.training"]
@@ -169,3 +170,11 @@ def test_two_processes_are_one(write_recipe, launch):
 
     numbers, others = (log(recipe)[-1] for recipe in (alone, shared))
     assert "text_ap" in numbers and numbers == pytest.approx(others, rel=1e-4)
+
+
+def test_accelerate_launch_starts_it_too(write_recipe):
+    recipe = write_recipe("launched", max_steps=1, dataloader_num_workers=0)
+    options = ["--cpu", "--num_processes=1", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    command(["-m", "accelerate.commands.launch", *options, *MODULE, str(recipe), "--set", "learning_rate=5e-4"])
+    used = CLIPSegTrainingArguments.from_yaml(output_of(recipe) / "final" / "recipe.yaml")
+    assert used.learning_rate == 5e-4 and checkpoints(recipe) == ["checkpoint-000001"]

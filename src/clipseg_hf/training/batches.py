@@ -123,10 +123,22 @@ def reading(loader: DataLoader) -> Iterator[Iterator]:
     with _deaf_to_child_processes():
         batches = iter(loader)
         try:
-            yield batches
+            yield _noticing_the_dead(batches) if loader.num_workers else batches
         finally:
             if loader.num_workers:
                 batches._shutdown_workers()  # what its __del__ does, which is called too late
+
+
+def _noticing_the_dead(batches: Iterator) -> Iterator:
+    """What a loader with workers yields. A worker killed while it hands over a batch is missed by its socket first."""
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (ConnectionError, EOFError) as error:
+            raise RuntimeError(f"a DataLoader worker exited unexpectedly ({error})") from error
+        yield batch
 
 
 @contextlib.contextmanager
