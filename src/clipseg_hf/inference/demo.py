@@ -24,7 +24,7 @@ FIGURE = "clipseg-demo.png"
 
 # One row of the figure each: the scene, what is asked of it, and the scene that gives the example. They are picked from
 # what works well, with and without training on the name; the printed numbers are over everything.
-ROWS = (("17", "teddy bear", "6"), ("22", "hamburger", "6"), ("15", "rocket", "10"), ("12", "banana", "23"))
+ROWS = (("24", "fox", "10"), ("5", "laptop", "11"), ("17", "teddy bear", "6"), ("12", "banana", "23"))
 SEMANTIC_SCENE = "7"
 INK, PAPER, OUTLINE = "#1d2733", "#ffffff", "#ff2d78"
 
