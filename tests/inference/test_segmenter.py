@@ -1,5 +1,8 @@
 """One object for all: the same numbers as model and processor by hand, each image and each prompt encoded once."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -199,3 +202,20 @@ def test_a_batch_of_no_images(segmenter):
 def test_a_device_that_is_not_there(checkpoint, device):
     with pytest.raises(ValueError, match=f"The device {device} cannot be used here: "):
         Segmenter.from_pretrained(checkpoint, device=device)
+
+
+def test_threads_share_a_segmenter(segmenter, checkpoint, picture, monkeypatch):
+    """Also while vectors are thrown out of the cache again."""
+    monkeypatch.setattr(module, "KEPT_VECTORS", 2)
+    questions = [[letter * n, letter] for letter in "abcd" for n in (2, 5, 9)]
+    alone = [segmenter(picture, asked)[0].logits for asked in questions]
+    shared = Segmenter.from_pretrained(checkpoint, device="cpu")
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda number: shared(picture, questions[number % 12])[0].logits, range(72)))
+    for number, logits in enumerate(together):
+        torch.testing.assert_close(logits, alone[number % 12], atol=1e-5, rtol=0)
+
+
+def test_a_segmenter_can_be_copied(segmenter, picture):
+    expected = segmenter(picture, "a cat")[0].logits
+    torch.testing.assert_close(copy.deepcopy(segmenter)(picture, "a cat")[0].logits, expected)

@@ -1,6 +1,7 @@
 import json
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datasets
@@ -371,6 +372,32 @@ def test_long_texts_are_cut_with_a_warning(small):
         warnings.simplefilter("error")
         assert small("cat " * 75, return_tensors="pt").input_ids.shape == (1, 77)  # just fits
         assert len(small(phrase, truncation=False)["input_ids"][0]) == 102  # as asked for
+
+
+def test_every_option_of_cutting_is_told_with_the_whole_length(small):
+    phrase = "dog cat " * 10  # 3 + 1 tokens, ten times, and two at the ends
+    for options in ({}, {"padding": "max_length"}, {"stride": 2}):
+        with pytest.warns(UserWarning, match="A text of 42 tokens is cut to 9"):
+            assert len(small(["cat", phrase], max_length=9, **options)["input_ids"][1]) == 9
+    backend = small.tokenizer.backend_tokenizer
+    assert backend.truncation is None and backend.padding is None  # nothing of it would be saved
+
+
+def test_threads_share_a_processor(small):
+    """Texts of many lengths, some cut, padded or not: each thread gets what it would get alone."""
+    calls = [(["cat " * (3 * n + k) for k in range(1, 4)], {"max_length": 10 + n}) for n in range(12)]
+    calls += [(texts, options | {"padding": "max_length"}) for texts, options in calls]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = [small(texts, return_tensors="pt", **options).input_ids for texts, options in calls]
+
+        def ask(number):
+            texts, options = calls[number % len(calls)]
+            return small(texts, return_tensors="pt", **options).input_ids
+
+        with ThreadPoolExecutor(6) as threads:
+            together = list(threads.map(ask, range(12 * len(calls))))
+    assert all(torch.equal(found, alone[n % len(calls)]) for n, found in enumerate(together))
 
 
 def test_a_tokenizer_without_a_limit_is_cut_to_clip_s(small):

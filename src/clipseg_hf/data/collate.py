@@ -79,10 +79,7 @@ class PromptCollator:
     def tokenize(self, texts: list[str]) -> dict[str, torch.Tensor]:
         """N texts -> input_ids, attention_mask (N, L), as long as the longest."""
         limit = min(self._tokenizer.model_max_length, CLIP_TEXT_LENGTH)
-        options = {"padding": True, "max_length": limit, "return_tensors": "pt"}
-        tokens = self._tokenizer(texts, truncation=True, **options)
-        if tokens["input_ids"].shape[1] == limit:
-            tokens = tokenize(self._tokenizer, texts, **options)  # warns of what is cut, but takes twice the time
+        tokens = tokenize(self._tokenizer, texts, padding=True, max_length=limit, return_tensors="pt")
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def _tensors(self, samples: list[PromptedSample]) -> dict[str, torch.Tensor]:

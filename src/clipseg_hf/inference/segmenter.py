@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ class Segmenter:
         result.overlay().save("overlay.png")
 
     Every image is encoded once however many prompts it has, and every prompt once however many images and calls it is
-    used in.
+    used in. Threads may share one.
 
     Args:
         model: on its device, in its floating-point type.
@@ -53,6 +54,13 @@ class Segmenter:
         self.model, self.processor = model.eval(), processor
         self.prompt_templates, self.batch_size = prompt_templates, batch_size
         self._vectors: OrderedDict[Any, Tensor] = OrderedDict()
+        self._encoding = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_encoding"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _encoding=threading.Lock())
 
     @classmethod
     def from_pretrained(
@@ -171,18 +179,19 @@ class Segmenter:
 
     def _encode(self, keys: list, rows: dict[str, Tensor]) -> Tensor:
         """The vector of each row, (R, D): encoded now, or kept from an earlier time."""
-        missing = list({key: number for number, key in enumerate(keys) if key not in self._vectors}.values())
-        for start in range(0, len(missing), ENCODED_AT_ONCE):
-            numbers = missing[start : start + ENCODED_AT_ONCE]
-            some = {name: tensor[numbers].to(self.model.device) for name, tensor in rows.items()}
-            vectors = self.model.get_conditional_embeddings(**some)
-            self._vectors.update((keys[number], vector) for number, vector in zip(numbers, vectors, strict=True))
-        found = torch.stack([self._vectors[key] for key in keys])
-        for key in keys:
-            self._vectors.move_to_end(key)
-        while len(self._vectors) > KEPT_VECTORS:
-            self._vectors.popitem(last=False)
-        return found
+        with self._encoding:
+            missing = list({key: number for number, key in enumerate(keys) if key not in self._vectors}.values())
+            for start in range(0, len(missing), ENCODED_AT_ONCE):
+                numbers = missing[start : start + ENCODED_AT_ONCE]
+                some = {name: tensor[numbers].to(self.model.device) for name, tensor in rows.items()}
+                vectors = self.model.get_conditional_embeddings(**some)
+                self._vectors.update((keys[number], vector) for number, vector in zip(numbers, vectors, strict=True))
+            found = torch.stack([self._vectors[key] for key in keys])
+            for key in keys:
+                self._vectors.move_to_end(key)
+            while len(self._vectors) > KEPT_VECTORS:
+                self._vectors.popitem(last=False)
+            return found
 
 
 def _find_device(device: torch.device | str | None) -> torch.device | str:

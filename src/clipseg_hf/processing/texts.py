@@ -1,11 +1,21 @@
 """Phrases -> token rows, with templates, and nothing cut off in silence."""
 
+import os
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from clipseg_hf.processing.layout import Prompts
 
 CLIP_TEXT_LENGTH = 77
+
+# A tokenizer is told how to cut and pad before it is asked, so two threads that share one take turns. A process that is
+# forked meanwhile must not inherit a lock that nobody there will open.
+_TOKENIZING = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_TOKENIZING.acquire, after_in_parent=_TOKENIZING.release, after_in_child=_TOKENIZING.release
+    )
 
 
 def read_templates(templates: str | Sequence[str] | None) -> list[str]:
@@ -73,18 +83,31 @@ def tokenize(tokenizer, rows: list[str], **options) -> dict:
         options["truncation"] = True
     if not options.get("padding") and not options["truncation"]:
         del options["max_length"]  # nothing reads it then, and the tokenizer would complain
-    tokens = tokenizer(rows, **options)
-    if options["truncation"]:
-        # Asked last: a tokenizer remembers how it was asked, and would save it.
-        _warn_of_cuts(tokenizer, rows, options["max_length"])
+    with _TOKENIZING:
+        tokens = tokenizer(rows, **options)
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is not None:  # it remembers how it was asked, and would save it
+            backend.no_truncation()
+            backend.no_padding()
+    for row, length in _cut_texts(tokenizer, rows, tokens, options):
+        warnings.warn(
+            f"A text of {length} tokens is cut to {options['max_length']}, the end of it will not be looked for: "
+            f"{row!r}.",
+            stacklevel=3,
+        )
     return tokens
 
 
-def _warn_of_cuts(tokenizer, rows: list[str], limit: int) -> None:
-    lengths = [len(ids) for ids in tokenizer(rows, truncation=False, padding=False, verbose=False)["input_ids"]]
-    for row, length in zip(rows, lengths, strict=True):
-        if length > limit:
-            warnings.warn(
-                f"A text of {length} tokens is cut to {limit}, the end of it will not be looked for: {row!r}.",
-                stacklevel=4,
-            )
+def _cut_texts(tokenizer, rows: list[str], tokens, options: dict) -> Iterator[tuple[str, int]]:
+    """What was cut, and how many tokens it has as a whole."""
+    if not options["truncation"] or options.get("return_overflowing_tokens"):
+        return
+    if tokens.encodings is None:  # a tokenizer in Python, which keeps nothing of what it cut, and no state either
+        whole = tokenizer(rows, truncation=False, padding=False, verbose=False)["input_ids"]
+        yield from ((row, len(ids)) for row, ids in zip(rows, whole, strict=True) if len(ids) > options["max_length"])
+        return
+    shared = options.get("stride") or 0  # tokens that neighbouring pieces have in common
+    for row, encoding in zip(rows, tokens.encodings, strict=True):
+        rest = [piece.special_tokens_mask.count(0) - shared for piece in encoding.overflowing]
+        if rest:
+            yield row, sum(encoding.attention_mask) + sum(rest)
