@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.training import assembly
+from clipseg_hf.training import CLIPSegTrainingArguments, assembly
 from clipseg_hf.training.__main__ import main
 
 
@@ -58,6 +58,12 @@ def test_the_processor_gets_the_size_and_the_visual_prompts_of_the_training(make
     assert not processor.visual_prompt_settings.crop and processor.visual_prompt_settings.blur
 
 
+def test_a_recipe_may_name_the_embedded_checkpoint(tmp_path):
+    args = CLIPSegTrainingArguments(model_name_or_path="emoji-tiny", train_data=str(tmp_path), decoder_dropout=0.2)
+    assert assembly.build_model(args).config.decoder_dropout == 0.2
+    assert assembly.build_processor(args).tokenizer.model_max_length == 32
+
+
 def test_the_same_seed_gives_the_same_decoder(make_args):
     first, second, other = (
         assembly.build_model(make_args(seed=seed)).decoder.state_dict()["reduces.0.weight"] for seed in (0, 0, 1)
@@ -71,6 +77,18 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
     assert "Did you mean 'learning_rate'?" in capsys.readouterr().err
     assert main([str(tmp_path / "none.yaml")]) == 2
     assert "There is no recipe" in capsys.readouterr().err
+    recipe = {"output_dir": str(tmp_path / "out"), "max_steps": 1, "use_cpu": True}
+    for named, message in (
+        ({"model_name_or_path": "emoji-tiny", "train_data": str(tmp_path / "lost")}, "lost"),
+        ({"clip_name_or_path": str(tmp_path / "none"), "train_data": str(tmp_path)}, "none"),
+        ({"train_data": str(tmp_path)}, "Name the model to train"),
+    ):
+        (tmp_path / "r.yaml").write_text(json.dumps(recipe | named))
+        assert main([str(tmp_path / "r.yaml")]) == 2
+        (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert message in said
+    with pytest.raises(ValueError, match="Name the model"):
+        main([str(tmp_path / "r.yaml"), "--debug"])
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "max_steps = 20000: optimizer steps" in capsys.readouterr().out

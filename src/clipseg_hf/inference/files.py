@@ -8,11 +8,11 @@ import torch
 from tqdm.auto import tqdm
 
 from clipseg_hf.evaluation import BenchmarkOptions, Evaluation, markdown_table, run_benchmark, write_report
-from clipseg_hf.inference.model_names import find_model
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
+from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 

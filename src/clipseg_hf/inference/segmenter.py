@@ -76,7 +76,7 @@ class Segmenter:
         """Load model and processor from a folder or the Hub.
 
         Args:
-            name_or_path: of a CLIPSeg checkpoint.
+            name_or_path: of a CLIPSeg checkpoint; "emoji-tiny" is the one inside of this package.
             device: None: a GPU where there is one, else the CPU.
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`.
             prompt_templates, batch_size: see the class.

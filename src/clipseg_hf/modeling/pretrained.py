@@ -17,6 +17,7 @@ from clipseg_hf.modeling.configuration import (
 )
 from clipseg_hf.modeling.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
 from clipseg_hf.modeling.freezing import FrozenClipMixin
+from clipseg_hf.modeling.model_names import resolve_name
 
 # Arguments of `from_pretrained` that say where files are, not what to do with them.
 _PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
@@ -64,15 +65,18 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         fragile in half precision.
 
         Args:
+            pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
             base_model: for a decoder-only checkpoint, its CLIP from elsewhere than where its config.json says.
 
         Raises:
-            ValueError: for a bare CLIP (see `from_clip`) or another kind of model; for a base CLIP that does not fit.
+            ValueError: for a bare CLIP (see `from_clip`), another kind of model or a training run's folder;
+                for a base CLIP that does not fit.
             OSError: if the checkpoint, or the base CLIP of a decoder-only one, cannot be reached.
         """
         name = pretrained_model_name_or_path
         if name is not None:
             place = {key: kwargs[key] for key in _PLACE if key in kwargs}
+            name = name if place.get("subfolder") else resolve_name(name)
             if not isinstance(config, CLIPSegConfig):
                 config, kwargs = _load_config(config or name, place, kwargs)
             if getattr(config, "dtype", None) == torch.float16 and not kwargs.keys() & {"dtype", "torch_dtype"}:
@@ -127,7 +131,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         """
         base, revision = None, clip_kwargs.get("revision")
         if not isinstance(clip, CLIPModel):
-            base = os.fspath(clip)
+            base = resolve_name(clip)
             place = {key: clip_kwargs[key] for key in _PLACE if key in clip_kwargs}
             _check_model_type(CLIPConfig.get_config_dict(base, **place)[0], base, expected="clip")
             clip = CLIPModel.from_pretrained(base, **clip_kwargs)

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer
 from transformers.processing_utils import ProcessorMixin
 
+from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.inputs import CLIPSegInputs, stack_arrays
@@ -79,12 +80,13 @@ class CLIPSegProcessor(ProcessorMixin):
         """Load from a folder or the Hub: a checkpoint of this project, of transformers, or one of the old CIDAS ones.
 
         Args:
-            pretrained_model_name_or_path: folder or Hub name.
+            pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
             patch_size, visual_prompt_settings, mask_thresholds: in place of what the checkpoint says.
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
         """
-        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        config = read_model_config(pretrained_model_name_or_path, kwargs)
+        name = pretrained_model_name_or_path if kwargs.get("subfolder") else resolve_name(pretrained_model_name_or_path)
+        processor = super().from_pretrained(name, **kwargs)
+        config = read_model_config(name, kwargs)
         if config is not None:  # the model's own file has the last word: it is what calibration rewrites
             processor.patch_size = config.vision_config.patch_size
             thresholds = getattr(config, "mask_thresholds", None)

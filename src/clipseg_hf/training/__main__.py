@@ -7,7 +7,7 @@ from clipseg_hf.training.arguments import CLIPSegTrainingArguments, parse_overri
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train by a recipe; errors in the recipe end with exit code 2 and one line."""
+    """Train by a recipe; what a user can mend ends with exit code 2 and its message, as with `clipseg-hf train`."""
     parser = argparse.ArgumentParser(
         prog="python -m clipseg_hf.training", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -19,15 +19,19 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="KEY=VALUE",
         help="change one of the recipe's values:\n" + CLIPSegTrainingArguments.describe().replace("%", "%%"),
     )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     options = parser.parse_args(arguments)
     try:
         args = CLIPSegTrainingArguments.from_yaml(options.recipe, parse_overrides(options.set))
-    except (OSError, TypeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    from clipseg_hf.training.loop import train
+        from clipseg_hf.training.loop import train
 
-    result = train(args)
+        result = train(args)
+    except Exception as error:
+        is_ours = type(error).__module__.startswith("clipseg_hf.")
+        if options.debug or not (is_ours or isinstance(error, (ImportError, OSError, TypeError, ValueError))):
+            raise
+        print(f"error: {str(error) or type(error).__name__}", file=sys.stderr)
+        return 2
     print(f"The finished model is in {result.folder}.")
     return 0
 

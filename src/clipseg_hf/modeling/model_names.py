@@ -12,6 +12,29 @@ _SECONDS = 10  # to wait for the Hub's answer
 _HUB_ERRORS = (OSError, HfHubHTTPError.__bases__[0])
 
 
+def resolve_name(name: str | os.PathLike) -> str:
+    """A folder, or a name on the Hub; asks no network.
+
+    Args:
+        name: a folder, a name on the Hub, or "emoji-tiny" for the checkpoint inside of this package.
+
+    Raises:
+        FileNotFoundError: the package lacks its checkpoint.
+        ValueError: the folder of a training run, whose model is in its `final`.
+    """
+    from clipseg_hf import EMOJI_TINY
+
+    name = os.fspath(name)
+    if name == EMBEDDED and not Path(name).exists():
+        if not Path(EMOJI_TINY).is_dir():
+            raise FileNotFoundError(f"This installation lacks its embedded checkpoint, {EMOJI_TINY}: install it anew.")
+        return EMOJI_TINY
+    final = Path(name) / "final"
+    if (final / "config.json").is_file() and not (Path(name) / "config.json").exists():
+        raise ValueError(f"{name} is the folder of a training run; did you mean {final}, its finished model?")
+    return name
+
+
 def find_model(
     name: str | os.PathLike, way_out: str = f"take the small model that is built in: --model {EMBEDDED}"
 ) -> str:
@@ -23,16 +46,11 @@ def find_model(
 
     Raises:
         FileNotFoundError: a folder that does not exist, or a name that the Hub does not know.
+        ValueError: see `resolve_name`; or a file.
         ConnectionError: the model is not in the local cache, and the Hub cannot be reached. Without this question the
             client would try for half a minute, file by file.
     """
-    from clipseg_hf import EMOJI_TINY
-
-    name = os.fspath(name)
-    if name == EMBEDDED and not Path(name).exists():
-        if not Path(EMOJI_TINY).is_dir():
-            raise FileNotFoundError(f"This installation lacks its embedded checkpoint, {EMOJI_TINY}: install it anew.")
-        return EMOJI_TINY
+    name = resolve_name(name)
     if Path(name).is_dir():
         return name
     if Path(name).is_file():

@@ -4,7 +4,8 @@ import huggingface_hub
 import pytest
 
 import clipseg_hf
-from clipseg_hf.inference.model_names import find_model
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf.modeling.model_names import find_model
 
 
 def test_folders_and_the_embedded_checkpoint(tmp_path, monkeypatch):
@@ -35,7 +36,7 @@ def test_without_a_network(monkeypatch, tmp_path):
 
 
 def test_what_is_in_the_cache_needs_no_network(monkeypatch):
-    monkeypatch.setattr("clipseg_hf.inference.model_names.try_to_load_from_cache", lambda name, file: "/cache/config")
+    monkeypatch.setattr("clipseg_hf.modeling.model_names.try_to_load_from_cache", lambda name, file: "/cache/config")
     assert find_model("some/model") == "some/model"
 
 
@@ -44,7 +45,7 @@ def test_a_name_that_the_hub_does_not_know(monkeypatch):
         def model_info(self, name, timeout):
             raise _not_found()
 
-    monkeypatch.setattr("clipseg_hf.inference.model_names.HfApi", Hub)
+    monkeypatch.setattr("clipseg_hf.modeling.model_names.HfApi", Hub)
     with pytest.raises(FileNotFoundError, match="no folder some/mdoel, and the Hub has no model of this name"):
         find_model("some/mdoel")
 
@@ -64,3 +65,26 @@ def test_a_file(tmp_path):
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ValueError, match="is a file; expected the folder of a checkpoint"):
         find_model(tmp_path / "model.safetensors")
+
+
+def test_the_embedded_checkpoint_has_one_name_everywhere():
+    model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny")
+    assert model.num_parameters() < 5_000_000
+    thresholds = CLIPSegProcessor.from_pretrained("emoji-tiny").mask_thresholds
+    assert thresholds == CLIPSegProcessor.from_pretrained(clipseg_hf.EMOJI_TINY).mask_thresholds
+    with pytest.raises(ValueError, match=r"is a CLIPSeg already: load it by .*from_pretrained"):
+        CLIPSegForImageSegmentation.from_clip("emoji-tiny")
+
+
+@pytest.mark.parametrize(
+    "load", [find_model, CLIPSegForImageSegmentation.from_pretrained, CLIPSegProcessor.from_pretrained]
+)
+def test_the_folder_of_a_run_is_not_its_model(tmp_path, load):
+    final = tmp_path / "run1" / "final"
+    CLIPSegForImageSegmentation.from_pretrained("emoji-tiny").save_pretrained(final)
+    CLIPSegProcessor.from_pretrained("emoji-tiny").save_pretrained(final)
+    with pytest.raises(ValueError, match=r"run1 is the folder of a training run; did you mean .*run1/final, its"):
+        load(tmp_path / "run1")
+    assert load(final)
+    if load is not find_model:
+        assert load(tmp_path / "run1", subfolder="final")
