@@ -11,10 +11,14 @@ EXAMPLES_KEPT = 5
 
 @dataclass(frozen=True)
 class Flaw:
-    """One kind of flaw: what it is, and what is done about it where `strict` is off."""
+    """One kind of flaw: what it is, and what is done about it where `strict` is off.
+
+    One that `is_common` is in sound data, too: it is told, but `strict` does not stop at it.
+    """
 
     meaning: str
     policy: str
+    is_common: bool = False
 
 
 REPAIR = "left that polygon out"
@@ -27,6 +31,7 @@ FLAWS = {
     "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
     "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
     "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
+    "no_annotation": Flaw("nothing is annotated in the image", SKIP_IMAGE, is_common=True),
     "missing_mask": Flaw("the mask file is not there", SKIP_MASK),
     "unreadable_mask": Flaw("the mask cannot be read", SKIP_MASK),
     "mask_size_differs": Flaw("the mask has another size than its image", SKIP_MASK),
@@ -52,7 +57,7 @@ class FlawError(ValueError):
 class BuildSummary:
     """Counts what a build made, mended and left out, with the first few examples of each.
 
-    With `strict`, `note` raises `FlawError` instead of counting.
+    With `strict`, `note` raises `FlawError` instead of counting, but for flaws that are common.
     """
 
     strict: bool = False
@@ -65,7 +70,7 @@ class BuildSummary:
 
     def note(self, flaw: str, where: str) -> None:
         """Count one flaw; `where` says which image, phrase or file it is, as a user would look for it."""
-        if self.strict:
+        if self.strict and not FLAWS[flaw].is_common:
             raise FlawError(
                 f"{where}: {FLAWS[flaw].meaning} ({flaw}). strict=True stops at the first flaw; "
                 f"without it, the build would have {FLAWS[flaw].policy}, counted it and gone on."

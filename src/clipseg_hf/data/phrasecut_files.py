@@ -100,13 +100,16 @@ class PhraseCutFiles(RowSource):
             for task, start, end in iterate_list(file, path):
                 if not isinstance(task, dict) or "task_id" not in task or not isinstance(task.get("image_id"), int):
                     summary.note("malformed_entry", f"byte {start} of {path.name} (no task_id, or no number image_id)")
-                elif task["image_id"] not in self._sizes:
+                elif task["image_id"] not in self._images:
                     summary.note("unknown_image", f"task {task['task_id']}")
                 elif str(task["task_id"]) in seen:
                     summary.note("duplicate_id", f"task {task['task_id']}")
                 else:
                     seen.add(str(task["task_id"]))
                     by_image.setdefault(task["image_id"], []).append((start, end))
+        for image_id, (_, listed_for) in self._images.items():
+            if listed_for == split and image_id not in by_image:
+                summary.note("no_annotation", f"image {image_id}")
         for image_id in KNOWN_WRONG_SIZE & by_image.keys():
             summary.note("known_wrong_size", f"image {image_id}")
             del by_image[image_id]
@@ -118,7 +121,7 @@ class PhraseCutFiles(RowSource):
                 image = self._find_image(image_id, summary)
                 if image is None:
                     continue
-                height, width = self._sizes[image_id]
+                height, width = self._images[image_id][0]
                 tasks = (read_element(file, start, end) for start, end in places)
                 phrases = [make_task_phrase(task, height, width, summary) for task in tasks]
                 yield {
@@ -135,23 +138,24 @@ class PhraseCutFiles(RowSource):
             return None
         tree, name = self._image_files[str(image_id)]
         image = self.image_trees[tree].image(name)
-        return image if check_image(image, f"image {image_id} ({name})", summary, self._sizes[image_id]) else None
+        return image if check_image(image, f"image {image_id} ({name})", summary, self._images[image_id][0]) else None
 
     @cached_property
-    def _sizes(self) -> dict[int, tuple[int, int]]:
-        """(height, width) by image_id."""
+    def _images(self) -> dict[int, tuple[tuple[int, int], str]]:
+        """By image_id, the (height, width) and the split, "" where the list names none."""
         path = self.annotations.local_file(self._image_list)
-        sizes = {}
+        images = {}
         with path.open("rb") as file:
             for entry, start, _ in iterate_list(file, path):
                 try:
-                    sizes[int(entry["image_id"])] = (int(entry["height"]), int(entry["width"]))
-                except (KeyError, TypeError, ValueError):
+                    size = (int(entry["height"]), int(entry["width"]))
+                    images[int(entry["image_id"])] = (size, str(entry.get("split") or ""))
+                except (KeyError, TypeError, ValueError, AttributeError):
                     raise ValueError(
                         f"{path}, byte {start}: expected an image with numbers image_id, height and width, "
                         f"found {str(entry)[:200]}."
                     ) from None
-        return sizes
+        return images
 
     @cached_property
     def _image_files(self) -> dict[str, tuple[int, str]]:

@@ -128,6 +128,17 @@ def test_the_17_images_of_the_wrong_size_are_left_out_and_counted(layout):
     assert summary.examples == {"known_wrong_size": ["image 61564"]}
 
 
+def test_images_listed_for_a_split_that_has_no_tasks_for_them_are_counted(layout):
+    root = layout.write()
+    entries = json.loads((root / "image_data_split3000.json").read_text())
+    entries += [{**entries[0], "image_id": 8, "split": "train"}, {**entries[0], "image_id": 9, "split": "test"}]
+    (root / "image_data_split3000.json").write_text(json.dumps(entries))
+
+    rows, summary = read(root, strict=True)
+
+    assert len(rows) == 3 and summary.examples == {"no_annotation": ["image 8"]}
+
+
 # Each flaw: how it comes about, what is left of image 1's first phrase (or of the image), and how it is named.
 def remove_image(layout, root):
     (root / "images" / "1.jpg").unlink()

@@ -34,6 +34,32 @@ def test_splits_may_stand_above_the_phrases(tmp_path, load, make, masks_of):
     assert rows["image_id"][:] == ["val/1"] and list(masks_of(rows[0])) == ["tree"]
 
 
+def test_images_without_a_mask_are_counted_and_named_also_where_it_is_strict(root, load, make):
+    make.save_image(root / "images" / "3.jpg")
+    make.save_image(root / "images" / "test" / "4.jpg")
+    (root / "masks" / "red_box" / "2.png").rename(root / "masks" / "red_box" / "02.png")  # misnamed
+
+    with pytest.raises(FlawError, match=r"that of mask red_box/02\.png: .* \(missing_image\)"):
+        load(root, strict=True)
+    (root / "masks" / "red_box" / "02.png").unlink()
+    rows, summary = load(root, strict=True)
+
+    assert rows["image_id"][:] == ["1"] and summary.flaws == {"no_annotation": 3}
+    assert summary.examples["no_annotation"] == ["test/4.jpg", "2.jpg", "3.jpg"]
+    assert (
+        "1 rows with 2 phrases.\n  3 x no_annotation: nothing is annotated in the image; left the image out (test/4"
+    ) in str(summary)
+
+
+def test_masks_within_the_folder_of_images_are_no_images(tmp_path, load, make, masks_of):
+    make.save_image(tmp_path / "mine" / "1.png")
+    make.save_mask(tmp_path / "mine" / "masks" / "tree" / "1.png", make.boxed(0, 0, 3, 3))
+
+    rows, summary = load(tmp_path / "mine", kind="binary_masks", images=".", strict=True)
+
+    assert rows["image_id"][:] == ["1"] and not summary.flaws
+
+
 @pytest.mark.parametrize(
     "picture",
     [

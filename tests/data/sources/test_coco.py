@@ -1,4 +1,5 @@
 import json
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -34,7 +35,6 @@ def content():
         "images": [
             {"id": 1, "file_name": "000001.jpg", "height": 20, "width": 30},
             {"id": 2, "file_name": "000002.jpg", "height": 20, "width": 30},
-            {"id": 3, "file_name": "000003.jpg", "height": 20, "width": 30},
         ],
         "annotations": [
             annotation(10, 1, 7, [square(0, 0)]),
@@ -50,7 +50,7 @@ def content():
 def root(tmp_path, make, content):
     root = tmp_path / "coco"
     make.save_json(root / "annotations" / "instances_train2017.json", content)
-    for number in (1, 2, 3):
+    for number in (1, 2):
         make.save_image(root / "train2017" / f"00000{number}.jpg")
     return root
 
@@ -62,7 +62,7 @@ def rewrite(root, content):
 def test_a_phrase_is_all_of_a_category_on_an_image(root, load, masks_of):
     rows, summary = load(root, strict=True)
 
-    assert rows["image_id"][:] == ["1", "2"]  # nothing is annotated on the third
+    assert rows["image_id"][:] == ["1", "2"]
     first = masks_of(rows[0])
     assert list(first) == ["dining table", "person"]
     assert first["dining table"].sum() == 3 * 25
@@ -134,7 +134,7 @@ def test_lvis_names_addresses_and_its_categories_are_made_readable(tmp_path, loa
         image["coco_url"] = f"http://images.cocodataset.org/train2017/{image.pop('file_name')}"
     content["categories"] = [{"id": 7, "name": "bow_(decorative_ribbons)"}, {"id": 8, "name": "deck_chair"}]
     make.save_json(tmp_path / "lvis" / "lvis_v1_train.json", content)
-    for number in (1, 2, 3):
+    for number in (1, 2):
         make.save_image(tmp_path / "lvis" / "train2017" / f"00000{number}.jpg")
 
     assert list(masks_of(load(tmp_path / "lvis")[0][0])) == ["bow", "deck chair"]
@@ -201,6 +201,17 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, conte
         load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")
 
 
+def test_images_without_annotations_are_counted_also_where_it_is_strict(root, load, content):
+    content["images"].insert(0, {"id": 3, "file_name": "000003.jpg", "height": 20, "width": 30})
+    rewrite(root, content)
+
+    for strict in (False, True):
+        rows, summary = load(root, strict=strict)
+
+        assert rows["image_id"][:] == ["1", "2"] and summary.flaws == {"no_annotation": 1}
+        assert summary.examples == {"no_annotation": ["000003.jpg (image 3)"]}
+
+
 def test_a_mask_with_nothing_in_the_image_is_left_out(root, load, content):
     content["annotations"][3]["segmentation"] = {"size": [20, 30], "counts": [600]}
     rewrite(root, content)
@@ -240,3 +251,30 @@ def test_missing_parts_are_named(root, load, tmp_path):
     empty.mkdir()
     with pytest.raises(FileNotFoundError, match=r"There are no images in .*empty\. Found: nothing\. Expected"):
         load(root, images=empty)
+
+
+@pytest.mark.parametrize("folder", ["images", "train2017"])
+@pytest.mark.parametrize("data", ["annotations/instances_train2017.json", "annotations"])
+def test_a_file_of_cocos_own_layout_has_its_images_beside_its_folder(root, load, monkeypatch, folder, data):
+    (root / "train2017").rename(root / folder)
+    monkeypatch.chdir(root)
+
+    rows, summary = load(data)
+
+    assert len(rows) == 2 and not summary.flaws
+    monkeypatch.chdir(root / "annotations")
+    assert len(load(PurePath(data).name if data.endswith("json") else ".")[0]) == 2
+
+
+def test_images_that_are_elsewhere_are_told_by_the_option_to_give(root, load):
+    (root / "annotations").rename(root / "labels")
+    file = root / "labels" / "instances_train2017.json"
+
+    with pytest.raises(
+        FileNotFoundError, match=r'images="\.\./train2017" \(on the command line: --option images=\.\./train2017\)\.$'
+    ):
+        load(file)
+    assert len(load(file, images="../train2017")[0]) == 2
+    (root / "train2017").rename(root.parent / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"on the command line: --option images=FOLDER\.$"):
+        load(file)

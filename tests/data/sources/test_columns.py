@@ -117,6 +117,19 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(data, load, tmp_p
         load_segmentation_dataset(data, **NAMES, strict=True, cache_dir=tmp_path / "strict")
 
 
+def test_rows_in_which_nothing_is_annotated_are_counted_also_where_it_is_strict(data, load, tmp_path):
+    columns = {"image_column": "photo", "mask_column": "label"}
+
+    rows, summary = load(data, **columns, classes={0: "background", 1: "tree", 255: "void"}, strict=True)
+
+    assert rows["image_id"][:] == ["train-1"] and not summary.filtered
+    assert summary.examples == {"no_annotation": ["row train-0 (nothing but what is left out)"]}
+    made = rows.to_list()
+    made.append({**made[0], "phrases": []})
+    datasets.Dataset.from_list(made, features=rows.features).save_to_disk(tmp_path / "rows")
+    assert load(tmp_path / "rows", strict=True)[1].examples == {"no_annotation": ["row train-1"]}
+
+
 def test_columns_that_are_not_there_are_named_with_those_that_are(data, load):
     message = (
         r"There is no column for image_column='image', mask_column='mask'\. The data set has: photo, label, text\."

@@ -127,6 +127,28 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, tmp_p
         load_segmentation_dataset(root, ignore_index=255, strict=True, cache_dir=tmp_path / "strict")
 
 
+def test_images_that_show_nothing_to_ask_for_are_counted_also_where_it_is_strict(root, load, make):
+    make.save_mask(root / "masks" / "1.png", make.boxed(0, 0, 9, 9, value=255))
+
+    rows, summary = load(root, ignore_index=255, strict=True)
+
+    assert rows["image_id"][:] == ["2"] and not summary.filtered
+    assert summary.examples == {"no_annotation": ["1.jpg (nothing but what is left out in 1.png)"]}
+
+
+@pytest.mark.parametrize("endings", [("", "_mask"), ("_picture", ""), ("_picture", "_mask"), ("", "")])
+def test_images_and_masks_may_be_in_one_folder(tmp_path, load, make, endings):
+    root, (image_ending, mask_ending) = tmp_path / "mine", endings
+    for name in ("a", "b"):
+        make.save_image(root / f"{name}{image_ending}.{'png' if any(endings) else 'jpg'}")
+        make.save_mask(root / f"{name}{mask_ending}.png", make.boxed(0, 0, 9, 9))
+    options = {"image_ending": image_ending, "mask_ending": mask_ending, "classes": ["background", "box"]}
+
+    rows, summary = load(root, kind="index_masks", images=".", masks=".", strict=True, **options)
+
+    assert rows["image_id"][:] == ["a", "b"] and not summary.flaws
+
+
 def test_missing_parts_are_named(root, load):
     (root / "classes.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"What do the masks' values mean\? There is no classes\.json, "):

@@ -90,6 +90,31 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, tmp_p
         load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")
 
 
+def test_images_of_which_no_line_speaks_are_counted_also_where_it_is_strict(root, load, make):
+    make.save_image(root / "3.jpg")
+    make.save_image(root / "thumbnails" / "1.jpg")  # not where images are
+    make.save_mask(root / "masks" / "9_0.png", make.boxed(0, 0, 9, 9))
+
+    rows, summary = load(root, strict=True)
+
+    assert rows["image_id"][:] == ["1", "2"] and summary.examples == {"no_annotation": ["3.jpg"]}
+
+
+def test_masks_beside_their_images_are_no_images(root, load):
+    for name in ("1_0", "1_1", "2_0"):
+        (root / "masks" / f"{name}.png").rename(root / f"{name}.png")
+    for name in ("1", "2"):
+        Image.open(root / f"{name}.jpg").save(root / f"{name}.png")
+    lines = [
+        {key: value.replace(".jpg", ".png").replace("masks/", "") for key, value in line.items()} for line in LINES
+    ]
+    write_lines(root, lines)
+
+    rows, summary = load(root, strict=True)
+
+    assert len(rows) == 2 and not summary.flaws
+
+
 def test_broken_lines_are_named(root, load):
     (root / "metadata.jsonl").write_text('{"file_name": "1.jpg"\n')
     with pytest.raises(ValueError, match=r"metadata\.jsonl, line 1: not valid JSON, column \d+: Expecting"):

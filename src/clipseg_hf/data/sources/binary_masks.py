@@ -28,8 +28,9 @@ class MaskedImage(NamedTuple):
 class BinaryMaskFiles(RowSource):
     """A folder of images, and a folder that holds a folder of masks for each phrase.
 
-    A mask is white (or 1) where the phrase is true. An image need not have a mask for every phrase. Splits may stand
-    above both: `images/train/<name>.jpg` and `masks/train/<phrase>/<name>.png`.
+    A mask is white (or 1) where the phrase is true. An image need not have a mask for every phrase; one that has none
+    is left out and counted. Splits may stand above both: `images/train/<name>.jpg` and
+    `masks/train/<phrase>/<name>.png`.
 
     Args:
         path: Holds both folders.
@@ -51,14 +52,17 @@ class BinaryMaskFiles(RowSource):
         masks: str | os.PathLike = "masks",
         unpack_dir: str | os.PathLike,
     ):
-        self.images = key_files(open_folder(path, images, unpack_dir, LAYOUT), IMAGE_SUFFIXES)
         self.masks = key_files(open_folder(path, masks, unpack_dir, LAYOUT), IMAGE_SUFFIXES)
+        image_tree = open_folder(path, images, unpack_dir, LAYOUT)
+        self.images = key_files(image_tree, IMAGE_SUFFIXES, without=self.masks)
         self._by_split: dict[str, dict[str, dict[str, str]]] = {}  # split -> image's key -> phrase -> mask
         for key, mask in self.masks.names.items():
             split, phrase, image = _take_apart(key)
             self._by_split.setdefault(split, {}).setdefault(image, {})[phrase] = mask
         with_mask = {image for images in self._by_split.values() for image in images}
         require_pairs(self.images, self.masks, with_mask, LAYOUT)
+        for image in self.images.names:
+            self._by_split.setdefault(_split_of(image), {}).setdefault(image, {})
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -71,7 +75,9 @@ class BinaryMaskFiles(RowSource):
     def shards(self, split: str, summary: BuildSummary) -> list[list[MaskedImage]]:
         items = []
         for key, masks in sorted(self._by_split[split].items()):
-            if key in self.images.names:
+            if not masks:
+                summary.note("no_annotation", self.images.names[key])
+            elif key in self.images.names:
                 items.append(MaskedImage(key, self.images.names[key], masks))
             else:
                 summary.note("missing_image", f"that of mask {next(iter(masks.values()))}")
@@ -118,7 +124,13 @@ def check_binary_mask(mask, where: str, image: str, size: tuple[int, int], summa
 def _take_apart(key: str) -> tuple[str, str, str]:
     """ "train/red_box/a/1" -> ("train", "red box", "train/a/1"), "red_box/1" -> ("train", "red box", "1")."""
     parts = PurePosixPath(key).parts
-    folder = [parts[0]] if len(parts) > 2 and split_of_folder(parts[0]) else []
-    split = split_of_folder(folder[0]) if folder else "train"
+    folder = parts[:1] if len(parts) > 2 and split_of_folder(parts[0]) else ()
     phrase, *rest = parts[len(folder) :]
-    return split, phrase.replace("_", " "), "/".join([*folder, *rest])
+    image = "/".join([*folder, *rest])
+    return _split_of(image), phrase.replace("_", " "), image
+
+
+def _split_of(image: str) -> str:
+    """ "val/a/1" -> "val", "a/1" -> "train"."""
+    folder, slash, _ = image.partition("/")
+    return (split_of_folder(folder) if slash else None) or "train"

@@ -49,7 +49,8 @@ class CocoFiles(RowSource):
         path: A JSON file, or the folder that holds it. A folder may have a file per split, told by its name or folder
             ("instances_train2017.json", "valid/_annotations.coco.json").
         annotations: Which files, relative to `path`, where there are several for a split ("*/instances_*2017.json").
-        images: The folder of the images, if not in `path` (for a JSON file: not beside it).
+        images: The folder of the images, if not in `path` (for a JSON file: not beside it, nor, where its folder is
+            called `annotations`, beside that).
         phrase_field: Which field of an annotation to take as its phrase.
         unpack_dir: Where files of archives go that have to be unpacked.
 
@@ -74,6 +75,8 @@ class CocoFiles(RowSource):
         root = path.parent if path.is_file() else path
         self.tree = open_tree(root, unpack_dir)
         self.image_tree = self.tree if images is None else open_tree(Path(root, images).expanduser(), unpack_dir)
+        if images is None and root.absolute().name == "annotations" and not any(map(is_image_name, self.tree.names)):
+            self.image_tree = open_tree(root.absolute().parent, unpack_dir)  # as COCO's own files are laid out
         self.phrase_field = phrase_field
         if path.is_file():
             self._files = {split_in_name(path.name) or "train": path.name}
@@ -86,7 +89,8 @@ class CocoFiles(RowSource):
                 self._by_name.setdefault(PurePosixPath(name).name, []).append(name)
         if not self._by_name:
             raise FileNotFoundError(
-                f"There are no images in {self.image_tree}. Found: {shorten(self.image_tree.names)}. Expected {LAYOUT}."
+                f"There are no images in {self.image_tree}. Found: {shorten(self.image_tree.names)}. "
+                f"Expected {LAYOUT}; {_say_where(root)}."
             )
 
     @property
@@ -125,6 +129,10 @@ class CocoFiles(RowSource):
         for image_id in places.keys() - images.keys():
             for _ in places[image_id]:
                 summary.note("unknown_image", f"an annotation of image {image_id}")
+        for image_id, entry in images.items():
+            if image_id not in places:
+                file = entry.get("file_name") or entry.get("coco_url") or "no file"
+                summary.note("no_annotation", f"{file} (image {image_id})")
         found = [self._find_image(entry, name, places[i], summary) for i, entry in images.items() if i in places]
         return in_shards([image for image in found if image is not None])
 
@@ -232,6 +240,14 @@ def is_coco(path: Path) -> bool:
         file.seek(max(0, path.stat().st_size - (1 << 16)))
         ends = head + file.read()
     return head.lstrip()[:1] == b"{" and any(key in ends for key in (b'"annotations"', b'"images"', b'"categories"'))
+
+
+def _say_where(root: Path) -> str:
+    """The option for the first folder of images beside `root`, if there is one."""
+    for folder in sorted(entry for entry in root.absolute().parent.iterdir() if entry.is_dir()):
+        if any(is_image_name(entry.name) for entry in folder.iterdir()):
+            return f'here images="../{folder.name}" (on the command line: --option images=../{folder.name})'
+    return "on the command line: --option images=FOLDER"
 
 
 def _likeness(name: str, wanted: str, annotation_file: str) -> tuple[bool, int]:

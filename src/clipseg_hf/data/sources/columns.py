@@ -81,7 +81,11 @@ class ColumnData(RowSource):
         rows = self._data[split]
         for number in shard:
             if self._has_rows:
-                yield {name: rows[number][name] for name in ROW_FEATURES}
+                row = {name: rows[number][name] for name in ROW_FEATURES}
+                if row["phrases"]:
+                    yield row
+                else:
+                    summary.note("no_annotation", f"row {split}-{number}")
             elif (row := self._make_row(rows[number], f"{split}-{number}", summary)) is not None:
                 yield row
 
@@ -96,11 +100,18 @@ class ColumnData(RowSource):
         if size is None:
             return None
         masks = values[mask_column] if isinstance(values[mask_column], list) else [values[mask_column]]
+        if not masks:
+            summary.note("no_annotation", where)
+            return None
         if None in masks:
             summary.note("missing_mask", where)
             return None
         if self.table is not None:
+            noted = summary.flaws.total()
             phrases = self._read_index_masks(masks, image_id, where, size, summary)
+            if not phrases and summary.flaws.total() == noted:
+                summary.note("no_annotation", f"{where} (nothing but what is left out)")
+                return None
         else:
             texts = values[phrase_column] if isinstance(values[phrase_column], list) else [values[phrase_column]]
             phrases = _read_binary_masks(masks, texts, image_id, where, size, summary)

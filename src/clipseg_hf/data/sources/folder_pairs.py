@@ -31,14 +31,18 @@ def open_folder(
     return open_tree(path, unpack_dir)
 
 
-def key_files(tree: FileTree, suffixes: Sequence[str], ending: str = "") -> Folder:
+def key_files(tree: FileTree, suffixes: Sequence[str], ending: str = "", without: Folder | None = None) -> Folder:
     """The files with one of these suffixes whose names, without it, end in `ending`.
 
     They are keyed by their path without both: "train/aachen/aachen_0_leftImg8bit.png" by "train/aachen/aachen_0".
+    Files of the folder `without` are not among them, be it within this one, around it or the same.
     """
+    taken = set() if without is None else {f"{without.tree}/{name}" for name in without.names.values()}
     names = {}
     for name in tree.names:
         path = PurePosixPath(name)
+        if f"{tree}/{name}" in taken:
+            continue
         if path.suffix.lower() in suffixes and path.stem.endswith(ending):
             names[str(path.with_name(path.stem[: len(path.stem) - len(ending)]))] = name
     return Folder(tree, names)

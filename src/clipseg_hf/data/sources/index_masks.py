@@ -73,7 +73,9 @@ class PairedFiles(RowSource):
             elif mask.shape != size:
                 sizes = f"{mask.shape[1]} x {mask.shape[0]}, {pair.image} {size[1]} x {size[0]}"
                 summary.note("mask_size_differs", f"{pair.mask} ({sizes})")
-            elif (phrases := self.table.phrases(mask, pair.image_id, pair.mask, summary)) is not None:
+            elif (phrases := self.table.phrases(mask, pair.image_id, pair.mask, summary)) == []:
+                summary.note("no_annotation", f"{pair.image} (nothing but what is left out in {pair.mask})")
+            elif phrases is not None:
                 height, width = size
                 yield {"image": image, "image_id": pair.image_id, "height": height, "width": width, "phrases": phrases}
 
@@ -115,8 +117,14 @@ class IndexMaskFiles(PairedFiles):
         mask_ending: str = "",
         unpack_dir: str | os.PathLike,
     ):
-        image_files = key_files(open_folder(path, images, unpack_dir, LAYOUT), IMAGE_SUFFIXES, image_ending)
-        mask_files = key_files(open_folder(path, masks, unpack_dir, LAYOUT), LOSSLESS_SUFFIXES, mask_ending)
+        image_tree = open_folder(path, images, unpack_dir, LAYOUT)
+        mask_tree = open_folder(path, masks, unpack_dir, LAYOUT)
+        if len(image_ending) > len(mask_ending):  # in a folder of both, a name is what the longer ending says
+            image_files = key_files(image_tree, IMAGE_SUFFIXES, image_ending)
+            mask_files = key_files(mask_tree, LOSSLESS_SUFFIXES, mask_ending, without=image_files)
+        else:
+            mask_files = key_files(mask_tree, LOSSLESS_SUFFIXES, mask_ending)
+            image_files = key_files(image_tree, IMAGE_SUFFIXES, image_ending, without=mask_files)
         require_pairs(image_files, mask_files, mask_files.names.keys(), LAYOUT)
         table = make_class_table(_find_classes(Path(path), classes), ignore_index, ignore_color, leave_out)
         super().__init__(image_files, mask_files, table)

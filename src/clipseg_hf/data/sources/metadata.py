@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ class MetadataFiles(RowSource):
     """A folder of images with a `metadata.jsonl`: lines with `file_name`, `phrase` and `mask_file_name`.
 
     An image with several phrases has several lines. File names are relative to the metadata file. Splits are folders
-    with one each (`train/metadata.jsonl`). A mask is white (or 1) where the phrase is true.
+    with one each (`train/metadata.jsonl`). A mask is white (or 1) where the phrase is true. Files of which no line
+    speaks, in a folder that holds images of other lines and with the same suffix, are counted as images left out.
 
     Args:
         path: The folder.
@@ -76,9 +77,11 @@ class MetadataFiles(RowSource):
 
     def shards(self, split: str, summary: BuildSummary) -> list[list[tuple[str, list[Line]]]]:
         by_image: dict[str, list[Line]] = {}
+        named: set[str] = set()
         for name in self._files[split]:
             folder = PurePosixPath(name).parent
             for line in _read_lines(self.tree.local_file(name), name):
+                named.update(str(folder / str(line.values.get(field))) for field in self.fields[::2])
                 missing = [field for field in self.fields if not isinstance(line.values.get(field), str)]
                 if missing:
                     found = ", ".join(map(str, line.values)) or "nothing"
@@ -87,6 +90,9 @@ class MetadataFiles(RowSource):
                 image, _, mask = (line.values[field] for field in self.fields)
                 line.values.update({self.fields[0]: str(folder / image), self.fields[2]: str(folder / mask)})
                 by_image.setdefault(str(folder / image), []).append(line)
+        for name in _of_the_same_kind(self.tree.names, by_image):
+            if name not in named:
+                summary.note("no_annotation", name)
         return in_shards(list(by_image.items()))
 
     def rows(self, split: str, shard: list[tuple[str, list[Line]]], summary: BuildSummary) -> Iterator[dict]:
@@ -122,6 +128,12 @@ class MetadataFiles(RowSource):
             return None
         mask = check_binary_mask(read_binary_mask(self.tree.image(mask_name)), where, image, size, summary)
         return None if mask is None else make_phrase(phrase, mask, phrase_id=f"{image}__{number}")
+
+
+def _of_the_same_kind(files: Iterable[str], images: Iterable[str]) -> Iterator[str]:
+    """Those files that have the folder and the suffix of one of the images."""
+    kinds = {(path.parent, path.suffix) for path in map(PurePosixPath, images)}
+    yield from (name for name in files if (PurePosixPath(name).parent, PurePosixPath(name).suffix) in kinds)
 
 
 def _read_lines(path: Path, name: str) -> Iterator[Line]:
