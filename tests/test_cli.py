@@ -114,12 +114,41 @@ def test_segment_into_one_label_map(folder):
     assert min(areas) > 0
 
 
-def test_save_all_and_never_over_earlier_results(folder):
+def test_save_all_and_never_over_other_results(folder):
     command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "--save", "all", "-o", "out")
     assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x.json" in succeed(*command)
-    assert "-> x-2_a-cat.png" in succeed(*command)
+    assert "-> x-2_a-cat.png" in succeed(*command, "--threshold", 0.2)  # another question
     assert "-> x_a-cat.png" in succeed(*command, "--overwrite")
     assert len(list((folder / "out").iterdir())) == 8
+
+
+def test_a_folder_of_images_is_gone_on_with(folder):
+    """One of three cannot be read at first."""
+    (folder / "other" / "broken.jpg").write_text("no image")
+    (folder / "other" / "notes.txt").write_text("no image either")
+    Image.new("RGB", (40, 40)).save(folder / "other" / "y.PNG")
+    command = ("segment", "other", "-p", "a cat", "--model", "emoji-tiny", "--save", "json", "-o", "out")
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "skipped: image (other/broken.jpg) is not an image that Pillow can read." in result.stdout
+    assert result.stderr == "error: 1 of 3 images could not be read: broken.jpg.\n"
+    assert {path.name for path in (folder / "out").iterdir()} == {"x.json", "y.json"}
+    before = (folder / "out" / "x.json").stat().st_mtime_ns
+    Image.new("RGB", (40, 40)).save(folder / "other" / "broken.jpg")
+    out = succeed(*command)
+    assert "2 of 3 images have their results from an earlier run" in out
+    assert "-> broken.json" in out
+    assert (folder / "out" / "x.json").stat().st_mtime_ns == before
+    assert "3 of 3 images have their results" in succeed(*command, "--model", "emoji-tiny")
+    assert "3 files are in out." in succeed(*command, "--overwrite")
+    assert len(list((folder / "out").iterdir())) == 3
+    assert "-> x_overlay.png, x.json" in succeed(*command, "--save", "overlay")  # what is lacking is made
+
+
+def test_folders_that_cannot_be_segmented(folder):
+    (folder / "empty").mkdir()
+    assert "The folder empty holds no images (.bmp, .gif" in fail("segment", "empty", "-p", "a")
+    assert "other is to be read and written" in fail("segment", "other", "-p", "a", "-o", "other")
 
 
 def test_the_default_model_without_a_network(folder):
@@ -154,12 +183,13 @@ def test_what_a_user_can_mend(folder, arguments, message):
     assert message in fail("segment", "x.jpg", *arguments)
 
 
-def test_a_damaged_image_ends_the_run_where_it_stands(folder):
+def test_a_damaged_image_is_skipped(folder):
     (folder / "b.jpg").write_text("no image")
     result = run("segment", "x.jpg", "b.jpg", "other/x.jpg", "-p", "a", "--model", "emoji-tiny", "-o", "out")
     assert result.exit_code == 2
-    assert result.stderr == "error: images[1] (b.jpg) is not an image that Pillow can read.\n"
-    assert {path.name for path in (folder / "out").iterdir()} == {"x_a.png", "x_overlay.png", "x.json"}
+    assert result.stderr == "error: 1 of 3 images could not be read: b.jpg.\n"
+    stems = {path.name.split("_")[0].split(".")[0] for path in (folder / "out").iterdir()}
+    assert stems == {"x", "x-2"}
 
 
 # errors, help

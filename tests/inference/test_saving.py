@@ -77,6 +77,24 @@ def test_earlier_results_stay_unless_they_may_go(tmp_path, result):
     assert write(overwrite=True) == first
 
 
+def test_results_of_the_same_question_are_known_again(tmp_path, result, monkeypatch):
+    def writer(image="x.jpg", **options) -> ResultWriter:
+        options = {"model": "m", "asked": {"threshold": 0.3}, "forms": ("json", "overlay")} | options
+        return ResultWriter(tmp_path, [image], result.labels, **options)
+
+    monkeypatch.chdir(tmp_path)
+    assert writer().is_done == [False]
+    writer().write(0, result)
+    assert writer().is_done == writer("./x.jpg").is_done == writer(forms=("json",)).is_done == [True]
+    assert writer(overwrite=True).is_done == [False]
+    more = writer(forms=("json", "masks"))  # of the same question, so under the same name
+    assert (more.is_done, more.files[0]["json"].name) == ([False], "x.json")
+    for other in ({"image": "pets/x.jpg"}, {"model": "n"}, {"asked": {"threshold": 0.4}}, {"asked": None}):
+        assert (writer(**other).is_done, writer(**other).files[0]["json"].name) == ([False], "x-2.json")
+    (tmp_path / "x.json").write_text('{"model": "m"')  # cut off
+    assert (writer().is_done, writer().files[0]["json"].name) == ([False], "x-2.json")
+
+
 def test_images_are_never_replaced(tmp_path):
     image = tmp_path / "x_overlay.png"
     image.touch()

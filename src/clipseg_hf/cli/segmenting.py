@@ -19,7 +19,7 @@ class Form(StrEnum):
 
 @app.command()
 def segment(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files or URLs.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders of images or URLs.")],
     prompt: Annotated[
         list[str], typer.Option("--prompt", "-p", metavar="TEXT", help="What to look for. Repeat for more.")
     ] = [],  # noqa: B006  (Typer copies it)
@@ -57,14 +57,15 @@ def segment(
     ] = [],  # noqa: B006
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")] = Path("segmented"),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace earlier results. Left out, new ones get a number.")
+        bool,
+        typer.Option("--overwrite", help="Replace earlier results. Left out, images with results are skipped."),
     ] = False,
     device: DeviceOption = None,
 ) -> None:
     """Segment images by texts, examples, or both.
 
     Writes an overlay with a legend, the masks as PNG at each image's own size, and JSON with boxes, areas, scores,
-    presence and COCO RLE.
+    presence and COCO RLE. An image that cannot be read is skipped, and told at the end.
     """
     from clipseg_hf.inference.files import segment_files
     from clipseg_hf.inference.prompts import make_prompts

@@ -1,19 +1,21 @@
 """Files in, files out: what `clipseg-hf segment`, `convert` and `evaluate` do."""
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tqdm.auto import tqdm
 
+from clipseg_hf.data.row_source import IMAGE_SUFFIXES
 from clipseg_hf.evaluation import BenchmarkOptions, Evaluation, markdown_table, run_benchmark, write_report
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
-from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -33,9 +35,11 @@ def segment_files(
     """Ask image files for prompts and write what is found; what cannot work is said before anything is loaded.
 
     Args:
-        images: paths or URLs.
+        images: paths of images or of folders of images (not of folders in these), or URLs.
         prompts: asked of every image.
-        output_dir, forms, overwrite: see `ResultWriter`.
+        output_dir, forms: see `ResultWriter`.
+        overwrite: ask again what an earlier run asked already, and replace what is there; else such images are left
+            out, so that a run that was cut off goes on.
         model: see `find_model`.
         threshold: probability above which a pixel belongs to a mask; None: the checkpoint's own.
         semantic: give each pixel to one prompt at most.
@@ -48,19 +52,24 @@ def segment_files(
     Raises:
         FileNotFoundError: an image or the model is missing.
         ConnectionError: see `find_model`.
-        ValueError: see `Segmenter`.
+        ValueError: see `Segmenter`; a folder without images; and, when all others are done, images that could not be
+            read.
     """
-    missing = [image for image in images if not is_remote(image) and not Path(image).exists()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise FileNotFoundError(f"There is no image {missing[0]}{more}.")
+    images = list(list_images(images, output_dir))
+    asked = {"threshold": threshold, "semantic": semantic, "prompts": [_describe(prompt) for prompt in prompts]}
     labels = [prompt.label for prompt in prompts]
-    writer = ResultWriter(output_dir, images, labels, forms=forms, semantic=semantic, overwrite=overwrite, model=model)
+    options = {"forms": forms, "semantic": semantic, "overwrite": overwrite, "model": model, "asked": asked}
+    writer = ResultWriter(output_dir, images, labels, **options)
+    numbers = [number for number, is_done in enumerate(writer.is_done) if not is_done]
+    if len(numbers) < len(images):
+        echo(f"{len(images) - len(numbers)} of {len(images)} images have their results from an earlier run, left out.")
+    if not numbers:
+        return []
     segmenter = Segmenter.from_pretrained(find_model(model), device=device)
-    written: list[Path] = []
-    results = segmenter.stream(images, prompts, threshold)
-    with tqdm(total=len(images), desc="segment", unit="image", disable=None if len(images) > 1 else True) as bar:
-        for number, result in enumerate(results):
+    reading, written = _Reading(images, numbers, echo), []
+    with tqdm(total=len(numbers), desc="segment", unit="image", disable=None if len(numbers) > 1 else True) as bar:
+        for result in segmenter.stream(reading, prompts, threshold):
+            number = reading.current
             result = result.exclusive() if semantic else result
             files = writer.write(number, result)
             bar.clear()
@@ -70,11 +79,69 @@ def segment_files(
             bar.update()
             written += files
     echo(f"{len(written)} {'file is' if len(written) == 1 else 'files are'} in {output_dir}.")
+    if reading.failed:
+        raise ValueError(
+            f"{len(reading.failed)} of {len(numbers)} images could not be read: {_listed(reading.failed)}."
+        )
     return written
 
 
-def _listed(files: Sequence[Path], limit: int = 6) -> str:
-    names = [path.name for path in files]
+def list_images(given: Iterable[str], output_dir: str | Path | None = None) -> Iterator[str]:
+    """Paths and URLs as they are, folders as the images that lie in them, by name.
+
+    Raises:
+        FileNotFoundError: a path that leads nowhere.
+        ValueError: a folder without images, or one that results are written into, which are images, too.
+    """
+    given = list(given)
+    missing = [image for image in given if not is_remote(image) and not Path(image).exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise FileNotFoundError(f"There is no image {missing[0]}{more}.")
+    for image in given:
+        if is_remote(image) or not Path(image).is_dir():
+            yield image
+            continue
+        if output_dir is not None and Path(image).resolve() == Path(output_dir).resolve():
+            raise ValueError(f"{image} is to be read and written; name another folder for the results.")
+        found = sorted(path for path in Path(image).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise ValueError(f"The folder {image} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+        yield from map(str, found)
+
+
+class _Reading:
+    """Iterates over images; tells which one it gave last, and which could not be read."""
+
+    def __init__(self, images: Sequence[str], numbers: Iterable[int], echo: Callable[[str], None]):
+        self.images, self.numbers, self.echo = images, numbers, echo
+        self.current, self.failed = -1, []
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        for number in self.numbers:
+            try:
+                picture = load_image(self.images[number])
+            except (OSError, ValueError) as error:
+                self.failed.append(self.images[number])
+                self.echo(f"{self.images[number]}\n  skipped: {error}")
+                continue
+            self.current = number
+            yield picture
+
+
+def _describe(prompt: Prompt) -> dict:
+    """What a prompt asks, for JSON; two that ask the same are equal."""
+
+    def name(part):
+        if isinstance(part, (list, tuple)):
+            return [name(one) for one in part]
+        return part if part is None else str(part)
+
+    return {"text": prompt.text, "image": name(prompt.image), "mask": name(prompt.mask), "weight": prompt.weight}
+
+
+def _listed(files: Sequence[str | Path], limit: int = 6) -> str:
+    names = [Path(path).name for path in files]
     return ", ".join(names if len(names) <= limit else [*names[:limit], f"and {len(names) - limit} more"])
 
 

@@ -1,9 +1,11 @@
 """Results as files: masks, overlays, heat maps, JSON; no two of them under one name."""
 
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -26,7 +28,8 @@ class ResultWriter:
     For an image `x.jpg` and the prompt "a cat": `x_a-cat.png` (the mask, 0 or 255, at the image's own size; for
     semantic results instead `x_labels.png`, whose pixels are 0 for background and n for the n-th prompt),
     `x_overlay.png`, `x_a-cat_heat.png` and `x.json`. Where a name is taken - by an image of the same name from another
-    folder, by results of an earlier run, by one of the images themselves - the next free one is used: `x-2.json`.
+    folder, by results of another question, by one of the images themselves - the next free one is used: `x-2.json`.
+    Results of an earlier run are those of the same question where their JSON names the same image, model and `asked`.
 
     Args:
         folder: made if need be.
@@ -36,9 +39,11 @@ class ResultWriter:
         semantic: results are semantic maps.
         overwrite: replace the results of earlier runs, under the same names.
         model: name, for the JSON.
+        asked: all else that makes up the question, as JSON can hold it, for the JSON; None: no results answer it.
 
     Attributes:
         files: for each image, form -> path, or one path for each prompt.
+        is_done: for each image, whether an earlier run answered the same question and wrote all of these files.
 
     Raises:
         ValueError: an unknown form.
@@ -54,14 +59,19 @@ class ResultWriter:
         semantic: bool = False,
         overwrite: bool = False,
         model: str | None = None,
+        asked: Mapping[str, Any] | None = None,
     ):
-        self.folder, self.images, self.semantic, self.model = Path(folder), [str(i) for i in images], semantic, model
+        self.folder, self.images, self.semantic = Path(folder), [str(image) for image in images], semantic
+        self.question = {"model": model, "asked": None if asked is None else dict(asked)}
         self.forms = tuple(forms)
         if unknown := [form for form in self.forms if form not in FORMS]:
             raise ValueError(f"What can be saved is {', '.join(FORMS)}; got {', '.join(unknown)}.")
-        slugs = list(_unique(map(_slug, labels), lambda slug: slug not in _OWN_NAMES))
-        self.files = [
-            self._plan(stem, slugs) for stem in _unique(map(_stem, self.images), self._is_free(slugs, overwrite))
+        slugs = list(_unique(map(_slug, labels), lambda slug, number: slug not in _OWN_NAMES))
+        is_free = self._is_free(slugs, overwrite)
+        self.files = [self._plan(stem, slugs) for stem in _unique(map(_stem, self.images), is_free)]
+        self.is_done = [
+            not overwrite and self._answers(files, number) and all(path.exists() for path in _flat(files.values()))
+            for number, files in enumerate(self.files)
         ]
 
     def _plan(self, stem: str, slugs: Sequence[str]) -> dict[str, Path | list[Path]]:
@@ -79,15 +89,30 @@ class ResultWriter:
             for form, given in names.items()
         }
 
-    def _is_free(self, slugs: Sequence[str], overwrite: bool) -> Callable[[str], bool]:
-        """Whether results under a stem would replace nothing that is to stay."""
+    def _is_free(self, slugs: Sequence[str], overwrite: bool) -> Callable[[str, int], bool]:
+        """Whether results of an image under a stem would replace nothing that is to stay."""
         sources = {Path(image).resolve() for image in self.images if not is_remote(image)}
 
-        def is_free(stem: str) -> bool:
-            paths = list(_flat(self._plan(stem, slugs).values()))
-            return not any(path.resolve() in sources or (path.exists() and not overwrite) for path in paths)
+        def is_free(stem: str, number: int) -> bool:
+            files = self._plan(stem, slugs)
+            paths = list(_flat(files.values()))
+            if any(path.resolve() in sources for path in paths):
+                return False
+            return overwrite or not any(path.exists() for path in paths) or self._answers(files, number)
 
         return is_free
+
+    def _answers(self, files: dict, number: int) -> bool:
+        """Whether the JSON that is there answers the question that is asked of this image."""
+        if self.question["asked"] is None or "json" not in files or not files["json"].is_file():
+            return False
+        try:
+            record = json.loads(files["json"].read_text(encoding="utf-8"))
+        except ValueError:  # cut off, or something else
+            return False
+        if not isinstance(record, dict) or any(record.get(name) != value for name, value in self.question.items()):
+            return False
+        return _place(record.get("image")) == _place(self.images[number])
 
     def write(self, number: int, result: Segmentation) -> list[Path]:
         """Write the result of image `number`; -> what was written."""
@@ -116,7 +141,7 @@ class ResultWriter:
                 entry["number"] = prompt + 1
             elif "masks" in files:
                 entry["mask_file"] = files["masks"][prompt].name
-        return {"image": self.images[number], "model": self.model, "clipseg_hf": __version__, **record}
+        return {"image": self.images[number], **self.question, "clipseg_hf": __version__, **record}
 
 
 def label_map_image(label_map: np.ndarray) -> Image.Image:
@@ -155,12 +180,17 @@ def _cut(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
-def _unique(names: Iterable[str], is_free: Callable[[str], bool] = lambda name: True) -> Iterator[str]:
-    """The names, with -2, -3, ... where one is not free or was there before; upper and lower case are the same."""
+def _place(image: str | None) -> str | None:
+    return image if image is None or is_remote(image) else os.path.abspath(image)
+
+
+def _unique(names: Iterable[str], is_free: Callable[[str, int], bool]) -> Iterator[str]:
+    """The names, with -2, -3, ... where one is not free for its owner or was there before; upper and lower case are the
+    same."""
     used = set()
-    for name in names:
+    for owner, name in enumerate(names):
         candidate, number = name, 1
-        while candidate.casefold() in used or not is_free(candidate):
+        while candidate.casefold() in used or not is_free(candidate, owner):
             number += 1
             candidate = f"{name}-{number}"
         used.add(candidate.casefold())
