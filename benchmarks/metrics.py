@@ -152,7 +152,8 @@ def _table(results: dict) -> str:
         memory = results["memory"][size]
         lines.append(
             f"| {size} | {numbers['milliseconds_original']:.1f} | {numbers['milliseconds_ours']:.2f} "
-            f"| **{numbers['times_faster']:.0f} x** | {memory['samples']} samples, {memory['scores_seen_gib']} GiB of scores "
+            f"| **{numbers['times_faster']:.0f} x** "
+            f"| {memory['samples']} samples, {memory['scores_seen_gib']} GiB of scores "
             f"| {memory['added_mib']} MiB | {memory['bytes_kept_per_sample']} B |"
         )
     return "\n".join([*lines, f"\nAimed at: {AIM} x at 352 x 352."])

@@ -216,7 +216,7 @@ def test_misspelt_commands():
 def test_help_names_every_command_and_every_option_says_what_it_does():
     text = succeed("--help")
     commands = [info.name or info.callback.__name__ for info in app.registered_commands]
-    assert {"segment", "demo", "scenes", "inspect", "convert", "train", "evaluate"} <= set(commands)
+    assert {"segment", "demo", "scenes", "inspect", "convert", "train", "evaluate", "compare"} <= set(commands)
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ") and line.strip()}
     for command in commands:
         assert not lines[command].rstrip().endswith("...")
@@ -305,6 +305,13 @@ def test_evaluate(calls):
     )
     succeed("evaluate", "--benchmark", "one-shot", "--data", "x", "--episodes", "list.json")
     assert made[1][0][4].episodes == "list.json"
+    succeed(
+        *("evaluate", "--benchmark", "referring", "--data", "x", "--prompt", "text", "--prompt", "mix"),
+        *("--template", "{}", "--threshold", 0.24, "--option", "ignore_index=255"),
+    )
+    assert made[2][0][4] == BenchmarkOptions(
+        prompts=("text", "mix"), templates=("{}",), at=(0.24,), reader={"ignore_index": 255}, progress=True
+    )
 
 
 def test_evaluate_the_shipped_scenes(folder):

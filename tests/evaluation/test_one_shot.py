@@ -7,6 +7,7 @@ import pytest
 from clipseg_hf.evaluation import (
     COCO_FOLDS,
     PASCAL_FOLDS,
+    Episode,
     OneShotSettings,
     draw_episodes,
     evaluate_one_shot,
@@ -74,6 +75,31 @@ def test_shares_and_settings(tiny_model, tiny_processor, color_rows):
         result.merge(shares[1][kind])
     assert summarize_one_shot(shares[0]) == summarize_one_shot(whole)
     assert len(whole["mix"].samples) == 10
+
+
+def test_lists_in_json_and_in_lines(make_row, tmp_path):
+    bar = {"aeroplane": slice(0, 4)}
+    rows = [make_row(name, {}, bar) for name in ("2007_000001", "2007_000002", "7")]
+    folds = {"fold 0": ["aeroplane"]}
+    episode = Episode("fold 0", "aeroplane", (0, 0), (1, 0))
+    json_list, lines = tmp_path / "episodes.json", tmp_path / "episodes.txt"
+    json_list.write_text('[{"query": "2007_000001", "support": "2007_000002", "class": "aeroplane"}]')
+    assert read_episodes(json_list, rows, folds) == [episode]
+    lines.write_text("JPEGImages/2007_000001.jpg 2007_000002 1\n\n2007_000001 2007_000002 aeroplane\n")
+    assert read_episodes(lines, rows, folds) == [episode, episode]
+    lines.write_text("2007_000001 val2014/COCO_val2014_000000000007.jpg aeroplane\n")
+    assert read_episodes(lines, rows, folds)[0].support == (2, 0)
+    lines.write_text("2007_000001 2007_000002\n")
+    with pytest.raises(ValueError, match=r"Episode 0 .* is \['2007_000001', '2007_000002'\], expected a query"):
+        read_episodes(lines, rows, folds)
+    lines.write_text("2007_000001 2007_000002 21\n")
+    with pytest.raises(ValueError, match=r"Episode 0 .* asks for '21'"):
+        read_episodes(lines, rows, folds)
+    json_list.write_text('[{"query": "2007_000001"}]')
+    with pytest.raises(ValueError, match=r"is no list of .*KeyError\('support'\)"):
+        read_episodes(json_list, rows, folds)
+    with pytest.raises(FileNotFoundError, match=r"There is no list of episodes .*none\.txt"):
+        read_episodes(tmp_path / "none.txt", rows, folds)
 
 
 def test_a_foreign_list_is_named(color_rows, tmp_path):

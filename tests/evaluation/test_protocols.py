@@ -1,7 +1,9 @@
 """Every protocol on its benchmark's own layout, from the folder to the report; and on an emoji world."""
 
 import json
+import shutil
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -145,6 +147,11 @@ def test_zero_shot_on_pascal(painter, tmp_path):
     assert numbers["all"]["per_class"]["aeroplane"] == numbers["all"]["per_class"]["bicycle"] == 1
     assert numbers["unseen"]["miou"] == 1  # the aeroplane; cow, motorbike and sofa are neither there nor found
     assert evaluation.settings["unseen"] == ["cow", "motorbike", "aeroplane", "sofa"]
+    assert (evaluation.settings["split"], evaluation.settings["limit"]) == ("val", None)
+    written = write_report(evaluation, tmp_path / "out", model="colors", data="VOC")
+    assert "classes" in written
+    assert json.loads(written["report"].read_text())["data"]["fingerprint"] == PascalVOC(data).fingerprint()
+    assert PascalVOC(data, limit=3).fingerprint() != PascalVOC(data).fingerprint()
 
 
 def test_one_shot_on_pascal(painter, tmp_path):
@@ -214,6 +221,62 @@ def test_rows_in_memory_serve(color_model, color_processor, color_rows):
     assert evaluation.summary["text"]["all"]["samples"] == 6 and evaluation.rows is color_rows
     summary = run_benchmark("one-shot", color_model, color_processor, color_rows, BenchmarkOptions(episodes=3)).summary
     assert summary["image"]["all classes"]["samples"] == 3
+
+
+def write_layout(kind, root):
+    """A blue and a red picture in one of the layouts for one's own data; returns options for the reader."""
+    for name, color in (("one", "red"), ("two", "blue")):
+        write_picture(root / "images" / f"{name}.png", {1: color})
+    mask = np.zeros((16, 32), dtype=np.uint8)
+    mask[:, 8:16] = 1
+    if kind == "binary_masks":
+        for name, color in (("one", "red"), ("two", "blue")):
+            (root / "masks" / color).mkdir(parents=True)
+            Image.fromarray(mask * 255).save(root / "masks" / color / f"{name}.png")
+    elif kind == "index_masks":
+        (root / "masks").mkdir()
+        (root / "classes.txt").write_text("nothing\nred\nblue\n")
+        for number, name in enumerate(("one", "two"), start=1):
+            Image.fromarray(mask * number).save(root / "masks" / f"{name}.png")
+        return {"leave_out": ["nothing"]}
+    elif kind == "imagefolder":
+        Image.fromarray(mask * 255).save(root / "mask.png")
+        lines = [
+            {"file_name": f"images/{name}.png", "phrase": color, "mask_file_name": "mask.png"}
+            for name, color in (("one", "red"), ("two", "blue"))
+        ]
+        (root / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    else:
+        rows = {
+            "photo": [Image.open(root / "images" / f"{name}.png").copy() for name in ("one", "two")],
+            "truth": [Image.fromarray(mask * 255)] * 2,
+            "what": ["red", "blue"],
+        }
+        shutil.rmtree(root)
+        datasets.DatasetDict({"test": datasets.Dataset.from_dict(rows)}).save_to_disk(root)
+        return {"image_column": "photo", "mask_column": "truth", "phrase_column": "what"}
+    return {}
+
+
+@pytest.mark.parametrize("kind", ["binary_masks", "index_masks", "imagefolder", "columns"])
+def test_referring_on_data_of_ones_own(kind, color_model, color_processor, tmp_path):
+    reader = write_layout(kind, tmp_path / "mine")
+    options = BenchmarkOptions(prompts=("text",), reader=reader)
+    evaluation = run_benchmark("referring", color_model, color_processor, tmp_path / "mine", options)
+    assert evaluation.summary["text"]["all"]["samples"] == 2 and evaluation.summary["text"]["all"]["miou_0.5"] == 1
+    assert evaluation.settings["split"] and evaluation.settings["limit"] is None
+
+
+def test_referring_on_pascal_and_coco(painter, tmp_path):
+    things = {"aeroplane": "red", "bicycle": "blue", "boat": "green"}
+    options = BenchmarkOptions(prompts=("text",))
+    numbers = run_benchmark("referring", *painter(**things), write_voc(tmp_path / "voc"), options).summary["text"][
+        "all"
+    ]
+    assert (numbers["samples"], numbers["miou_0.5"]) == (4, pytest.approx(14 / 16))  # without the border
+    coco = write_coco(tmp_path / "coco", list(things))
+    numbers = run_benchmark("referring", *painter(**things), coco, options).summary["text"]["all"]
+    assert (numbers["samples"], numbers["miou_0.5"]) == (9, 1)
 
 
 def test_missing_data_is_named(color_model, color_processor, tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from PIL import Image
@@ -62,7 +63,8 @@ def test_the_fingerprint_follows_phrases_and_masks(color_rows):
 def test_files(evaluation, color_model, color_processor, color_rows, tmp_path):
     segmenter = color_model, color_processor
     written = write_report(evaluation, tmp_path / "out", model="m", data="colors", segmenter=segmenter)
-    assert set(written) == {"report", "table", "samples", "curves", "samples_text", "samples_image", "samples_mix"}
+    sheets = {"samples_text", "samples_image", "samples_mix"}
+    assert set(written) == {"report", "table", "model_index", "samples", "curves", *sheets}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in written.values())
     report = json.loads(written["report"].read_text())
     assert report["results"]["text"]["all"]["samples"] == 6
@@ -70,6 +72,8 @@ def test_files(evaluation, color_model, color_processor, color_rows, tmp_path):
     assert "| text | all | 6 |" in written["table"].read_text()
     for name in ("curves", "samples_text", "samples_image"):
         assert np.asarray(Image.open(written[name]).convert("L")).std() > 5  # not blank
+    by_text, by_image = (Image.open(written[name]).size for name in ("samples_text", "samples_image"))
+    assert by_image[0] > by_text[0] and by_image[1] == by_text[1]  # the examples are there, too
     samples = read_samples(tmp_path / "out")
     assert (samples[2]["image_id"], samples[2]["intersection_0.5"], samples[2]["union_0.5"]) == ("b", 32, 64)
 
@@ -78,6 +82,47 @@ def test_what_was_not_counted_is_null(evaluation, tmp_path):
     evaluation.summary["text"]["all"]["ap"] = float("nan")
     written = write_report(evaluation, tmp_path, model="m", data="d")
     assert json.loads(written["report"].read_text())["results"]["text"]["all"]["ap"] is None
+
+
+def test_the_model_index_of_a_report_goes_on_the_card(evaluation, tmp_path):
+    folder = tmp_path / "runs" / "tiny" / "final"
+    evaluation.settings["split"] = "val"
+    written = write_report(evaluation, tmp_path / "out", model=str(folder), data=str(tmp_path / "colors"))
+    name, results = model_index_to_eval_results(yaml.safe_load(written["model_index"].read_text())["model-index"])
+    assert name == "tiny/final"
+    assert {(result.dataset_name, result.dataset_split) for result in results} == {("colors", "val")}
+    values = {result.metric_name: result.metric_value for result in results}
+    assert values["mIoU @0.5 (text prompts, unseen)"] == pytest.approx(0.75)
+    assert not any("published" in name for name in values)
+
+
+def test_protocols_without_samples_have_bars_instead_of_curves(tmp_path):
+    ious = {"cat": 0.5, "dog": 0.25, "cow": float("nan")}
+    zero_shot = {
+        "without background": {
+            "all": {"miou": 0.375, "per_class": ious},
+            "seen": {"miou": 0.5},
+            "unseen": {"miou": 0.25},
+        }
+    }
+    gains = {"plain image": {"all": {"samples": 3, "probability": 0.3}}}
+    gains["crop"] = {"all": {"samples": 3, "probability": 0.5, "gain": 0.2, "error": 0.01, "published": 0.136}}
+    for n, (summary, picture, settings) in enumerate(
+        ((zero_shot, "classes", {"unseen": ["dog"]}), (gains, "gains", {}))
+    ):
+        written = write_report(Evaluation("b", settings, summary), tmp_path / str(n), model="m", data="d")
+        assert set(written) == {"report", "table", "model_index", picture}
+        assert np.asarray(Image.open(written[picture]).convert("L")).std() > 5
+    index = model_index(Evaluation("zero-shot", {}, zero_shot), model="m", data="d")
+    names = {metric["name"]: metric["value"] for metric in index[0]["results"][0]["metrics"]}
+    assert names == {
+        "mIoU (without background)": 0.375,
+        "mIoU (without background, seen)": 0.5,
+        "mIoU (without background, unseen)": 0.25,
+    }
+    folds = {"image": {"fold 0": {"miou_0.5": 0.25}, "mean of folds": {"miou_0.5": 0.5}}}
+    (metric,) = model_index(Evaluation("one-shot", {}, folds), model="m", data="d")[0]["results"][0]["metrics"]
+    assert (metric["name"], metric["value"]) == ("mIoU @0.5 (image prompts)", 0.5)
 
 
 def test_the_hub_understands_the_model_index(evaluation):

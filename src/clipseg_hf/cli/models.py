@@ -1,4 +1,4 @@
-"""`clipseg-hf train`, `evaluate` and `convert`."""
+"""`clipseg-hf train`, `evaluate`, `compare` and `convert`."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,11 @@ class Benchmark(StrEnum):
     one_shot = "one-shot"
     generalized = "generalized"
     visual_prompts = "visual-prompts"
+
+
+class ComparedMetric(StrEnum):
+    miou = "miou"
+    iou_fg = "iou_fg"
 
 
 @app.command()
@@ -47,6 +52,18 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of the data. Left out, test or val.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, evenly spread.")] = None,
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
+    ] = [],  # noqa: B006
+    prompt: Annotated[
+        list[str], typer.Option(help="referring, one-shot: text, image or mix. Repeat for more.", show_default="all")
+    ] = [],  # noqa: B006
+    template: Annotated[
+        list[str], typer.Option(help="Sentence around a phrase, such as '{}'. Vectors of several are averaged.")
+    ] = [],  # noqa: B006
+    threshold: Annotated[
+        list[float], typer.Option(help="To report, of 0.02, 0.04 ... 0.98. Repeat for more.", show_default="0.3, 0.5")
+    ] = [],  # noqa: B006
     unseen: Annotated[int, typer.Option(help="zero-shot: how many Pascal classes count as unseen.")] = 10,
     fold: Annotated[
         list[int], typer.Option(help="one-shot: fold that the model was trained for. Repeat for more.")
@@ -61,15 +78,20 @@ def evaluate(
 ) -> None:
     """Measure a model by one of the paper's protocols.
 
-    Prints a table in percent.
+    Prints a table in percent. For several processes: `torchrun --nproc-per-node 2 -m clipseg_hf.cli evaluate ...`.
     """
     from clipseg_hf.evaluation import BenchmarkOptions
     from clipseg_hf.inference.files import evaluate_model
+    from clipseg_hf.training import parse_overrides
 
     hide_bars_from_files()
     options = BenchmarkOptions(
         split=split,
         limit=limit,
+        reader=parse_overrides(option),
+        prompts=tuple(prompt) or None,
+        templates=tuple(template) or None,
+        at=tuple(threshold) or (0.3, 0.5),
         unseen=unseen,
         folds=tuple(fold) or None,
         episodes=int(episodes) if episodes and episodes.isdecimal() else episodes,
@@ -79,6 +101,29 @@ def evaluate(
         progress=True,
     )
     evaluate_model(model, benchmark.value, data, output, options, device=device, echo=typer.echo)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR1", help="Report of one model, by `evaluate -o DIR1`.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR2", help="Report of the other on the same data.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="text, image or mix.", show_default="all that both were asked by")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="0.3 or 0.5.")] = 0.5,
+    metric: Annotated[ComparedMetric, typer.Option(help="Mean over samples, or cumulative.")] = ComparedMetric.miou,
+    subset: Annotated[str | None, typer.Option(help="Of the samples, such as unseen.", show_default="all")] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Tell whether one model is better than another.
+
+    Paired bootstrap over the images that both were asked about: the difference with its 95 % interval, in percent.
+    """
+    from clipseg_hf.evaluation import compare_reports
+
+    options = {"subset": subset, "resamples": resamples, "seed": seed}
+    typer.echo(compare_reports(first, second, prompt, threshold, metric.value, **options))
 
 
 @app.command()

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 
+from clipseg_hf.data.fonts import font_for
 from clipseg_hf.data.images import decode_image
 from clipseg_hf.processing.rle import decode_rle
 
@@ -99,7 +100,7 @@ def _write(
     anchor: str = "la",
 ) -> None:
     """Write a line, cut to a width in pixels."""
-    font = ImageFont.load_default(size=size)
+    font = font_for(text, size)
     if limit is not None:
         text = cut_to_width(draw, text, font, limit)
     draw.text(place, text, fill=color, font=font, anchor=anchor)

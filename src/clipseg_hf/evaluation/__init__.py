@@ -10,9 +10,10 @@ from clipseg_hf.evaluation.benchmark_classes import (
     ZERO_SHOT_SPLITS,
 )
 from clipseg_hf.evaluation.boundary import BoundaryScores, boundary_iou
+from clipseg_hf.evaluation.compared_reports import compare_reports
 from clipseg_hf.evaluation.comparison import Difference, compare, sample_table
 from clipseg_hf.evaluation.contact_sheet import draw_contact_sheet
-from clipseg_hf.evaluation.distributed import current_shard, merge_processes
+from clipseg_hf.evaluation.distributed import current_shard, merge_processes, process_group
 from clipseg_hf.evaluation.generalized import GeneralizedSettings, evaluate_generalized
 from clipseg_hf.evaluation.label_maps import LabelMap, PascalVOC, RowLabelMaps
 from clipseg_hf.evaluation.metrics import SegmentationCounts
@@ -26,7 +27,7 @@ from clipseg_hf.evaluation.one_shot import (
     summarize_one_shot,
 )
 from clipseg_hf.evaluation.phrasecut import phrasecut_numbers
-from clipseg_hf.evaluation.plots import plot_curves
+from clipseg_hf.evaluation.plots import plot_classes, plot_curves, plot_gains
 from clipseg_hf.evaluation.presence import PresenceScores, auroc
 from clipseg_hf.evaluation.protocols import BENCHMARKS, BenchmarkOptions, run_benchmark
 from clipseg_hf.evaluation.referring import ReferringSettings, evaluate_referring, summarize
@@ -89,6 +90,7 @@ __all__ = [
     "boundary_iou",
     "build_report",
     "compare",
+    "compare_reports",
     "current_shard",
     "draw_contact_sheet",
     "draw_episodes",
@@ -102,7 +104,10 @@ __all__ = [
     "merge_processes",
     "model_index",
     "phrasecut_numbers",
+    "plot_classes",
     "plot_curves",
+    "plot_gains",
+    "process_group",
     "read_episodes",
     "read_samples",
     "run_benchmark",

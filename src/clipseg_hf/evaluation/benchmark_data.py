@@ -35,7 +35,7 @@ def is_kind(data, kind: str) -> bool:
     return isinstance(data, (str, Path)) and recognise(data) == kind
 
 
-def load_rows(data, benchmark: str, split: str | None = None, limit: int | None = None):
+def load_rows(data, benchmark: str, split: str | None = None, limit: int | None = None, **reader):
     """The rows of a split.
 
     Args:
@@ -43,6 +43,7 @@ def load_rows(data, benchmark: str, split: str | None = None, limit: int | None 
         benchmark: which asks; for the error.
         split: left out, "test" where there is one, else "val", else what there is.
         limit: at most so many rows, evenly spread.
+        reader: for `load_segmentation_dataset`.
 
     Raises:
         FileNotFoundError: the data is not there; says what was expected and where to get it.
@@ -50,17 +51,29 @@ def load_rows(data, benchmark: str, split: str | None = None, limit: int | None 
     rows = data
     if isinstance(data, (str, Path)):
         try:
-            splits = open_segmentation_data(data).config.source.splits
+            splits = open_segmentation_data(data, **reader).config.source.splits
             split = split or next((name for name in SPLIT_ORDER if name in splits), splits[0])
-            rows = load_segmentation_dataset(data, split)
+            rows = load_segmentation_dataset(data, split, **reader)
         except FileNotFoundError as error:
-            where = f"The benchmark {benchmark!r} is run on {WHERE_TO_GET[benchmark]}"
-            raise FileNotFoundError(f"{error}\n{where}") from error
+            raise _with_where_to_get(error, benchmark) from error
     if limit is None or limit >= len(rows):
         return rows
     if limit < 1:
         raise ValueError(f"limit is at least 1 row, got {limit}.")
     return _take(rows, [n * len(rows) // limit for n in range(limit)])
+
+
+def require_data(data, benchmark: str) -> None:
+    """A first look at the data of a benchmark, for those who have a model to load first.
+
+    Raises:
+        FileNotFoundError: as `load_rows`.
+    """
+    if isinstance(data, (str, Path)) and not Path(data).expanduser().exists():
+        try:
+            recognise(data)  # it may be a name on the Hub
+        except FileNotFoundError as error:
+            raise _with_where_to_get(error, benchmark) from error
 
 
 def subsets_for(data):
@@ -100,6 +113,10 @@ def rows_showing(rows, names: Sequence[str]):
     keys = {concept_key(name) for name in names}
     chosen = [n for n, entries in enumerate(_phrases(rows)) if any(bare_name(entry) in keys for entry in entries)]
     return _take(rows, chosen)
+
+
+def _with_where_to_get(error: FileNotFoundError, benchmark: str) -> FileNotFoundError:
+    return FileNotFoundError(f"{error}\nThe benchmark {benchmark!r} is run on {WHERE_TO_GET[benchmark]}")
 
 
 def _phrases(rows) -> Iterator[list[dict]]:

@@ -74,7 +74,8 @@ def compare(
         resamples, confidence, seed: of the bootstrap.
 
     Raises:
-        ValueError: an unknown metric, a threshold that a table does not hold, or different samples.
+        ValueError: an unknown metric, a threshold that a table does not hold, different samples, or different examples
+            for the same sample.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is one of {', '.join(METRICS)}, got {metric!r}.")
@@ -88,6 +89,12 @@ def compare(
             f"{only[1]} of which the other does not have. Evaluate both on the same data with the same seed."
         )
     keys = sorted(ours)
+    other = [] if prompt == "text" else [key for key in keys if ours[key].get("example") != theirs[key].get("example")]
+    if other:
+        raise ValueError(
+            f"{len(other)} of {len(keys)} samples were shown another example by {prompt!r}, such as {other[0][1]!r}"
+            ": evaluate both with the same seed on the same images."
+        )
     columns = [f"intersection_{threshold:g}", f"union_{threshold:g}"]
     counts = np.array([[[side[key][c] for c in columns] for key in keys] for side in (ours, theirs)], dtype=np.float64)
     images, group = np.unique([key[0] for key in keys], return_inverse=True)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from clipseg_hf.data.contact_sheet import cut_to_width
+from clipseg_hf.data.fonts import font_for
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.evaluation.asking import load_example
 from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel, resize_probabilities
@@ -14,10 +15,10 @@ from clipseg_hf.evaluation.results import PromptResults
 from clipseg_hf.processing.rle import decode_rle
 
 TILE = 176  # pixels, the longer side of a picture
-_GAP, _LINE = 8, 18
-_TRUTH, _FOUND = (34, 197, 94), (239, 68, 68)  # green, red
+_GAP, _LINE, _SIZE = 10, 19, 14
+_TRUTH, _FOUND, _EXAMPLE = (34, 197, 94), (239, 68, 68), (37, 99, 235)  # green, red, blue
 _PAPER = (243, 244, 246)
-_TITLES = ("truth", "probability", "found")
+_ASKED = {"text": "asked by text", "image": "asked by the example alone", "mix": "asked by text and example"}
 
 
 def pick_samples(result: PromptResults, threshold: float, each: int = 4) -> dict[str, list[tuple[int, float]]]:
@@ -50,7 +51,7 @@ def draw_contact_sheet(
     image_prompt_weight: float = 0.5,
 ) -> Path:
     """Ask the picked samples again and draw them: the picture with the true outline, the probabilities, the outline
-    found; above it the phrase and the IoU.
+    found; before them the example, where it was asked by one; above it the phrase and the IoU.
 
     Args:
         rows, result, templates, image_prompt_weight: what was evaluated, and how.
@@ -67,19 +68,23 @@ def draw_contact_sheet(
     rows = undecoded(rows)
     prompted = PromptedModel(model, processor, templates)
     picked = pick_samples(result, threshold, each)
-    width = len(_TITLES) * (TILE + 2) - 2
+    width = (3 if prompt == "text" else 4) * (TILE + 2) - 2
     columns = max(len(samples) for samples in picked.values())
-    height = TILE + 2 * _LINE
-    sheet = Image.new("RGB", (columns * (width + 2 * _GAP), len(picked) * (height + _LINE + _GAP) + _GAP), "white")
+    height = TILE + 3 * _LINE + _GAP  # of a band
+    head = 2 * _GAP + _LINE
+    sheet = Image.new("RGB", (columns * (width + 2 * _GAP), head + len(picked) * (height + _GAP)), "white")
+    title = f"{len(result.counts):,} samples {_ASKED.get(prompt, prompt)}, foreground above {threshold:g}"
+    _write(sheet, (_GAP, _GAP), title, limit=sheet.width - 2 * _GAP)
     with prompted.evaluating():
         for band, (name, samples) in enumerate(picked.items()):
-            top = _GAP + band * (height + _LINE + _GAP)
+            top = head + band * (height + _GAP)
             _write(sheet, (_GAP, top), name, bold=True)
             for column, (number, iou) in enumerate(samples):
                 panel = _panel(prompted, rows, result.samples[number], prompt, threshold, image_prompt_weight)
                 left = _GAP + column * (width + 2 * _GAP)
                 _write(sheet, (left, top + _LINE), f"{result.samples[number]['phrase']}", limit=width)
-                _write(sheet, (left, top + 2 * _LINE), f"IoU {iou:.2f}   image {result.samples[number]['image_id']}")
+                caption = f"IoU {iou:.2f}   image {result.samples[number]['image_id']}"
+                _write(sheet, (left, top + 2 * _LINE), caption, limit=width)
                 sheet.paste(panel, (left, top + 3 * _LINE))
     sheet.save(path)
     return Path(path)
@@ -93,13 +98,15 @@ def _panel(prompted: PromptedModel, rows, sample: dict, prompt: str, threshold: 
     vectors = _vectors(prompted, rows, sample, prompt, weight)
     logits = prompted.logits(prompted.encode_images([pixels]), vectors, [0])
     probabilities = resize_probabilities(logits.sigmoid(), truth.shape)[0].cpu().numpy()
-    panel = Image.new("RGB", (3 * TILE + 4, TILE), "white")
-    tiles = (
-        _outlined(pixels, truth, _TRUTH),
-        _heat(probabilities),
-        _outlined(pixels, probabilities > threshold, _FOUND),
-    )
-    for n, (tile, title) in enumerate(zip(tiles, _TITLES, strict=True)):
+    tiles = {
+        "truth": _outlined(pixels, truth, _TRUTH),
+        "probability": _heat(probabilities),
+        "found": _outlined(pixels, probabilities > threshold, _FOUND),
+    }
+    if prompt != "text":
+        tiles = {"example": _outlined(*load_example(rows, sample["example"]), _EXAMPLE), **tiles}
+    panel = Image.new("RGB", (len(tiles) * (TILE + 2) - 2, TILE), "white")
+    for n, (title, tile) in enumerate(tiles.items()):
         left = n * (TILE + 2)
         panel.paste(_PAPER, (left, 0, left + TILE, TILE))
         panel.paste(tile, (left + (TILE - tile.width) // 2, (TILE - tile.height) // 2))
@@ -157,8 +164,8 @@ def _write(
     halo: bool = False,
 ) -> None:
     """Write a line, cut to a width in pixels; with a halo it can be read on a picture."""
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    draw, font = ImageDraw.Draw(sheet), font_for(text, _SIZE)
     if limit is not None:
         text = cut_to_width(draw, text, font, limit)
-    stroke = {"stroke_width": 2, "stroke_fill": "white"} if halo else {"stroke_width": 0.3 if bold else 0}
+    stroke = {"stroke_width": 2, "stroke_fill": "white"} if halo else {"stroke_width": 0.4 if bold else 0}
     draw.text(place, text, fill="black", font=font, **stroke)

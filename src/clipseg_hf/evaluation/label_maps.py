@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clipseg_hf.data.concepts import PASCAL_CLASSES
+from clipseg_hf.data.fingerprints import digest, digest_file
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrases import concept_key
 from clipseg_hf.data.sources.voc import find_voc
@@ -64,13 +65,18 @@ class PascalVOC(Sequence):
                 f"VOCdevkit/VOC2012 with {names}, JPEGImages and SegmentationClass, as in VOCtrainval_11-May-2012.tar "
                 "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/."
             )
-        self.folder = root
+        self.folder, self.split = root, split
         ids = (self.folder / names).read_text(encoding="utf-8").split()
         count = len(ids) if limit is None else min(limit, len(ids))
         self.image_ids = [ids[n * len(ids) // count] for n in range(count)]
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def fingerprint(self) -> str:
+        """16 digits that change with a picture's name or its labels."""
+        labels = (self.folder / "SegmentationClass" / f"{image_id}.png" for image_id in self.image_ids)
+        return digest(*self.image_ids, *map(digest_file, labels))
 
     def __getitem__(self, number: int) -> LabelMap:
         image_id = self.image_ids[number]

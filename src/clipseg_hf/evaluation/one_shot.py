@@ -13,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from clipseg_hf.data.concepts import PASCAL_CLASSES
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrases import concept_key
 from clipseg_hf.data.sampling import generator_for
 from clipseg_hf.evaluation.asking import Asker, Place, Question, batches, check_kinds, true_mask
+from clipseg_hf.evaluation.benchmark_classes import COCO_CLASSES
 from clipseg_hf.evaluation.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.label_maps import bare_name
 from clipseg_hf.evaluation.prompting import DEFAULT_TEMPLATES, PromptedModel
@@ -88,26 +90,71 @@ def draw_episodes(
 
 
 def read_episodes(path: str | Path, rows, folds: Mapping[str, Sequence[str]]) -> list[Episode]:
-    """Episodes from a list: JSON, `[{"query": image_id, "support": image_id, "class": name}, ...]`.
+    """Episodes from a list.
+
+    Args:
+        path: JSON, `[{"query": image_id, "support": image_id, "class": name}, ...]`; or, of any other ending than
+            .json, lines of text with the query, the support and the class (its name, or its number from 1 in the
+            order of all classes of the benchmark), separated by white space. Images may be paths of files.
 
     Raises:
-        ValueError: an image or a class is not in the data, or the class is in no fold.
+        FileNotFoundError: there is no such list.
+        ValueError: the list cannot be read, an image or a class is not in the data, or the class is in no fold.
     """
     places = find_classes(rows, [name for classes in folds.values() for name in classes])
     ids = [row["image_id"] for row in (rows[n] for n in range(len(rows)))]
     by_image = {(name, ids[row]): (row, number) for name, spots in places.items() for row, number in spots}
     fold_of = {name: fold for fold, classes in folds.items() for name in classes}
     episodes = []
-    for n, entry in enumerate(json.loads(Path(path).read_text(encoding="utf-8"))):
-        name = entry["class"]
-        found = [by_image.get((name, entry[side])) for side in ("query", "support")]
+    for n, (query, support, name) in enumerate(_read_list(Path(path))):
+        name = _numbered(name, folds) or name
+        found = [_find(by_image, name, image) for image in (query, support)]
         if None in found or name not in fold_of:
             raise ValueError(
-                f"Episode {n} of {path} asks for {name!r} on image {entry['query']!r} by {entry['support']!r}, but the "
-                "data has not both, or no fold tests that class: does the list belong to these images?"
+                f"Episode {n} of {path} asks for {name!r} on image {query!r} by {support!r}, but the data has not "
+                "both, or no fold tests that class: does the list belong to these images?"
             )
         episodes.append(Episode(fold_of[name], name, *found))
     return episodes
+
+
+def _read_list(path: Path) -> list[tuple[str, str, str]]:
+    """Query, support and class of each episode."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no list of episodes {path}.")
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".json":
+        split = [line.split(maxsplit=2) for line in text.splitlines() if line.strip()]
+    else:
+        try:
+            split = [[entry[key] for key in ("query", "support", "class")] for entry in json.loads(text)]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'{path} is no list of {{"query": image, "support": image, "class": name}}: {error!r}.'
+            ) from error
+    wrong = next((n for n, parts in enumerate(split) if len(parts) != 3), None)
+    if wrong is not None:
+        raise ValueError(f"Episode {wrong} of {path} is {split[wrong]}, expected a query, a support and a class.")
+    return [(str(query), str(support), str(name).strip()) for query, support, name in split]
+
+
+def _find(by_image: Mapping[tuple[str, str], Place], name: str, image: str) -> Place | None:
+    """Where a class is on an image: by its id, by the name of its file, or by the number at the end of that, as in
+    COCO's."""
+    stem = Path(image).stem
+    candidates = (image, stem, stem.rpartition("_")[2].lstrip("0"))
+    return next((by_image[name, candidate] for candidate in candidates if (name, candidate) in by_image), None)
+
+
+def _numbered(text: str, folds: Mapping[str, Sequence[str]]) -> str | None:
+    """The class that a number stands for; None where the text is no number of a benchmark's class."""
+    if not text.isdecimal():
+        return None
+    tested = {name for classes in folds.values() for name in classes}
+    for order in (tuple(PASCAL_CLASSES), COCO_CLASSES):
+        if tested <= set(order) and 1 <= int(text) <= len(order):
+            return order[int(text) - 1]
+    return None
 
 
 def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:

@@ -12,8 +12,8 @@
 | visual-prompts | LVIS, COCO, the emoji world              | which way of showing an object CLIP understands     |
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 from clipseg_hf.evaluation.benchmark_classes import (
     COCO_FOLDS,
@@ -51,6 +51,8 @@ class BenchmarkOptions:
     Attributes:
         split: of the data.
         limit: at most so many images, evenly spread.
+        reader: for the reader of the data, such as {"kind": "index_masks", "ignore_index": 255}; see
+            `load_segmentation_dataset`.
         prompts: kinds of prompts, for "referring" and "one-shot".
         templates: sentences around a phrase.
         unseen: how many Pascal classes are unseen (2, 4, 6, 8, 10), for "zero-shot".
@@ -65,6 +67,7 @@ class BenchmarkOptions:
 
     split: str | None = None
     limit: int | None = None
+    reader: Mapping = field(default_factory=dict)
     prompts: tuple[str, ...] | None = None
     templates: tuple[str, ...] | None = None
     unseen: int = 10
@@ -96,11 +99,23 @@ def run_benchmark(benchmark: str, model, processor, data, options: BenchmarkOpti
     """
     if benchmark not in BENCHMARKS:
         raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
-    return BENCHMARKS[benchmark](model, processor, data, options or BenchmarkOptions())
+    options = options or BenchmarkOptions()
+    evaluation = BENCHMARKS[benchmark](model, processor, data, options)
+    split = options.split or _split_of(evaluation.rows)
+    return replace(evaluation, settings={**evaluation.settings, "split": split, "limit": options.limit})
+
+
+def _split_of(rows) -> str | None:
+    split = getattr(rows, "split", None)
+    return None if split is None else str(split)
+
+
+def _rows(data, benchmark: str, options: BenchmarkOptions):
+    return load_rows(data, benchmark, options.split, options.limit, **options.reader)
 
 
 def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    rows = load_rows(data, "referring", options.split, options.limit)
+    rows = _rows(data, "referring", options)
     original = is_kind(data, "phrasecut") and not is_emoji_world(data)
     # the original's test asks the bare phrase
     settings = ReferringSettings(templates=("{}",)) if original else ReferringSettings()
@@ -121,25 +136,27 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
 def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     settings = options.apply(ZeroShotSettings(), "templates", "batch_size")
     if is_emoji_world(data):
-        rows = load_rows(data, "zero-shot", options.split, options.limit)
+        rows = _rows(data, "zero-shot", options)
         unseen = frequent_names(rows, unseen_emoji(), EMOJI_CLASSES)
         seen = frequent_names(rows, [n for n in bare_names(rows) if n not in unseen_emoji()], EMOJI_CLASSES)
         classes = [*seen, *unseen]
-        maps = RowLabelMaps(rows_showing(rows, classes), classes)
+        source = rows_showing(rows, classes)
+        maps = RowLabelMaps(source, classes)
     else:
         if options.unseen not in ZERO_SHOT_SPLITS:
             raise ValueError(f"unseen is one of {', '.join(map(str, ZERO_SHOT_SPLITS))}, got {options.unseen}.")
-        maps = PascalVOC(data, options.split or "val", options.limit)
+        maps = source = PascalVOC(data, options.split or "val", options.limit)
         classes, unseen = maps.classes, ZERO_SHOT_SPLITS[options.unseen]
     matrices = evaluate_zero_shot(
         model, processor, maps, classes, settings, shard=current_shard(), progress=options.progress
     )
     summary = summarize_zero_shot(merge_processes(matrices), unseen)
-    return Evaluation("zero-shot", {**asdict(settings), "classes": list(classes), "unseen": list(unseen)}, summary)
+    settings = {**asdict(settings), "classes": list(classes), "unseen": list(unseen)}
+    return Evaluation("zero-shot", settings, summary, rows=source)
 
 
 def _one_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    rows = load_rows(data, "one-shot", options.split, options.limit)
+    rows = _rows(data, "one-shot", options)
     folds = _folds(data, rows)
     if options.folds is not None:
         wanted = [f"fold {n}" for n in options.folds]
@@ -173,7 +190,7 @@ def _folds(data, rows) -> dict[str, tuple[str, ...]]:
 
 
 def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    rows = load_rows(data, "generalized", options.split, options.limit)
+    rows = _rows(data, "generalized", options)
     prompts = EMOJI_PROMPTS if is_emoji_world(data) else GENERALIZED_PROMPTS
     settings = options.apply(GeneralizedSettings(), "templates", "batch_size")
     results = evaluate_generalized(
@@ -184,14 +201,14 @@ def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluatio
 
 
 def _visual_prompts(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    rows = load_rows(data, "visual-prompts", options.split, options.limit)
+    rows = _rows(data, "visual-prompts", options)
     settings = VisualPromptStudySettings(seed=options.seed)
     if is_emoji_world(data):
         settings = replace(settings, min_area=0.01)  # its things are smaller
     settings = options.apply(settings, "templates", "batch_size")
     study = study_visual_prompts(model, processor, rows, settings, shard=current_shard(), progress=options.progress)
     study = merge_processes({"study": study})["study"]
-    return Evaluation("visual-prompts", asdict(settings), study.summary())
+    return Evaluation("visual-prompts", asdict(settings), study.summary(), rows=rows)
 
 
 BENCHMARKS: dict[str, Callable[..., Evaluation]] = {

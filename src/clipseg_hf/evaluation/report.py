@@ -2,8 +2,11 @@
 
 report.json       everything, with model, data, versions and settings
 report.md         the table
-samples.jsonl     one line per sample, for `comparison.compare`
+model_index.yaml  the block of numbers for the model card's head, where there are such numbers
+samples.jsonl     one line per sample, for `clipseg-hf compare`
 curves.png        IoU over threshold, precision over recall
+classes.png       IoU of each class (zero-shot)
+gains.png         what each way of showing an object gains (visual prompts)
 samples_*.png     best, median and worst samples of each kind of prompt
 """
 
@@ -16,13 +19,18 @@ from importlib import metadata
 from pathlib import Path
 
 from clipseg_hf.data.fingerprints import digest
+from clipseg_hf.evaluation.asking import PROMPT_KINDS
 from clipseg_hf.evaluation.comparison import sample_table
 from clipseg_hf.evaluation.contact_sheet import draw_contact_sheet
-from clipseg_hf.evaluation.plots import plot_curves
-from clipseg_hf.evaluation.results import Evaluation
+from clipseg_hf.evaluation.one_shot import MEAN
+from clipseg_hf.evaluation.plots import plot_classes, plot_curves, plot_gains
+from clipseg_hf.evaluation.results import ALL, Evaluation
 
 PACKAGES = ("clipseg-hf", "torch", "transformers", "datasets", "numpy", "pillow")
 SHEET_SETTINGS = ("templates", "image_prompt_weight")
+CARD_SUBSETS = (ALL, MEAN, "seen", "unseen", "harmonic")
+_NOT_OF_THE_MODEL = ("published",)
+_UNTITLED_FOLDERS = ("final", "best", "checkpoint")
 # What the table shows where it is there, and what it is called; the model card takes the same.
 COLUMNS = {
     "miou_0.24": "mIoU @0.24",
@@ -36,6 +44,9 @@ COLUMNS = {
     "iou_bin_0.24": "IoU bin @0.24",
     "iou_bin_0.5": "IoU bin @0.5",
     "ap": "AP",
+    "phrasecut_0.3.mean_iou": "PhraseCut mean IoU @0.3",
+    "phrasecut_0.3.cumulative_iou": "PhraseCut cumulative @0.3",
+    "phrasecut_0.3.accuracy_0.5": "PhraseCut Pr@0.5 @0.3",
     "boundary_iou_0.5": "boundary IoU @0.5",
     "probability": "probability",
     "gain": "gain",
@@ -98,11 +109,22 @@ def write_report(
     counted = {kind: result for kind, result in evaluation.results.items() if len(result.counts)}
     thresholds = next(iter(counted.values())).counts.thresholds if counted else ()
     report = build_report(evaluation, model=model, data=data, fingerprint=fingerprint, thresholds=thresholds)
-    title = f"{model} on {data}: {evaluation.benchmark}"
+    title = f"{short_name(model)} on {short_name(data)}: {evaluation.benchmark}"
     written = {
         "report": _write(folder / "report.json", to_json(report)),
         "table": _write(folder / "report.md", f"# {title}\n\n{markdown_table(evaluation.summary)}"),
     }
+    split = evaluation.settings.get("split") or "unknown"
+    index = model_index(evaluation, model=short_name(model), data=short_name(data), split=split)
+    if index[0]["results"][0]["metrics"]:
+        written["model_index"] = _write(folder / "model_index.yaml", _to_yaml({"model-index": index}))
+    groups = evaluation.summary.values()
+    if any("per_class" in group.get(ALL, {}) for group in groups):
+        written["classes"] = plot_classes(
+            evaluation.summary, evaluation.settings.get("unseen", ()), folder / "classes.png", title
+        )
+    if any("gain" in group.get(ALL, {}) for group in groups):
+        written["gains"] = plot_gains(evaluation.summary, folder / "gains.png", title)
     if counted:
         lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in sample_table(counted))
         written["samples"] = _write(folder / "samples.jsonl", "".join(lines))
@@ -127,7 +149,7 @@ def read_samples(path: str | Path) -> list[dict]:
         FileNotFoundError: there is none; says what writes it.
     """
     path = Path(path)
-    path = path / "samples.jsonl" if path.is_dir() else path
+    path = path if path.suffix == ".jsonl" else path / "samples.jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: it is written by an evaluation with an output folder.")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -139,18 +161,20 @@ def markdown_table(summary: Mapping[str, Mapping[str, Mapping]]) -> str:
         (prompt, subset, flatten(numbers)) for prompt, group in summary.items() for subset, numbers in group.items()
     ]
     columns = [name for name in COLUMNS if any(_is_number(numbers.get(name)) for _, _, numbers in lines)]
-    header = ["prompt", "subset", "samples", *(COLUMNS[name] for name in columns)]
+    counted = ["samples"] if any("samples" in numbers for _, _, numbers in lines) else []
+    header = ["prompt", "subset", *counted, *(COLUMNS[name] for name in columns)]
     table = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
     for prompt, subset, numbers in lines:
         cells = [f"{100 * numbers[name]:.1f}" if _is_number(numbers.get(name)) else "" for name in columns]
-        table.append([prompt, subset, str(numbers.get("samples", "")), *cells])
+        table.append([prompt, subset, *(str(numbers.get(name, "")) for name in counted), *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in table)
 
 
 def model_index(
     evaluation: Evaluation, *, model: str, data: str, data_id: str | None = None, split: str = "test"
 ) -> list[dict]:
-    """The `model-index` block of a model card, over all samples of each kind of prompt.
+    """The `model-index` block of a model card: numbers over all samples of each kind of prompt, over those of seen and
+    of unseen classes, means of folds; whichever there are.
 
     Args:
         model, data: names to be shown.
@@ -159,14 +183,26 @@ def model_index(
     """
     metrics = []
     for prompt, group in evaluation.summary.items():
-        numbers = flatten(group.get("all", {}))
-        for name, title in COLUMNS.items():
-            if _is_number(numbers.get(name)):
-                title = f"{title} ({prompt} prompts)"
-                metrics.append({"type": name.replace(".", "_"), "name": title, "value": round(numbers[name], 4)})
+        asked = f"{prompt} prompts" if prompt in PROMPT_KINDS else prompt
+        for subset in (name for name in CARD_SUBSETS if name in group):
+            numbers = flatten(group[subset])
+            where = asked if subset in (ALL, MEAN) else f"{asked}, {subset}"
+            for name, title in COLUMNS.items():
+                if name not in _NOT_OF_THE_MODEL and _is_number(numbers.get(name)):
+                    value = round(numbers[name], 4)
+                    metrics.append({"type": name.replace(".", "_"), "name": f"{title} ({where})", "value": value})
     source = {"name": data, "type": data_id or data.lower().replace(" ", "-"), "split": split}
     task = {"type": "image-segmentation", "name": evaluation.benchmark}
     return [{"name": model, "results": [{"task": task, "dataset": source, "metrics": metrics}]}]
+
+
+def short_name(name: str | Path) -> str:
+    """What stands in titles and on cards for a folder: its name, not where it lies on this machine. The name of
+    something on the Hub stays whole."""
+    path = Path(name)
+    if not (path.is_absolute() or path.exists()) or not path.name:
+        return str(name)
+    return "/".join(path.parts[-2:]) if path.name.startswith(_UNTITLED_FOLDERS) else path.name
 
 
 def flatten(numbers: Mapping, prefix: str = "") -> dict:
@@ -178,7 +214,10 @@ def flatten(numbers: Mapping, prefix: str = "") -> dict:
 
 
 def fingerprint_rows(rows) -> str:
-    """16 digits that change with an image's name, a phrase or a mask of the rows. Pixels are not read."""
+    """16 digits that change with an image's name, a phrase or a mask of the rows. Pixels are not read. Data that is no
+    rows says its own (`fingerprint()`)."""
+    if hasattr(rows, "fingerprint"):
+        return rows.fingerprint()
     if hasattr(rows, "select_columns"):
         rows = rows.select_columns(["image_id", "phrases"])
     return digest(
@@ -187,6 +226,12 @@ def fingerprint_rows(rows) -> str:
             for row in (rows[n] for n in range(len(rows)))
         )
     )
+
+
+def _to_yaml(block: Mapping) -> str:
+    import yaml
+
+    return yaml.safe_dump(block, sort_keys=False, allow_unicode=True)
 
 
 def _finite(value):

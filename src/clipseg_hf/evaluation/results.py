@@ -57,9 +57,12 @@ class PromptResults:
 
     def in_order(self) -> "PromptResults":
         """The same results with samples in order of rows and phrases, whichever process counted them."""
-        order = sorted(
-            range(len(self.samples)), key=lambda n: (self.samples[n]["row"], self.samples[n]["phrase_number"])
-        )
+
+        def place(n: int) -> tuple:
+            sample = self.samples[n]
+            return sample["row"], sample["phrase_number"], sample["phrase_id"]
+
+        order = sorted(range(len(self.samples)), key=place)
         return PromptResults(
             self.counts.select(order),
             self.image_counts.select(order),
@@ -100,7 +103,7 @@ class Evaluation:
         settings: how it was run, as plain values.
         summary: group (kind of prompt, say) -> subset -> numbers.
         results: kind of prompt -> what was counted, for curves, samples and comparisons; of the protocols that keep it.
-        rows: the rows that the samples of `results` are of.
+        rows: what was asked about; of the protocols that keep `results` the rows that their samples are of.
     """
 
     benchmark: str

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from clipseg_hf.data.fonts import font_for
 
 Color = tuple[int, int, int]
 
@@ -189,18 +190,11 @@ def _outline(shape: Image.Image, width: int) -> Image.Image:
     return Image.fromarray(line.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
-
-
 def _with_legend(picture: Image.Image, labels: list[str], swatches: list[Color]) -> Image.Image:
     """The picture above rows of coloured squares with their labels; nothing is cut, long labels take several lines."""
     width = max(picture.width, _MIN_LEGEND)
     size = min(max(round(width / 40), 16), 40)
-    font, gap, line = _font(size), round(size * 0.5), round(size * 1.35)
+    font, gap, line = font_for("".join(labels), size), round(size * 0.5), round(size * 1.35)
     indent = size + gap  # of a label, behind its square
     entries = [_wrap(label, font, width - 2 * gap - indent) for label in labels]
     places, x, y, row = [], gap, gap, 0

@@ -1,7 +1,9 @@
 """Files in, files out: what `clipseg-hf segment`, `convert` and `evaluate` do."""
 
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +11,15 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.data.row_source import IMAGE_SUFFIXES
-from clipseg_hf.evaluation import BenchmarkOptions, Evaluation, markdown_table, run_benchmark, write_report
+from clipseg_hf.evaluation import (
+    BenchmarkOptions,
+    Evaluation,
+    markdown_table,
+    process_group,
+    run_benchmark,
+    write_report,
+)
+from clipseg_hf.evaluation.benchmark_data import require_data
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
@@ -155,7 +165,7 @@ def evaluate_model(
     device: str | None = None,
     echo: Callable[[str], None] = print,
 ) -> Evaluation:
-    """Measure a model by a benchmark, and report it.
+    """Measure a model by a benchmark, and report it. Processes that torchrun started share the work, the first reports.
 
     Args:
         model: see `find_model`.
@@ -167,14 +177,26 @@ def evaluate_model(
     Raises:
         as `find_model` and `run_benchmark`.
     """
-    segmenter = Segmenter.from_pretrained(find_model(model), device=device)
-    parts = segmenter.model, segmenter.processor
-    evaluation = run_benchmark(benchmark, *parts, data, options)
-    echo(markdown_table(evaluation.summary).rstrip())
-    if output_dir is not None:
-        files = write_report(evaluation, output_dir, model=model, data=data, segmenter=parts)
-        echo(f"\n{output_dir}: {', '.join(path.name for path in files.values())}")
+    options = options or BenchmarkOptions()
+    with process_group() as rank:
+        if rank:
+            options = replace(options, progress=False)
+        require_data(data, benchmark)
+        segmenter = Segmenter.from_pretrained(find_model(model), device=device or _own_gpu())
+        parts = segmenter.model, segmenter.processor
+        evaluation = run_benchmark(benchmark, *parts, data, options)
+        if rank == 0:
+            echo(markdown_table(evaluation.summary).rstrip())
+            if output_dir is not None:
+                files = write_report(evaluation, output_dir, model=model, data=data, segmenter=parts)
+                echo(f"\n{output_dir}: {', '.join(path.name for path in files.values())}")
     return evaluation
+
+
+def _own_gpu() -> str | None:
+    """Of several processes on one machine each takes the GPU of its number, where there are GPUs."""
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{int(local) % torch.cuda.device_count()}" if local and torch.cuda.is_available() else None
 
 
 def convert_file(
