@@ -137,6 +137,7 @@ def inspect_data(
         FileNotFoundError, TypeError, ValueError: as `load_segmentation_dataset`; also where no rows are left.
     """
     builder = open_segmentation_data(path_or_name, only_splits=splits_named(split), **options)
+    builder.warns = False  # the summary is part of the inspection
     builder.download_and_prepare(num_proc=num_proc)
     names = [name for name, info in builder.info.splits.items() if info.num_examples]
     if not names:

@@ -57,6 +57,8 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
     """
 
     BUILDER_CONFIG_CLASS = RowConfig
+    warns = True
+    """Whether a build with flaws ends with a warning; off where the summary is reported in another way."""
 
     def __init__(
         self,
@@ -160,7 +162,7 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
             part.unlink()
         summary.save(Path(self._output_dir) / _SUMMARY)
         self.info.description = f"{self.config.source.description}\n\n{summary}"
-        logger.log(logging.WARNING if summary.flaws else logging.INFO, "%s", summary)
+        logger.log(logging.WARNING if summary.flaws and self.warns else logging.INFO, "%s", summary)
 
     def _prepare_split_single(self, *args, **kwargs) -> Iterator:
         try:

@@ -80,7 +80,7 @@ def test_the_emoji_world_is_inspected(tmp_path):
     assert sheet.width > 1000 and sheet.height > 600  # two lines of four
 
 
-def test_what_was_left_out_and_what_is_broken_is_said(layouts, make):
+def test_what_was_left_out_and_what_is_broken_is_said_once(layouts, make, caplog):
     root = layouts / "imagefolder"
     Image.effect_noise((30, 20), 80).save(root / "2.png")
     (root / "2.png").write_bytes((root / "2.png").read_bytes()[:300])
@@ -94,6 +94,7 @@ def test_what_was_left_out_and_what_is_broken_is_said(layouts, make):
 
     assert "1 x missing_image: the image file is not there; left the image out (9.png" in str(found)
     assert "broken images         1: 2 (" in str(found)
+    assert "missing_image" not in caplog.text  # not a second time, as a warning
     assert "note: train: training leaves broken images out" in str(found)
     assert (layouts / "sheet.png").exists()  # drawn of what is left
     quick = inspect_data(root, layouts / "quick.png", check_images=False, cache_dir=layouts / "cache")
