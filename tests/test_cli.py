@@ -56,14 +56,13 @@ def succeed(*arguments) -> str:
 
 
 def fail(*arguments) -> str:
-    """The one line that a failure leaves."""
+    """What a failure says."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line.removeprefix("error: ")
+    assert result.stderr.startswith("error: ") and result.stderr.count("error: ") == 1
+    return result.stderr.removeprefix("error: ").removesuffix("\n")
 
 
 # segment
@@ -147,7 +146,7 @@ def test_a_folder_of_images_is_gone_on_with(folder):
 
 def test_folders_that_cannot_be_segmented(folder):
     (folder / "empty").mkdir()
-    assert "The folder empty holds no images (.bmp, .gif" in fail("segment", "empty", "-p", "a")
+    assert "The folder empty holds no images (.jpg, .jpeg" in fail("segment", "empty", "-p", "a")
     assert "other is to be read and written" in fail("segment", "other", "-p", "a", "-o", "other")
 
 
@@ -205,6 +204,15 @@ def test_errors_that_are_ours_keep_their_traceback(folder, monkeypatch):
     monkeypatch.setattr("clipseg_hf.inference.files.segment_files", lambda *arguments, **options: {}["no such key"])
     with pytest.raises(KeyError):
         CliRunner().invoke(app, ["segment", "x.jpg", "-p", "a"], catch_exceptions=False)
+
+
+def test_errors_of_several_lines_keep_them(calls, monkeypatch):
+    def segment_files(*arguments, **options):
+        raise ValueError("nothing fits:\n  one: this   way\n\n  two: that way\n")
+
+    monkeypatch.setattr("clipseg_hf.inference.files.segment_files", segment_files)
+    result = run("segment", "x.jpg", "-p", "a")
+    assert (result.exit_code, result.stderr) == (2, "error: nothing fits:\n  one: this   way\n  two: that way\n")
 
 
 def test_misspelt_commands():
@@ -325,6 +333,9 @@ def test_evaluate_the_shipped_scenes(folder):
 def test_benchmarks_are_those_that_there_are():
     assert list(Benchmark) == list(BENCHMARKS)
     assert "'referral' is not one of" in fail("evaluate", "--benchmark", "referral", "--data", "x")
+    assert "'clip' is not one of" in fail("evaluate", "--benchmark", "referring", "--data", "x", "--flavor", "clip")
+    with pytest.raises(ValueError, match="Unknown flavor 'clip'"):
+        BenchmarkOptions(flavor="clip")
 
 
 def test_data_that_is_not_there(folder):

@@ -52,3 +52,15 @@ def test_errors(given, message):
 def test_a_mask_belongs_to_an_image():
     with pytest.raises(ValueError, match="mask says where the thing is in its example: give image= with it"):
         Prompt("a cat", mask="m.png")
+
+
+def test_several_examples_in_a_list():
+    prompt = Prompt(image=["a.jpg", "b.jpg"], mask=["c.png", None])
+    assert (prompt.image, prompt.mask, prompt.label) == (("a.jpg", "b.jpg"), ("c.png", None), "like a.jpg, b.jpg")
+
+
+def test_prompts_that_ask_nothing_are_refused_at_once():
+    with pytest.raises(ValueError, match="A Prompt needs a text, an image, or both"):
+        Prompt()
+    with pytest.raises(ValueError, match=r"weight is the image's share, in \[0, 1\]; got 3"):
+        Prompt("a cat", "cat.jpg", weight=3)

@@ -1,6 +1,7 @@
 """One object for all: the same numbers as model and processor by hand, each image and each prompt encoded once."""
 
 import copy
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -180,9 +181,7 @@ def test_bfloat16(checkpoint, segmenter, picture, example):
     [
         ([], {}, ValueError, "There is no prompt: give at least one text"),
         ([3], {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a int"),
-        ([Prompt()], {}, ValueError, "needs a text, an image, or both"),
         (["a cat", " "], {}, ValueError, "empty phrase"),
-        ([Prompt("a", Image.new("RGB", (9, 9)), weight=1.5)], {}, ValueError, r"must be in \[0, 1\]"),
         (["a", "b"], {"threshold": [0.5]}, ValueError, "1 thresholds do not fit 2 prompts"),
         (["a"], {"threshold": 30}, ValueError, r"A threshold is a probability in \[0, 1\], got \[30.0\]"),
     ],
@@ -219,3 +218,12 @@ def test_threads_share_a_segmenter(segmenter, checkpoint, picture, monkeypatch):
 def test_a_segmenter_can_be_copied(segmenter, picture):
     expected = segmenter(picture, "a cat")[0].logits
     torch.testing.assert_close(copy.deepcopy(segmenter)(picture, "a cat")[0].logits, expected)
+
+
+def test_an_open_file_and_thresholds_of_numpy(segmenter, picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    buffer.seek(0)
+    (result,) = segmenter(buffer, ["a cat", "a dog"], threshold=np.float32(0.25))
+    assert result.thresholds == [0.25, 0.25] and result.masks.shape == (2, 60, 80)
+    assert segmenter(picture, "a cat", torch.tensor(0.5))[0].thresholds == [0.5]

@@ -1,10 +1,10 @@
 """Configurations: what is refused, and the way from CLIP's to CLIPSeg's and back."""
 
 import pytest
-from transformers import CLIPConfig
+from transformers import CLIPConfig, CLIPSegConfig
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import clip_config_of, clipseg_config_from, get_field
+from clipseg_hf.modeling.configuration import check_config, clip_config_of, clipseg_config_from, get_field
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,17 @@ def test_a_clip_config_survives_the_way_there_and_back():
         before.pop("projection_dim")
         assert after == before
     assert (again.projection_dim, again.logit_scale_init_value) == (48, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"txt": 0.3}, "mask_thresholds has no txt; there are text, image, mixed, presence"),
+        ({"text": 3}, r"mask threshold for text is a number in \[0, 1\], got 3"),
+        (0.3, "mask_thresholds are numbers for some of text"),
+    ],
+)
+def test_mask_thresholds_are_checked(thresholds, message):
+    config = CLIPSegConfig(mask_thresholds=thresholds)
+    with pytest.raises(ValueError, match=message):
+        check_config(config)

@@ -271,3 +271,50 @@ def test_features_are_what_get_vision_features_returns(shared, tiny):
 def test_a_misspelt_argument_is_refused(shared, tiny):
     with pytest.raises(TypeError, match="promt_to_image"):
         shared(pixel_values=tiny.images(1), input_ids=tiny.tokens(1), promt_to_image=torch.tensor([0]))
+
+
+@torch.no_grad()
+def test_the_output_says_of_what_kind_each_prompt_was(shared, tiny):
+    image, texts, examples = tiny.images(1), tiny.tokens(2), tiny.images(2)
+    assert shared(pixel_values=image, input_ids=texts).prompt_kinds == ["text", "text"]
+    assert shared(pixel_values=image, conditional_pixel_values=examples).prompt_kinds == ["image", "image"]
+    both = shared(
+        pixel_values=image,
+        input_ids=texts,
+        text_to_prompt=torch.tensor([0, 1]),
+        conditional_pixel_values=examples,
+        conditional_to_prompt=torch.tensor([1, 2]),
+    )
+    assert both.prompt_kinds == ["text", "mixed", "image"]
+    assert "prompt_kinds" not in both  # no entry of the tuple
+    again = shared(pixel_values=image, conditional_embeddings=both.conditional_embeddings)
+    assert again.prompt_kinds is None
+
+
+@torch.no_grad()
+def test_pairings_may_be_lists(shared, tiny):
+    arguments = {"pixel_values": tiny.images(2), "input_ids": tiny.tokens(3)}
+    close(
+        shared(**arguments, prompt_to_image=[0, 1, 1]).logits,
+        shared(**arguments, prompt_to_image=torch.tensor([0, 1, 1])).logits,
+    )
+
+
+@torch.no_grad()
+def test_no_prompts_give_no_masks(shared, tiny):
+    image = tiny.images(1)
+    width = shared.config.projection_dim
+    for none in (
+        {"conditional_embeddings": torch.zeros(0, width)},
+        {"input_ids": tiny.tokens(1)[:0]},
+        {"conditional_pixel_values": tiny.images(1)[:0]},
+    ):
+        assert shared(pixel_values=image, **none).logits.shape == (0, *image.shape[2:])
+
+
+def test_the_loss_function_is_that_of_the_configuration(shared, caplog):
+    """transformers would look for a loss of its own by the same field, and warn."""
+    logits, labels = torch.tensor([[[0.0]]]), torch.ones(1, 1, 1)
+    with caplog.at_level("WARNING", "transformers"):
+        torch.testing.assert_close(shared.loss_function(logits, labels), torch.log(torch.tensor(2.0)))
+    assert not caplog.records

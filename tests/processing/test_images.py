@@ -219,7 +219,7 @@ def test_a_picture_in_memory_has_the_same_limit(monkeypatch):
         (np.full((6, 6, 3), "a"), TypeError, r"holds <U1, expected bool, integers or floats"),
         (np.zeros((6, 6, 3), complex), TypeError, r"holds complex128"),
         (Image.fromarray(np.full((2, 2), 70_000, np.int32)), ValueError, r"values from 70000 to 70000"),
-        (42, TypeError, r"image is a int, expected a PIL image, an array, a tensor, a path, a URL or bytes"),
+        (42, TypeError, r"image is a int, expected a PIL image, an array, a tensor, a path, a URL, bytes or an open file"),
         ("data:image/png,xyz", ValueError, r"is not in base64"),
         ("data:image/png;base64,?", ValueError, r"is not valid base64"),
     ],
@@ -280,3 +280,13 @@ def test_maps_that_do_not_say_what_is_object():
         load_map(Image.new("RGBA", (2, 2), (255, 255, 255, 0)))
     with pytest.raises(ValueError, match=r"mask has shape \(3, 4, 4\), expected \(height, width\)"):
         load_map(np.zeros((3, 4, 4)))
+
+
+def test_files_that_are_open(tmp_path):
+    picture = Image.new("RGB", (5, 4), "red")
+    picture.save(tmp_path / "a.png")
+    with open(tmp_path / "a.png", "rb") as file:
+        assert load_image(file).tobytes() == picture.tobytes()
+    assert load_image(io.BytesIO((tmp_path / "a.png").read_bytes())).tobytes() == picture.tobytes()
+    with pytest.raises(ValueError, match="image is not an image that Pillow can read"):
+        load_image(io.BytesIO(b"no image"))

@@ -3,6 +3,7 @@ import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -524,3 +525,72 @@ IMAGE, MASK = noise(), box_mask()
 def test_errors_name_the_cause_and_the_input(small, arguments, error, message):
     with pytest.raises(error, match=message):
         small(**arguments)
+
+
+# --- what users pass --------------------------------------------------------------------------------------------------
+
+
+def test_a_tuple_of_examples_is_one_prompt_wherever_it_stands(small):
+    """The vectors of its rows are averaged, so each of them belongs to prompt 0."""
+    alone = small(visual_prompt=(IMAGE, IMAGE), visual_prompt_masks=(MASK, MASK), return_tensors="pt")
+    listed = small(visual_prompt=[(IMAGE, IMAGE)], visual_prompt_masks=[(MASK, MASK)], return_tensors="pt")
+    for inputs in (alone, listed):
+        assert inputs["conditional_to_prompt"].tolist() == [0, 0]
+        assert inputs.prompt_kinds == ["image"]
+    assert torch.equal(alone["conditional_pixel_values"], listed["conditional_pixel_values"])
+    both = small("cat", visual_prompt=(IMAGE, IMAGE), return_tensors="pt")
+    assert both.prompt_kinds == ["mixed"]
+    with pytest.raises(ValueError, match="text has 2 prompts but visual_prompt has 1 prompts"):
+        small(["cat", "dog"], visual_prompt=(IMAGE, IMAGE))
+
+
+@pytest.mark.parametrize("text", [np.array(["cat", "dog"]), ("cat", "dog"), ["cat", "dog"]])
+def test_texts_in_any_sequence(small, text):
+    expected = small(["cat", "dog"], return_tensors="pt")
+    assert torch.equal(small(text, return_tensors="pt").input_ids, expected.input_ids)
+
+
+def test_texts_in_nested_tuples_are_lists_for_each_image(small):
+    inputs = small((("cat", "dog"), ("cat",)), images=PAIR, return_tensors="pt")
+    assert inputs["prompt_to_image"].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("visual_promt", "visual_prompt"), ("visual_prompt_mask", "visual_prompt_masks")]
+)
+def test_a_typo_is_told(small, wrong, right):
+    with pytest.raises(TypeError, match=f"knows no option '{wrong}'. Did you mean '{right}'?"):
+        small("cat", **{wrong: IMAGE})
+
+
+def test_a_bool_map_of_one_prompt_among_index_maps(small):
+    index_map = np.zeros((30, 40), np.uint8)
+    index_map[:10], index_map[10:20] = 1, 2
+    images = [noise(30, 40), noise(30, 40)]
+    maps = [index_map, index_map == 1]
+    labels = small([["cat", "dog"], ["cat"]], images, segmentation_maps=maps, return_tensors="pt")["labels"]
+    assert torch.equal(labels[0], labels[2]) and labels[0].sum() > 0
+
+
+def test_the_output_s_kinds_of_prompts_choose_the_thresholds(small):
+    small.mask_thresholds |= {"text": 0.2, "image": 0.6}
+    outputs = SimpleNamespace(logits=torch.zeros(2, 4, 4), prompt_kinds=["text", "image"])
+    masks = small.post_process_prompted_segmentation(outputs, [(4, 4), (4, 4)])
+    assert [bool(found[0].mask.any()) for found in masks] == [True, False]
+    masks = small.post_process_prompted_segmentation(outputs, [(4, 4), (4, 4)], prompt_kinds="image")
+    assert not masks[0][0].mask.any()
+    maps = small.post_process_semantic_segmentation(outputs, [(4, 4), (4, 4)])
+    assert [int(found.max()) for found in maps] == [1, 0]
+
+
+@pytest.mark.parametrize("threshold", [np.float32(0.5), np.array(0.5), torch.tensor(0.5), np.array([0.5]), [0.5]])
+def test_thresholds_of_any_number_type(small, threshold):
+    outputs = SimpleNamespace(logits=torch.tensor([[[1.0, -1.0]]]))
+    assert small.post_process_prompted_segmentation(outputs, threshold=threshold)[0][0].mask.tolist() == [[True, False]]
+
+
+def test_outputs_and_sizes_of_another_shape_are_told(small):
+    with pytest.raises(TypeError, match=r"outputs is what the model returns, .* got a Tensor"):
+        small.post_process_prompted_segmentation(torch.zeros(1, 4, 4))
+    with pytest.raises(ValueError, match=r"a list with one \(height, width\) for each image; got \(10, 10\)"):
+        small.post_process_prompted_segmentation(SimpleNamespace(logits=torch.zeros(1, 4, 4)), (10, 10))

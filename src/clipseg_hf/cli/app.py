@@ -12,7 +12,7 @@ _UsageError = typer.BadParameter.__base__  # click's, wherever this version of T
 
 
 class Commands(TyperGroup):
-    """Errors that a user can mend end with one line and exit code 2; `--debug`, anywhere, shows where they are from."""
+    """Errors that a user can mend end with their message and exit code 2; `--debug`, anywhere, shows their origin."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
         own = args[: args.index("--")] if "--" in args else args
@@ -37,18 +37,19 @@ class Commands(TyperGroup):
 
 def _say(error: Exception) -> str:
     command = error.ctx.command_path if error.ctx else "clipseg-hf"
-    message = error.format_message()
+    message = " ".join(error.format_message().split())
     return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See `{command} --help`."
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    lines = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
+    typer.echo("\n".join([f"error: {lines[0]}", *lines[1:]]), err=True)
     raise typer.Exit(2)
 
 
 app = typer.Typer(
     cls=Commands,
-    help="CLIPSeg: segment with text, example images or both; train, measure and publish models.",
+    help="CLIPSeg: segment with text, example images or both; train and measure models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -17,6 +17,11 @@ class Benchmark(StrEnum):
     visual_prompts = "visual-prompts"
 
 
+class Flavor(StrEnum):
+    default = "default"
+    clipseg = "clipseg"
+
+
 class ComparedMetric(StrEnum):
     miou = "miou"
     iou_fg = "iou_fg"
@@ -72,7 +77,7 @@ def evaluate(
         str | None, typer.Option(metavar="N|FILE", help="one-shot: how many for each fold, or a published list.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images encoded at once.")] = None,
-    flavor: Annotated[str, typer.Option(help="default, or clipseg for the original's arithmetic.")] = "default",
+    flavor: Annotated[Flavor, typer.Option(help="clipseg is the original's arithmetic.")] = Flavor.default,
     seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,
     device: DeviceOption = None,
 ) -> None:
@@ -96,7 +101,7 @@ def evaluate(
         folds=tuple(fold) or None,
         episodes=int(episodes) if episodes and episodes.isdecimal() else episodes,
         batch_size=batch_size,
-        flavor=flavor,
+        flavor=flavor.value,
         seed=seed,
         progress=True,
     )

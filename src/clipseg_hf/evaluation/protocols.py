@@ -15,6 +15,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from clipseg_hf.evaluation.arithmetic import check_flavor
 from clipseg_hf.evaluation.benchmark_classes import (
     COCO_FOLDS,
     EMOJI_PROMPTS,
@@ -78,6 +79,9 @@ class BenchmarkOptions:
     flavor: str = "default"
     seed: int = 0
     progress: bool = False
+
+    def __post_init__(self):
+        check_flavor(self.flavor)
 
     def apply(self, settings, *names: str):
         """A protocol's settings with those of the named options that were chosen."""

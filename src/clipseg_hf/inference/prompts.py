@@ -13,13 +13,13 @@ class Prompt:
 
     Attributes:
         text: a phrase such as "a cat".
-        image: an example, whatever `load_image` takes; a tuple of several is averaged.
-        mask: where the thing is in the example, a tuple for several; None where the whole image shows it.
+        image: an example, whatever `load_image` takes; a tuple or list of several is averaged.
+        mask: where the thing is in the example, as many for several; None where the whole image shows it.
         weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone.
         label: what to call the prompt; made of text and file name where left out.
 
     Raises:
-        ValueError: a mask without an image.
+        ValueError: neither a text nor an image, a mask without an image, or a weight outside of [0, 1].
     """
 
     text: str | None = None
@@ -31,6 +31,12 @@ class Prompt:
     def __post_init__(self):
         if self.mask is not None and self.image is None:
             raise ValueError("A prompt's mask says where the thing is in its example: give image= with it.")
+        if self.text is None and self.image is None:
+            raise ValueError("A Prompt needs a text, an image, or both: Prompt('a cat'), Prompt(image=..., mask=...).")
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"A prompt's weight is the image's share, in [0, 1]; got {self.weight}.")
+        self.image = tuple(self.image) if isinstance(self.image, list) else self.image
+        self.mask = tuple(self.mask) if isinstance(self.mask, list) else self.mask
         if self.label is None:
             images = self.image if isinstance(self.image, tuple) else (self.image,)
             files = [Path(image).name for image in images if isinstance(image, (str, Path))]

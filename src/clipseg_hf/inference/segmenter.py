@@ -17,7 +17,7 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.postprocessing import thresholds_for
+from clipseg_hf.processing.postprocessing import threshold_of_each, thresholds_for
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
@@ -207,14 +207,10 @@ def _find_device(device: torch.device | str | None) -> torch.device | str:
 def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:
     if given is None:
         return thresholds_for(kinds, len(kinds), own)
-    values = [float(given)] * len(kinds) if isinstance(given, (int, float)) else [float(value) for value in given]
-    if len(values) != len(kinds):
-        raise ValueError(f"{len(values)} thresholds do not fit {len(kinds)} prompts: give one, or one for each.")
-    if not all(0 <= value <= 1 for value in values):
-        raise ValueError(f"A threshold is a probability in [0, 1], got {values}.")
-    return values
+    return threshold_of_each(given, len(kinds))
 
 
 def _as_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    is_one = isinstance(images, (str, bytes, os.PathLike, Image.Image)) or getattr(images, "ndim", 4) <= 3
+    is_one = isinstance(images, (str, bytes, os.PathLike, Image.Image)) or hasattr(images, "read")
+    is_one = is_one or getattr(images, "ndim", 4) <= 3
     return [images] if is_one else images

@@ -1,5 +1,7 @@
 """Which row belongs to which prompt and which prompt to which image; how a text and an image become one prompt."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -97,7 +99,7 @@ def _count_prompts(
         if count is not None:
             return count
     given = [rows for rows in (text_to_prompt, image_to_prompt) if rows is not None]
-    return 1 + max(int(rows.max()) for rows in given if rows.shape[0])
+    return 1 + max((int(torch.as_tensor(rows).max()) for rows in given if len(rows)), default=-1)
 
 
 def _mean_by_prompt(
@@ -112,6 +114,23 @@ def _mean_by_prompt(
     counts = torch.zeros(num_prompts, dtype=torch.long, device=embeds.device).index_add(0, rows, torch.ones_like(rows))
     sums = embeds.new_zeros(num_prompts, embeds.shape[1]).index_add(0, rows, embeds)
     return sums / counts.clamp(min=1)[:, None].to(sums.dtype), counts > 0
+
+
+def kinds_of_prompts(
+    num_prompts: int, texts: Tensor | None, images: Tensor | None, text_to_prompt: Any, image_to_prompt: Any
+) -> list[str]:
+    """For each prompt "text", "image" or "mixed", by which rows it has."""
+
+    def numbers(rows: Tensor | None, owners: Any) -> set[int]:
+        if rows is None:
+            return set()
+        return set(range(num_prompts) if owners is None else torch.as_tensor(owners).tolist())
+
+    with_text, with_image = numbers(texts, text_to_prompt), numbers(images, image_to_prompt)
+    return [
+        "mixed" if n in with_text and n in with_image else "text" if n in with_text else "image"
+        for n in range(num_prompts)
+    ]
 
 
 def _missing_prompts(has_text: Tensor | None, has_image: Tensor | None) -> list[int]:

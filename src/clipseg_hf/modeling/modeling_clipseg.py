@@ -1,12 +1,15 @@
 """CLIPSeg: a frozen CLIP and a small trainable decoder that segments whatever a text or an image asks for."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
-from clipseg_hf.modeling.conditioning import mix_prompts, resolve_prompt_to_image
+from clipseg_hf.modeling.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.configuration import get_field
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.onednn import onednn_inference
@@ -73,7 +76,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             (N, projection_dim).
         """
         texts = images = None
-        if input_ids is not None:
+        if input_ids is not None and not len(input_ids):
+            texts = self.clip.text_projection.weight.new_empty(0, self.config.projection_dim)
+        elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
                 texts = self.clip.get_text_features(
                     input_ids, attention_mask=attention_mask, position_ids=position_ids
@@ -87,6 +92,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         )
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
+        if not len(pixel_values):
+            return self.clip.visual_projection.weight.new_empty(0, self.config.projection_dim)
         patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
             if masks is not None:
@@ -135,7 +142,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             original_sizes: not read; the processor puts it into the same dictionary as the inputs.
 
         Returns:
-            `logits` (N, H, W), `conditional_embeddings`, `prompt_to_image` and, with labels, `loss`.
+            `logits` (N, H, W), `conditional_embeddings`, `prompt_to_image` and, with labels, `loss`; and, as attribute,
+            `prompt_kinds`.
 
         Raises:
             ValueError: if images, prompts or labels are missing or do not fit together.
@@ -155,12 +163,13 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             features = self.get_vision_features(pixel_values, interpolate_pos_encoding)
 
         # step 2: the prompts
+        kinds = None
         prompts = {"input_ids": input_ids, "conditional_pixel_values": conditional_pixel_values}
         if conditional_embeddings is None:
             if input_ids is None and conditional_pixel_values is None:
                 raise ValueError(NO_PROMPT)
             conditional_embeddings = self.get_conditional_embeddings(
-                batch_size=None if prompt_to_image is None else prompt_to_image.shape[0],
+                batch_size=None if prompt_to_image is None else len(prompt_to_image),
                 **prompts,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
@@ -170,6 +179,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
                 text_to_prompt=text_to_prompt,
                 conditional_to_prompt=conditional_to_prompt,
             )
+            if not torch.compiler.is_compiling():
+                count = conditional_embeddings.shape[0]
+                kinds = kinds_of_prompts(count, *prompts.values(), text_to_prompt, conditional_to_prompt)
         else:
             self._check_embeddings(conditional_embeddings, **prompts)
         prompt_to_image = resolve_prompt_to_image(
@@ -191,7 +203,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         if labels is not None:
             loss_type = get_field(self.config, "loss_type")
             loss = segmentation_loss(decoder_output.logits, labels, loss_type, ignore_index)
-        return CLIPSegImageSegmentationOutput(
+        output = CLIPSegImageSegmentationOutput(
             loss=loss,
             logits=decoder_output.logits,
             conditional_embeddings=conditional_embeddings,
@@ -200,6 +212,14 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             decoder_output=decoder_output,
             prompt_to_image=prompt_to_image,
         )
+        if kinds is not None:
+            output.prompt_kinds = kinds
+        return output
+
+    @property
+    def loss_function(self) -> Callable[..., Tensor]:
+        """The loss by `config.loss_type`, of logits and labels. In transformers the same field names its own losses."""
+        return partial(segmentation_loss, loss_type=get_field(self.config, "loss_type"))
 
     def _run_whole_tower(
         self, pixel_values: Tensor, interpolate_pos_encoding: bool, output_attentions: bool

@@ -1,6 +1,7 @@
 """What the model returns."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,9 +21,12 @@ class CLIPSegImageSegmentationOutput(StockOutput):
         vision_model_output: all of CLIP's vision tower; where hidden states or attentions were asked for.
         decoder_output: the logits, with the decoder's hidden states and attentions where asked for.
         prompt_to_image: (N,), the row of `pixel_values` behind each row of `logits`.
+        prompt_kinds: for each prompt "text", "image" or "mixed"; None where `conditional_embeddings` were given. An
+            attribute only, no entry of the tuple.
     """
 
     prompt_to_image: Tensor | None = None
+    prompt_kinds: ClassVar[list[str] | None] = None
 
 
 @dataclass

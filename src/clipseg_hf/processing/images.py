@@ -30,7 +30,7 @@ def load_image(image: ImageLike, name: str = "image", input_data_format: str | N
     Args:
         image: a PIL image; a NumPy array or torch tensor of shape (H, W), (H, W, C) or (C, H, W) with C in 1, 2
             (grey and alpha), 3, 4 and values bool, 0 ... 255, 0 ... 65535 (uint16) or float in [0, 1] or [0, 255];
-            a path, an http(s) or data URL, or the bytes of an image file.
+            a path, an http(s) or data URL, the bytes of an image file, or such a file opened in binary mode.
         name: what to call it in errors.
         input_data_format: "channels_first" or "channels_last", for arrays whose shape leaves it open.
 
@@ -127,6 +127,8 @@ def _open(image: ImageLike, name: str, input_data_format: str | None) -> tuple[I
     elif isinstance(image, str) and image.startswith("data:"):
         name = f"{name} (a data URL)"
         source = io.BytesIO(_decode_data_url(image, name))
+    elif hasattr(image, "read"):
+        source = image
     elif isinstance(image, (str, Path)):
         name = f"{name} ({image})"
         source = Path(image)
@@ -136,7 +138,8 @@ def _open(image: ImageLike, name: str, input_data_format: str | None) -> tuple[I
             raise ValueError(f"{name} is a folder, expected an image file.")
     else:
         raise TypeError(
-            f"{name} is a {type(image).__name__}, expected a PIL image, an array, a tensor, a path, a URL or bytes."
+            f"{name} is a {type(image).__name__}, expected a PIL image, an array, a tensor, a path, a URL, bytes "
+            "or an open file."
         )
     with _explaining(name):
         return Image.open(source), name

@@ -98,6 +98,8 @@ def split_index_map(values: np.ndarray, count: int, name: str, ignore_index: int
     Raises:
         ValueError: a number that is no prompt.
     """
+    if values.dtype == bool and count == 1:
+        values = values.astype(np.uint8)
     if values.dtype == bool:
         raise ValueError(f"{name} is a bool mask, but its image has {count} prompts: give one mask for each of them.")
     ignored = np.zeros(values.shape, dtype=bool) if ignore_index is None else values == ignore_index

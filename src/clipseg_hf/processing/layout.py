@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -29,11 +31,17 @@ class Prompts:
 
 def read_texts(given: Any) -> Prompts:
     """The `text` argument -> one phrase for each prompt."""
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if isinstance(given, (list, tuple)):  # tuples of images are one prompt, but tuples of texts are lists
+        given = [list(part) if isinstance(part, tuple) else part for part in given]
     return read_prompts(given, "text")
 
 
 def read_images(given: Any) -> Prompts:
     """The `visual_prompt` argument -> one image, or a tuple of images, for each prompt."""
+    if _is_group(given):
+        return Prompts([given], None)
     return read_prompts(unstack(given, 3), "visual_prompt")
 
 
@@ -121,11 +129,12 @@ def pair_masks(visuals: Prompts, masks: Any) -> list[list[tuple]]:
     Raises:
         ValueError: the masks come in another number or nesting than the images; a mask without an image.
     """
-    masks = (
-        Prompts([None] * len(visuals.entries), visuals.counts)
-        if masks is None
-        else read_prompts(unstack(masks, 2), "visual_prompt_masks")
-    )
+    if masks is None:
+        masks = Prompts([None] * len(visuals.entries), visuals.counts)
+    elif _is_group(masks) and len(visuals.entries) == 1 and isinstance(visuals.entries[0], tuple):
+        masks = Prompts([masks], visuals.counts)
+    else:
+        masks = read_prompts(unstack(masks, 2), "visual_prompt_masks")
     if masks.counts != visuals.counts or len(masks.entries) != len(visuals.entries):
         raise ValueError(
             f"visual_prompt has {_describe(visuals)} but visual_prompt_masks has {_describe(masks)}: give them in the "
@@ -195,6 +204,11 @@ def named_images(given: Any, name: str = "images") -> list[tuple[Any, str]]:
 def _is_one(given: Any) -> bool:
     """Whether this is one thing rather than a list, a tuple or a column of a data set."""
     return isinstance(given, (str, bytes)) or not isinstance(given, Sequence)
+
+
+def _is_group(given: Any) -> bool:
+    """Whether this is a tuple of several things that belong to one prompt."""
+    return isinstance(given, tuple) and bool(given) and not any(isinstance(part, (list, tuple)) for part in given)
 
 
 def _flatten(given: Any):

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
+from clipseg_hf.modeling.configuration import THRESHOLD_KINDS, check_thresholds
 from clipseg_hf.processing.outlines import mask_to_box
 from clipseg_hf.processing.rle import encode_rle
 
 PAPER_THRESHOLD = 0.3  # paper, section 4: fixed for PhraseCut
-PROMPT_KINDS = ("text", "image", "mixed")
+PROMPT_KINDS = THRESHOLD_KINDS[:3]
 PRESENCE_SHARE = 0.01  # of the pixels that speak for presence
 
 
@@ -57,15 +58,9 @@ def read_thresholds(given: Mapping[str, float] | None) -> dict[str, float]:
     Raises:
         ValueError: a kind that does not exist, or a threshold outside [0, 1].
     """
-    kinds = (*PROMPT_KINDS, "presence")
-    given = dict(given or {})
-    unknown = sorted(given.keys() - set(kinds))
-    if unknown:
-        raise ValueError(f"mask_thresholds has no {', '.join(unknown)}; there are {', '.join(kinds)}.")
-    for kind, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ValueError(f"The mask threshold for {kind} is a number in [0, 1], got {value!r}.")
-    return {kind: float(given.get(kind, PAPER_THRESHOLD)) for kind in kinds}
+    check_thresholds(given)
+    given = given or {}
+    return {kind: float(given.get(kind, PAPER_THRESHOLD)) for kind in THRESHOLD_KINDS}
 
 
 def thresholds_for(
@@ -130,7 +125,7 @@ def prompted_masks(
         ValueError: numbers of prompts, images, sizes and thresholds that do not fit.
     """
     logits, owners, sizes = _sort_out(logits, prompt_to_image, target_sizes)
-    thresholds = _for_each(thresholds, len(logits))
+    thresholds = threshold_of_each(thresholds, len(logits))
     presence = presence_scores(logits).tolist()
     results: list[list[PromptedMask]] = [[] for _ in sizes]
     for number, image in enumerate(owners):
@@ -171,7 +166,7 @@ def semantic_maps(
         ValueError: numbers that do not fit.
     """
     logits, owners, sizes = _sort_out(logits, prompt_to_image, target_sizes)
-    thresholds = _for_each(thresholds, len(logits))
+    thresholds = threshold_of_each(thresholds, len(logits))
     counts = [owners.count(image) for image in range(len(sizes))]
     numbers = _read_labels(labels, counts)
     maps = []
@@ -206,6 +201,8 @@ def _sort_out(logits, prompt_to_image, target_sizes) -> tuple[torch.Tensor, list
     if logits.ndim != 3:
         raise ValueError(f"Expected logits of shape (N, H, W), got {tuple(logits.shape)}.")
     logits, prompts = logits.detach(), len(logits)
+    if isinstance(target_sizes, (list, tuple)) and any(isinstance(size, int) for size in target_sizes):
+        raise ValueError(f"target_sizes is a list with one (height, width) for each image; got {target_sizes}.")
     sizes = None if target_sizes is None else [(int(height), int(width)) for height, width in target_sizes]
     if prompt_to_image is not None:
         owners = [int(image) for image in prompt_to_image]
@@ -223,7 +220,14 @@ def _sort_out(logits, prompt_to_image, target_sizes) -> tuple[torch.Tensor, list
     return logits, owners, sizes or [tuple(logits.shape[1:])] * images
 
 
-def _for_each(thresholds: float | Sequence[float], prompts: int) -> list[float]:
+def threshold_of_each(thresholds: float | Sequence[float] | torch.Tensor, prompts: int) -> list[float]:
+    """One threshold, or one for each prompt -> as many as there are prompts.
+
+    Raises:
+        ValueError: another number of them, or one outside of [0, 1].
+    """
+    if hasattr(thresholds, "tolist"):  # an array or tensor, with or without axes
+        thresholds = thresholds.tolist()
     values = [float(thresholds)] * prompts if isinstance(thresholds, (int, float)) else [float(t) for t in thresholds]
     if len(values) != prompts:
         raise ValueError(f"{len(values)} thresholds do not fit {prompts} prompts: give one, or one for each.")

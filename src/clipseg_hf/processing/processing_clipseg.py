@@ -1,6 +1,7 @@
 """`CLIPSegProcessor`: pictures, phrases and masks in; what the model takes out; its logits back to masks."""
 
 import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -224,14 +225,15 @@ class CLIPSegProcessor(ProcessorMixin):
                 logits.
             threshold: probability above which a pixel belongs to the mask, one or one for each prompt; left out, the
                 checkpoint's own for the kind of each prompt.
-            prompt_kinds: "text", "image" or "mixed", one or one for each prompt: `inputs.prompt_kinds`. Left out, text.
+            prompt_kinds: "text", "image" or "mixed", one or one for each prompt: `inputs.prompt_kinds`. Left out, what
+                the output says, and text where it says nothing.
 
         Returns:
             for each image, for each of its prompts: a `PromptedMask` with mask, probabilities, score, presence and
             is_present. `results[0][0].mask` and `results[0][0]["mask"]` are the same.
         """
-        logits, owners = outputs.logits, getattr(outputs, "prompt_to_image", None)
-        thresholds = self._thresholds(threshold, prompt_kinds, logits)
+        logits, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
+        thresholds = self._thresholds(threshold, prompt_kinds or getattr(outputs, "prompt_kinds", None), logits)
         return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"])
 
     def post_process_semantic_segmentation(
@@ -250,8 +252,9 @@ class CLIPSegProcessor(ProcessorMixin):
             background_threshold: where no prompt is above it, the map is 0; left out, the checkpoint's thresholds.
                 0 gives every pixel to a prompt.
         """
-        logits, owners = outputs.logits, getattr(outputs, "prompt_to_image", None)
-        thresholds = self._thresholds(background_threshold, prompt_kinds, logits)
+        logits, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
+        kinds = prompt_kinds or getattr(outputs, "prompt_kinds", None)
+        thresholds = self._thresholds(background_threshold, kinds, logits)
         return semantic_maps(logits, owners, target_sizes, thresholds, labels)
 
     def _thresholds(self, given, kinds, logits: torch.Tensor) -> float | Sequence[float]:
@@ -267,12 +270,22 @@ class CLIPSegProcessor(ProcessorMixin):
         known |= set(self.image_processor.valid_kwargs.__annotations__)
         for name in kwargs:
             if name not in known:
-                close = difflib.get_close_matches(name, [*known, "visual_prompt_masks", "segmentation_maps"], n=1)
+                own = inspect.signature(type(self).__call__).parameters
+                close = difflib.get_close_matches(name, [*(set(own) - {"self", "kwargs"}), *known], n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise TypeError(f"CLIPSegProcessor knows no option {name!r}.{hint}")
         tokenizer_options = self.tokenizer.init_kwargs
         merged = self._merge_kwargs(self.valid_processor_kwargs, tokenizer_init_kwargs=tokenizer_options, **kwargs)
         return merged["text_kwargs"], merged["images_kwargs"]
+
+
+def _logits_of(outputs) -> torch.Tensor:
+    if not hasattr(outputs, "logits"):
+        raise TypeError(
+            f"outputs is what the model returns, with its logits and which image each prompt asked about; got a "
+            f"{type(outputs).__name__}."
+        )
+    return outputs.logits
 
 
 def _needs(name: str, given: Any, other: str, needed: Any) -> None:
