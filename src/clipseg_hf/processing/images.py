@@ -68,6 +68,8 @@ def load_map(image: ImageLike, name: str = "mask") -> np.ndarray:
         values = _numbers(image)
         if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
             values = values[0] if values.shape[0] == 1 else values[..., 0]
+        elif values.ndim == 3 and values.shape[-1] == 3 and (values == values[..., :1]).all():
+            values = values[..., 0]  # as from a grey picture that was read as RGB
         if values.ndim != 2:
             raise ValueError(f"{name} has shape {values.shape}, expected (height, width): one number for each pixel.")
         return values

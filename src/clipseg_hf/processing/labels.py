@@ -60,7 +60,8 @@ def make_labels(
 
 
 def read_mask(values: np.ndarray, name: str, ignore_index: int | None = None) -> np.ndarray:
-    """One mask of bool, 0/1, 0/255 or float in [0, 1] -> (h, w) float32 in [0, 1], and `ignore_index` where it was.
+    """One mask of bool, 0/1, 0/255, 0/65535 or float in [0, 1] -> (h, w) float32 in [0, 1], and `ignore_index` where it
+    was. Of a mask whose edges are blurred (by JPEG or anti-aliasing), the brighter half.
 
     Raises:
         ValueError: other values; or 0/255 where 255 is also to be ignored.
@@ -78,8 +79,10 @@ def read_mask(values: np.ndarray, name: str, ignore_index: int | None = None) ->
     if np.issubdtype(values.dtype, np.floating):
         is_valid = bool(((counted >= 0) & (counted <= 1)).all())
     else:
-        top = 255 if (counted == 255).any() else 1
+        top = next((top for top in (65535, 255) if (counted == top).any()), 1)
         is_valid = bool(((counted == 0) | (counted == top)).all())
+        if not is_valid and ignore_index is None and is_blurred_mask(values):
+            return brighter_half(values).astype(np.float32)
     if not is_valid:
         raise ValueError(
             f"{name} holds {_some(counted)}, expected a mask of bool, 0/1, 0/255 or float in [0, 1]"
@@ -90,6 +93,21 @@ def read_mask(values: np.ndarray, name: str, ignore_index: int | None = None) ->
     mask = values.astype(np.float32) / top
     mask[ignored] = ignore_index
     return mask
+
+
+def brighter_half(values: np.ndarray) -> np.ndarray:
+    """Numbers of a mask, from 0 upwards -> (h, w) bool: those above half of the highest; of 0 and 1, the ones."""
+    top = values.max(initial=0)
+    return values > (top / 2 if top > 1 else 0)
+
+
+def is_blurred_mask(values: np.ndarray) -> bool:
+    """Whether integers of 8 or 16 bits are clearly black and white with shades between, and no index map: nearly all
+    are close to an end, and some near the bright end are not at it (the numbers of classes are small, 255 apart)."""
+    shares = values / (255 if values.max(initial=0) <= 255 else 65535)
+    between = (shares > 0.25) & (shares < 0.75)
+    near_white = (shares > 0.5) & (shares < 1)
+    return bool(shares.min() >= 0 and shares.max() > 0.75 and near_white.any() and between.mean() < 0.1)
 
 
 def split_index_map(values: np.ndarray, count: int, name: str, ignore_index: int | None = None) -> list[np.ndarray]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from clipseg_hf.processing.labels import brighter_half
+
 LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 
@@ -44,8 +46,7 @@ def read_binary_mask(image: Mapping | Image.Image) -> np.ndarray | None:
         values = np.asarray(picture)
         return values > 0  # index 0 is the background, whatever its colour
     values = np.asarray(picture if picture.mode in ("1", "L", "I", "F", "I;16") else picture.convert("L"))
-    top = values.max(initial=0)
-    return values > (top / 2 if top > 1 else 0)
+    return brighter_half(values)
 
 
 def color_value(color: tuple[int, int, int]) -> int:
