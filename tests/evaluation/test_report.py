@@ -73,7 +73,7 @@ def test_files(evaluation, color_model, color_processor, color_rows, tmp_path):
     for name in ("curves", "samples_text", "samples_image"):
         assert np.asarray(Image.open(written[name]).convert("L")).std() > 5  # not blank
     by_text, by_image = (Image.open(written[name]).size for name in ("samples_text", "samples_image"))
-    assert by_image[0] > by_text[0] and by_image[1] == by_text[1]  # the examples are there, too
+    assert by_image[0] > by_text[0] * 3 / 4 and by_image[1] == by_text[1]  # three columns, with examples
     samples = read_samples(tmp_path / "out")
     assert (samples[2]["image_id"], samples[2]["intersection_0.5"], samples[2]["union_0.5"]) == ("b", 32, 64)
 
@@ -111,7 +111,8 @@ def test_protocols_without_samples_have_bars_instead_of_curves(tmp_path):
         ((zero_shot, "classes", {"unseen": ["dog"]}), (gains, "gains", {}))
     ):
         written = write_report(Evaluation("b", settings, summary), tmp_path / str(n), model="m", data="d")
-        assert set(written) == {"report", "table", "model_index", picture}
+        assert set(written) - {"model_index"} == {"report", "table", picture}
+        assert ("model_index" in written) == (picture == "classes")  # what CLIP sees is not the decoder's merit
         assert np.asarray(Image.open(written[picture]).convert("L")).std() > 5
     index = model_index(Evaluation("zero-shot", {}, zero_shot), model="m", data="d")
     names = {metric["name"]: metric["value"] for metric in index[0]["results"][0]["metrics"]}

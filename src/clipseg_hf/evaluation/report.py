@@ -29,7 +29,7 @@ from clipseg_hf.evaluation.results import ALL, Evaluation
 PACKAGES = ("clipseg-hf", "torch", "transformers", "datasets", "numpy", "pillow")
 SHEET_SETTINGS = ("templates", "image_prompt_weight")
 CARD_SUBSETS = (ALL, MEAN, "seen", "unseen", "harmonic")
-_NOT_OF_THE_MODEL = ("published",)
+_NOT_OF_THE_DECODER = ("probability", "gain", "published")  # of its CLIP, which has a card of its own
 _UNTITLED_FOLDERS = ("final", "best", "checkpoint")
 # What the table shows where it is there, and what it is called; the model card takes the same.
 COLUMNS = {
@@ -133,7 +133,10 @@ def write_report(
         options = {name: evaluation.settings[name] for name in SHEET_SETTINGS if name in evaluation.settings}
         for kind, result in counted.items():
             path = folder / f"samples_{kind}.png"
-            written[f"samples_{kind}"] = draw_contact_sheet(*segmenter, rows, result, path, prompt=kind, **options)
+            each = 4 if kind == "text" else 3  # with examples they are wider
+            written[f"samples_{kind}"] = draw_contact_sheet(
+                *segmenter, rows, result, path, prompt=kind, each=each, **options
+            )
     return written
 
 
@@ -188,7 +191,7 @@ def model_index(
             numbers = flatten(group[subset])
             where = asked if subset in (ALL, MEAN) else f"{asked}, {subset}"
             for name, title in COLUMNS.items():
-                if name not in _NOT_OF_THE_MODEL and _is_number(numbers.get(name)):
+                if name not in _NOT_OF_THE_DECODER and _is_number(numbers.get(name)):
                     value = round(numbers[name], 4)
                     metrics.append({"type": name.replace(".", "_"), "name": f"{title} ({where})", "value": value})
     source = {"name": data, "type": data_id or data.lower().replace(" ", "-"), "split": split}
