@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from clipseg_hf.inference import Prompt, Segmenter
 from clipseg_hf.inference import segmenter as module

@@ -219,7 +219,11 @@ def test_a_picture_in_memory_has_the_same_limit(monkeypatch):
         (np.full((6, 6, 3), "a"), TypeError, r"holds <U1, expected bool, integers or floats"),
         (np.zeros((6, 6, 3), complex), TypeError, r"holds complex128"),
         (Image.fromarray(np.full((2, 2), 70_000, np.int32)), ValueError, r"values from 70000 to 70000"),
-        (42, TypeError, r"image is a int, expected a PIL image, an array, a tensor, a path, a URL, bytes or an open file"),
+        (
+            42,
+            TypeError,
+            r"image is a int, expected a PIL image, an array, a tensor, .*, bytes or an open file",
+        ),
         ("data:image/png,xyz", ValueError, r"is not in base64"),
         ("data:image/png;base64,?", ValueError, r"is not valid base64"),
     ],

@@ -99,7 +99,7 @@ def _count_prompts(
         if count is not None:
             return count
     given = [rows for rows in (text_to_prompt, image_to_prompt) if rows is not None]
-    return 1 + max((int(torch.as_tensor(rows).max()) for rows in given if len(rows)), default=-1)
+    return 1 + max((int(rows.max()) for rows in map(torch.as_tensor, given) if rows.shape[0]), default=-1)
 
 
 def _mean_by_prompt(

@@ -76,7 +76,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             (N, projection_dim).
         """
         texts = images = None
-        if input_ids is not None and not len(input_ids):
+        if input_ids is not None and input_ids.shape[0] == 0:
             texts = self.clip.text_projection.weight.new_empty(0, self.config.projection_dim)
         elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
@@ -92,7 +92,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         )
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
-        if not len(pixel_values):
+        if pixel_values.shape[0] == 0:
             return self.clip.visual_projection.weight.new_empty(0, self.config.projection_dim)
         patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
@@ -164,12 +164,14 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
         # step 2: the prompts
         kinds = None
+        if prompt_to_image is not None:
+            prompt_to_image = torch.as_tensor(prompt_to_image)
         prompts = {"input_ids": input_ids, "conditional_pixel_values": conditional_pixel_values}
         if conditional_embeddings is None:
             if input_ids is None and conditional_pixel_values is None:
                 raise ValueError(NO_PROMPT)
             conditional_embeddings = self.get_conditional_embeddings(
-                batch_size=None if prompt_to_image is None else len(prompt_to_image),
+                batch_size=None if prompt_to_image is None else prompt_to_image.shape[0],
                 **prompts,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
