@@ -102,7 +102,8 @@ def _cut_texts(tokenizer, rows: list[str], tokens, options: dict) -> Iterator[tu
     """What was cut, and how many tokens it has as a whole."""
     if not options["truncation"] or options.get("return_overflowing_tokens"):
         return
-    if getattr(tokens, "encodings", None) is None:  # a tokenizer in Python, which keeps nothing of what it cut, and no state either
+    # A tokenizer in Python keeps nothing of what it cut, and no state either.
+    if getattr(tokens, "encodings", None) is None:
         whole = tokenizer(rows, truncation=False, padding=False, verbose=False)["input_ids"]
         yield from ((row, len(ids)) for row, ids in zip(rows, whole, strict=True) if len(ids) > options["max_length"])
         return
