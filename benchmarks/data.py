@@ -1,7 +1,7 @@
 """Samples per second and core: our sampling beside the original's way, in one process, in turn.
 
     pip install scikit-image opencv-python-headless   # for the baseline alone
-    OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=1 python benchmarks/data.py -o benchmarks/data.json
+    OMP_NUM_THREADS=1 THP_MEM_ALLOC_ENABLE=1 python benchmarks/data.py
 
 Both read the same made-up pictures (500 x 375 JPEG, in PhraseCut's layout) and end with stacked float tensors; ours
 are tokenised too. One thread; time is the CPU's, so that other processes disturb little. THP_MEM_ALLOC_ENABLE lets
@@ -10,7 +10,6 @@ PyTorch ask for large pages, which serves both: a batch is tens of megabytes of 
 
 import argparse
 import json
-import platform
 import re
 import statistics
 import tempfile
@@ -26,6 +25,7 @@ import numpy as np
 import original_data
 import PIL
 import torch
+from reporting import put_table
 from transformers import CLIPTokenizer, ViTImageProcessorPil
 
 from clipseg_hf.data import (
@@ -39,8 +39,10 @@ from clipseg_hf.data import (
 from clipseg_hf.data.images import decode_image, undecoded
 from clipseg_hf.data.phrases import PREFIXES
 from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.training.devices import processor_name
 
 PHRASES = 32  # in a batch
+HERE = Path(__file__).parent
 
 
 def main() -> None:
@@ -55,9 +57,11 @@ def main() -> None:
         _take_turns(ways, arguments.rounds, arguments.batches)
         decoding = _decoding(rows, arguments.batches)
     results = _results(ways, decoding, arguments)
-    print(_table(results))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    table = _table(results)
+    print(table)
+    (arguments.output or HERE / "data.json").write_text(json.dumps(results, indent=2) + "\n")
+    if arguments.output is None:
+        put_table("data", f"{results['machine']}, torch {torch.__version__}.\n\n{table}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,7 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="how often each way has its turn")
     parser.add_argument("--batches", type=int, default=4, help=f"batches of {PHRASES} phrases in a turn")
     parser.add_argument("--folder", type=Path, help="where to make up the pictures, to keep them")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file for the results")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; default: benchmarks/data.json, and its table")
     return parser.parse_args()
 
 
@@ -159,15 +163,9 @@ def _results(ways: list[Way], decoding: float, arguments: argparse.Namespace) ->
         "pictures": arguments.pictures,
         "phrases_per_batch": PHRASES,
         "rounds": arguments.rounds,
-        "machine": f"{_processor_name()} ({torch.backends.cpu.get_cpu_capability()}), one thread",
+        "machine": f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()}), one thread",
         "versions": versions,
     }
-
-
-def _processor_name() -> str:
-    information = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.*)$", information.read_text(), re.M) if information.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _table(results: dict) -> str:

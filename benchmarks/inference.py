@@ -13,7 +13,6 @@ measured in a fresh process for each. Results go to `benchmarks/inference.json` 
 import argparse
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -24,10 +23,12 @@ from pathlib import Path
 
 import torch
 import transformers
+from reporting import put_table
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.training.devices import processor_name
 
 HERE = Path(__file__).parent
 SIDE = 352
@@ -140,11 +141,10 @@ def print_memory_of(kind: str, images: int, prompts: int) -> None:
 def describe_machine(threads: int) -> dict[str, object]:
     """What the numbers depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    name = re.search(r"model name\s*:\s*(.+)", cpuinfo)
     flags = re.search(r"flags\s*:\s*(.+)", cpuinfo)
     known = set(flags[1].split()) if flags else set()
     return {
-        "processor": name[1] if name else platform.processor(),
+        "processor": processor_name(),
         "instructions": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known],
         "threads": threads,
         "torch": torch.__version__,
@@ -181,14 +181,6 @@ def as_table(results: dict) -> str:
     worst = max(case["max_difference"] for case in results["cases"])
     lines += ["", f"Largest difference between a logit of ours and of stock in float32: {worst:.1e}."]
     return "\n".join(lines)
-
-
-def write_table(table: str, readme: Path) -> None:
-    """Put the table between the markers of the README."""
-    begin, end = "<!-- inference: begin -->", "<!-- inference: end -->"
-    text = readme.read_text()
-    head, tail = text.index(begin) + len(begin), text.index(end)
-    readme.write_text(f"{text[:head]}\n{table}\n{text[tail:]}")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -234,7 +226,7 @@ def main() -> None:
     output = arguments.output or HERE / "inference.json"
     output.write_text(json.dumps(results, indent=2) + "\n")
     if arguments.output is None:
-        write_table(table, HERE / "README.md")
+        put_table("inference", table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ first hundred samples: what stays is a small histogram a sample, however many pi
 import argparse
 import json
 import multiprocessing
-import platform
 import resource
 import statistics
 import time
@@ -21,9 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from reporting import put_table
 
 from clipseg_hf.evaluation import SegmentationCounts
 from clipseg_hf.evaluation.histogram import DEFAULT_THRESHOLDS
+from clipseg_hf.training.devices import processor_name
 
 HERE = Path(__file__).parent
 SIZES = (224, 352, 704)
@@ -38,14 +39,14 @@ def main() -> None:
         "sizes": {f"{size} x {size}": _compare(size, arguments.rounds, arguments.samples) for size in SIZES},
         "memory": {f"{size} x {size}": _in_fresh_process(_memory, size, arguments.memory_samples) for size in SIZES},
         "rounds": arguments.rounds,
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread",
+        "machine": f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()}), one thread",
         "versions": {"torch": torch.__version__},
     }
     table = _table(results)
     print(table)
     (arguments.output or HERE / "metrics.json").write_text(json.dumps(results, indent=2) + "\n")
     if arguments.output is None:
-        _write_table(table, HERE / "README.md")
+        put_table("metrics", table)
 
 
 def _arguments() -> argparse.Namespace:
@@ -157,14 +158,6 @@ def _table(results: dict) -> str:
             f"| {memory['added_mib']} MiB | {memory['bytes_kept_per_sample']} B |"
         )
     return "\n".join([*lines, f"\nAimed at: {AIM} x at 352 x 352."])
-
-
-def _write_table(table: str, readme: Path) -> None:
-    """Put the table between the markers of the README."""
-    begin, end = "<!-- metrics: begin -->", "<!-- metrics: end -->"
-    text = readme.read_text(encoding="utf-8")
-    head, tail = text.index(begin) + len(begin), text.index(end)
-    readme.write_text(f"{text[:head]}\n{table}\n{text[tail:]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

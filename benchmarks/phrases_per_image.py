@@ -11,6 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
+from reporting import put_table
+
 from clipseg_hf.training import CLIPSegTrainingArguments, train
 
 HERE = Path(__file__).parent
@@ -104,13 +106,6 @@ def as_table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def write_table(table: str, readme: Path) -> None:
-    begin, end = "<!-- phrases per image: begin -->", "<!-- phrases per image: end -->"
-    text = readme.read_text()
-    head, tail = text.index(begin) + len(begin), text.index(end)
-    readme.write_text(f"{text[:head]}\n{table}\n{text[tail:]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--world", type=Path, required=True, help="made by `clipseg-hf scenes`")
@@ -131,7 +126,7 @@ def main() -> None:
         kept = {"steps": arguments.steps, "seed": arguments.seed, "comparison": result, "curves": curves}
         (HERE / "phrases_per_image.json").write_text(json.dumps(kept, indent=2) + "\n")
         plot(curves, HERE / "phrases_per_image.png")
-        write_table(table, HERE / "README.md")
+        put_table("phrases per image", table)
 
 
 if __name__ == "__main__":

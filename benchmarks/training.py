@@ -24,6 +24,7 @@ from types import SimpleNamespace
 import made_up_phrasecut
 import torch
 import transformers
+from reporting import put_table
 from transformers import CLIPConfig, CLIPModel, ViTImageProcessorPil
 
 from clipseg_hf.data import PromptCollator, PromptedSample, PromptSampler, SamplingSettings, load_phrasecut_plus
@@ -364,14 +365,6 @@ def as_table(results: dict) -> str:
     return "\n".join(lines)
 
 
-def write_table(table: str, readme: Path) -> None:
-    """Put the table between the markers of the README."""
-    begin, end = "<!-- training: begin -->", "<!-- training: end -->"
-    text = readme.read_text()
-    head, tail = text.index(begin) + len(begin), text.index(end)
-    readme.write_text(f"{text[:head]}\n{table}\n{text[tail:]}")
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phrases", type=int, default=16, help="in a step; a multiple of 4")
@@ -418,7 +411,7 @@ def main() -> None:
     output = arguments.output or HERE / "training.json"
     output.write_text(json.dumps(results, indent=2) + "\n")
     if arguments.output is None:
-        write_table(table, HERE / "README.md")
+        put_table("training", table)
 
 
 if __name__ == "__main__":

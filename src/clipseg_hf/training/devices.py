@@ -70,10 +70,10 @@ def device_name(accelerator: Accelerator) -> str:
     """What the run computes on."""
     if accelerator.device.type == "cuda":
         return torch.cuda.get_device_name(accelerator.device)
-    return f"{accelerator.device.type} ({_processor() or platform.machine()})"
+    return f"{accelerator.device.type} ({processor_name()})"
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """The processor's name; Linux tells it in a file."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
@@ -82,4 +82,4 @@ def _processor() -> str:
         )
         if named:
             return named[1].strip()
-    return platform.processor()
+    return platform.processor() or platform.machine()
