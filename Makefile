@@ -53,7 +53,7 @@ $(VENV)/.dev: $(VENV)/.package
 
 # The emoji font is needed to draw scenes; the tests that draw say so and are left out where it cannot be had.
 font: $(VENV)/.package
-	@$(BIN)/python -c "from clipseg_hf.data.emoji_glyphs import find_emoji_font; find_emoji_font()" 2>/dev/null \
+	@$(BIN)/python -c "from clipseg_hf.data.emoji_world.emoji_glyphs import find_emoji_font; find_emoji_font()" 2>/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fonts-noto-color-emoji >/dev/null; } \
 	|| echo "Noto Color Emoji is missing: install fonts-noto-color-emoji to run the tests that draw scenes."

@@ -36,8 +36,8 @@ from clipseg_hf.data import (
     SamplingSettings,
     load_phrasecut_plus,
 )
-from clipseg_hf.data.images import decode_image, undecoded
-from clipseg_hf.data.phrases import PREFIXES
+from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training.devices import processor_name
 

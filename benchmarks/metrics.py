@@ -23,7 +23,7 @@ import torch
 from reporting import put_table
 
 from clipseg_hf.evaluation import SegmentationCounts
-from clipseg_hf.evaluation.histogram import DEFAULT_THRESHOLDS
+from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.training.devices import processor_name
 
 HERE = Path(__file__).parent

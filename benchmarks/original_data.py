@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from clipseg_hf.data.phrases import PREFIXES
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
 
 SIZE = 352
 TRIES = 50

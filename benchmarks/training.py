@@ -29,17 +29,17 @@ from transformers import CLIPConfig, CLIPModel, ViTImageProcessorPil
 
 from clipseg_hf.data import PromptCollator, PromptedSample, PromptSampler, SamplingSettings, load_phrasecut_plus
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.conditioning import mix_prompts
+from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD, VisualPromptSettings
 from clipseg_hf.training import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import build_optimizer, compile_model
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
-from clipseg_hf.training.blocks import CacheSettings
+from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.training.caches.feature_cache import FeatureCache
+from clipseg_hf.training.caches.prompt_cache import PromptCache
 from clipseg_hf.training.devices import start_accelerator
-from clipseg_hf.training.feature_cache import FeatureCache
-from clipseg_hf.training.inputs import ModelInputs
 from clipseg_hf.training.loop import train_step
-from clipseg_hf.training.prompt_cache import PromptCache
+from clipseg_hf.training.model_inputs import ModelInputs
 from inference import added_memory, describe_machine
 
 HERE = Path(__file__).parent

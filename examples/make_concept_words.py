@@ -1,15 +1,15 @@
 """Make the list of words that name the Pascal classes, from WordNet (needed only when the classes or WordNet change).
 
 sudo apt-get install wordnet-base
-python examples/make_concept_words.py src/clipseg_hf/data/pascal_concepts.json
+python examples/make_concept_words.py src/clipseg_hf/data/vocabulary/pascal_concepts.json
 """
 
 import json
 import sys
 from pathlib import Path
 
-from clipseg_hf.data.concepts import PASCAL_CLASSES, PERSON_WORDS, tokenize
-from clipseg_hf.data.wordnet import WordNetNouns, find_wordnet
+from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES, PERSON_WORDS, tokenize
+from clipseg_hf.data.vocabulary.wordnet import WordNetNouns, find_wordnet
 
 
 def main(path: str) -> None:

@@ -3,7 +3,7 @@
 Names come from the `emoji` package; what is left out, and why, stands below. Run it only to change the world: every
 data set and checkpoint made before then belongs to the old list.
 
-    python examples/make_emoji_concepts.py src/clipseg_hf/data/emoji_concepts.json
+    python examples/make_emoji_concepts.py src/clipseg_hf/data/emoji_world/emoji_concepts.json
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 
 import emoji
 
-from clipseg_hf.data.emoji_glyphs import GlyphSheet
+from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet
 
 # Signs, arrows, buttons, clock faces, hands and faces: dozens of pictures that differ by a stroke.
 LEFT_OUT_RANGES = [

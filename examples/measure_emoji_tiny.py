@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
-from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.inference.demo import format_numbers, measure
 
 

@@ -21,7 +21,7 @@ def _seed():
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("needs_font"):
-        from clipseg_hf.data.emoji_glyphs import find_emoji_font
+        from clipseg_hf.data.emoji_world.emoji_glyphs import find_emoji_font
 
         try:
             find_emoji_font()

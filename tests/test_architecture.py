@@ -9,7 +9,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "clipseg_hf"
 # A folder may import from those before it.
-ORDER = ["modeling", "processing", "data", "evaluation", "training", "inference", "hub", "cli"]
+ORDER = [
+    "modeling",
+    "processing",
+    "drawing",
+    "data",
+    "evaluation",
+    "training",
+    "reproduction",
+    "inference",
+    "hub",
+    "cli",
+]
 
 
 def _imported_folders(path: Path):

@@ -253,7 +253,7 @@ def test_demo(calls, tmp_path):
 
 
 def test_scenes(calls):
-    made = calls("clipseg_hf.data.emoji_files.write_scenes", {"train": 30, "val": 4, "test": 5})
+    made = calls("clipseg_hf.data.emoji_world.emoji_files.write_scenes", {"train": 30, "val": 4, "test": 5})
     out = succeed("scenes", "world", "--train", 3, "--seed", 7, "--font", "noto.ttf", "--processes", 2)
     assert out == "The scenes are in world; phrases: 30 in train, 4 in val, 5 in test.\n"
     counts = {"train": 3, "val": 500, "test": 500}
@@ -304,12 +304,12 @@ def test_evaluate(calls):
     made = calls("clipseg_hf.inference.files.evaluate_model")
     succeed(
         *("evaluate", "--benchmark", "one-shot", "--data", "VOCdevkit", "--model", "m", "-o", "out", "--fold", 0),
-        *("--fold", 2, "--episodes", 100, "--limit", 50, "--seed", 3, "--flavor", "clipseg", "--batch-size", 8),
+        *("--fold", 2, "--episodes", 100, "--limit", 50, "--seed", 3, "--arithmetic", "clipseg", "--batch-size", 8),
     )
     (model, benchmark, data, output, options), _ = made[0]
     assert (model, benchmark, data, output) == ("m", "one-shot", "VOCdevkit", Path("out"))
     assert options == BenchmarkOptions(
-        folds=(0, 2), episodes=100, limit=50, seed=3, flavor="clipseg", batch_size=8, progress=True
+        folds=(0, 2), episodes=100, limit=50, seed=3, arithmetic="clipseg", batch_size=8, progress=True
     )
     succeed("evaluate", "--benchmark", "one-shot", "--data", "x", "--episodes", "list.json")
     assert made[1][0][4].episodes == "list.json"
@@ -333,9 +333,9 @@ def test_evaluate_the_shipped_scenes(folder):
 def test_benchmarks_are_those_that_there_are():
     assert list(Benchmark) == list(BENCHMARKS)
     assert "'referral' is not one of" in fail("evaluate", "--benchmark", "referral", "--data", "x")
-    assert "'clip' is not one of" in fail("evaluate", "--benchmark", "referring", "--data", "x", "--flavor", "clip")
-    with pytest.raises(ValueError, match="Unknown flavor 'clip'"):
-        BenchmarkOptions(flavor="clip")
+    assert "'clip' is not one of" in fail("evaluate", "--benchmark", "referring", "--data", "x", "--arithmetic", "clip")
+    with pytest.raises(ValueError, match="Unknown arithmetic 'clip'"):
+        BenchmarkOptions(arithmetic="clip")
 
 
 def test_data_that_is_not_there(folder):

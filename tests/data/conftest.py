@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.processing import CLIPSegProcessor, encode_rle
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}

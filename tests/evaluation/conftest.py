@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from transformers import CLIPSegConfig, CLIPTokenizer, ViTImageProcessorPil
 
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.processing.masks.rle import encode_rle
 
 COLORS = {
     "red": (255, 0, 0),

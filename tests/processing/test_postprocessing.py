@@ -135,7 +135,7 @@ def test_semantic_maps_of_ragged_images(small):
 
 @given(st.integers(1, 4), st.integers(0, 10_000))
 def test_an_index_map_survives_the_way_through_labels(prompts, seed):
-    from clipseg_hf.processing.labels import make_labels
+    from clipseg_hf.processing.masks.mask_images import make_labels
     from clipseg_hf.processing.postprocessing import semantic_maps
 
     index = np.random.default_rng(seed).integers(0, prompts + 1, (5, 7))

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clipseg_hf.training import folders, loop, state
+from clipseg_hf.training import loop
 from clipseg_hf.training.__main__ import main
+from clipseg_hf.training.runs import folders, state
 
 
 def start(recipe: str, moment: str, step: int, rank: int, world: int, port: int) -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipseg_hf.data.sampling import PromptSampler
-from clipseg_hf.data.sampling_settings import SamplingSettings
+from clipseg_hf.data.sampling.sampling import PromptSampler
+from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.training.batches import SampleStream, StepPlan
 
 

@@ -238,7 +238,7 @@ def test_no_phrase_of_an_excluded_class_is_trained(make_args, squares, monkeypat
 
 
 def test_no_phrase_of_a_pascal_class_is_trained(make_args, rows, monkeypatch):
-    from clipseg_hf.data.filters import PhraseFilter
+    from clipseg_hf.data.vocabulary.filters import PhraseFilter
 
     names = {"red square": "a brown cow", "blue square": "heifers", "green square": "a dog", "yellow square": "grass"}
     named = [
@@ -263,7 +263,7 @@ def test_a_broken_image_is_skipped_counted_and_logged(make_args, rows):
     result = train(make_args(num_train_epochs=1), train_rows=broken)
     assert list(result.state.skipped) == ["i3"]
     assert "cannot identify image file" in result.state.skipped["i3"]
-    seal = json.loads((result.folder / "seal.json").read_text())
+    seal = json.loads((result.folder / "manifest.json").read_text())
     assert list(seal["facts"]["skipped"]) == ["i3"]
     strict = make_args(
         num_train_epochs=1, strict=True, resume_from_checkpoint=True, output_dir=f"{result.folder}-strict"

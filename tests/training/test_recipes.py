@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipseg_hf.data.concepts import GENERALISED_PROMPT_WORDS
+from clipseg_hf.data.vocabulary.concepts import GENERALISED_PROMPT_WORDS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training import CLIPSegTrainingArguments, train

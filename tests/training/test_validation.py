@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.training.pictures import CAPTION_HEIGHT, GAP, PictureGrid
+from clipseg_hf.training.runs.picture_grid import CAPTION_HEIGHT, GAP, PictureGrid
 from clipseg_hf.training.validation import Validation, best_split, calibrate, evenly
 
 

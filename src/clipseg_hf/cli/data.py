@@ -24,7 +24,7 @@ def scenes(
 
     The masks are true to the pixel, the files have the layout of PhraseCut's.
     """
-    from clipseg_hf.data.emoji_files import write_scenes
+    from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 
     counts = write_scenes(output, train=train, val=val, test=test, seed=seed, font=font, processes=processes)
     phrases = ", ".join(f"{count} in {split}" for split, count in counts.items())

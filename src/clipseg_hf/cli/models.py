@@ -17,7 +17,7 @@ class Benchmark(StrEnum):
     visual_prompts = "visual-prompts"
 
 
-class Flavor(StrEnum):
+class Arithmetic(StrEnum):
     default = "default"
     clipseg = "clipseg"
 
@@ -77,7 +77,7 @@ def evaluate(
         str | None, typer.Option(metavar="N|FILE", help="one-shot: how many for each fold, or a published list.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images encoded at once.")] = None,
-    flavor: Annotated[Flavor, typer.Option(help="clipseg is the original's arithmetic.")] = Flavor.default,
+    arithmetic: Annotated[Arithmetic, typer.Option(help="clipseg is the original's arithmetic.")] = Arithmetic.default,
     seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,
     device: DeviceOption = None,
 ) -> None:
@@ -101,7 +101,7 @@ def evaluate(
         folds=tuple(fold) or None,
         episodes=int(episodes) if episodes and episodes.isdecimal() else episodes,
         batch_size=batch_size,
-        flavor=flavor.value,
+        arithmetic=arithmetic.value,
         seed=seed,
         progress=True,
     )

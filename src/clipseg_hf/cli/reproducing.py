@@ -38,8 +38,8 @@ def reproduce(
 
     Goes on where it was cut off. The emoji world takes two CPU cores less than three hours.
     """
+    from clipseg_hf.reproduction.reproduce import reproduce as run
     from clipseg_hf.training import parse_overrides
-    from clipseg_hf.training.reproduce import reproduce as run
 
     hide_bars_from_files()
     if world and data and world != data:

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from clipseg_hf.data.contact_sheet import Tile, draw_sheet
-from clipseg_hf.data.flaws import EXAMPLES_KEPT, BuildSummary
-from clipseg_hf.data.images import decode_image, undecoded
-from clipseg_hf.data.phrase_index import PhraseIndex
-from clipseg_hf.data.row_builder import splits_named
+from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
+from clipseg_hf.data.rows.flaws import EXAMPLES_KEPT, BuildSummary
+from clipseg_hf.data.rows.row_builder import splits_named
+from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sources.loading import open_segmentation_data
 
 _THUMB = (64, 64)  # a JPEG is decoded whole at an eighth of its size much faster, and is seen to be broken all the same

@@ -2,22 +2,25 @@
 
 from pathlib import Path
 
-from clipseg_hf.evaluation.benchmark_classes import (
+from clipseg_hf.evaluation.benchmarks.benchmark_classes import (
     COCO_FOLDS,
     EMOJI_PROMPTS,
     GENERALIZED_PROMPTS,
     PASCAL_FOLDS,
     ZERO_SHOT_SPLITS,
 )
-from clipseg_hf.evaluation.boundary import BoundaryScores, boundary_iou
-from clipseg_hf.evaluation.compared_reports import compare_reports
-from clipseg_hf.evaluation.comparison import Difference, compare, sample_table
-from clipseg_hf.evaluation.contact_sheet import draw_contact_sheet
-from clipseg_hf.evaluation.distributed import current_shard, merge_processes, process_group
-from clipseg_hf.evaluation.generalized import GeneralizedSettings, evaluate_generalized
-from clipseg_hf.evaluation.label_maps import LabelMap, PascalVOC, RowLabelMaps
-from clipseg_hf.evaluation.metrics import SegmentationCounts
-from clipseg_hf.evaluation.one_shot import (
+from clipseg_hf.evaluation.benchmarks.label_maps import LabelMap, PascalVOC, RowLabelMaps
+from clipseg_hf.evaluation.benchmarks.subsets import ConceptSubsets, PhraseCutSubsets
+from clipseg_hf.evaluation.metrics.boundary import BoundaryScores, boundary_iou
+from clipseg_hf.evaluation.metrics.comparison import Difference, compare, sample_table
+from clipseg_hf.evaluation.metrics.phrasecut_metrics import phrasecut_numbers
+from clipseg_hf.evaluation.metrics.presence import PresenceScores, auroc
+from clipseg_hf.evaluation.metrics.prompt_results import Evaluation, PromptResults
+from clipseg_hf.evaluation.metrics.segmentation_counts import SegmentationCounts
+from clipseg_hf.evaluation.protocols.benchmark_runner import BENCHMARKS, BenchmarkOptions, run_benchmark
+from clipseg_hf.evaluation.protocols.distributed import current_shard, merge_processes, process_group
+from clipseg_hf.evaluation.protocols.generalized import GeneralizedSettings, evaluate_generalized
+from clipseg_hf.evaluation.protocols.one_shot import (
     Episode,
     OneShotSettings,
     draw_episodes,
@@ -26,12 +29,23 @@ from clipseg_hf.evaluation.one_shot import (
     read_episodes,
     summarize_one_shot,
 )
-from clipseg_hf.evaluation.phrasecut import phrasecut_numbers
-from clipseg_hf.evaluation.plots import plot_classes, plot_curves, plot_gains
-from clipseg_hf.evaluation.presence import PresenceScores, auroc
-from clipseg_hf.evaluation.protocols import BENCHMARKS, BenchmarkOptions, run_benchmark
-from clipseg_hf.evaluation.referring import ReferringSettings, evaluate_referring, summarize
-from clipseg_hf.evaluation.report import (
+from clipseg_hf.evaluation.protocols.referring import ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation.protocols.visual_prompt_study import (
+    VISUAL_PROMPTS,
+    StudyResult,
+    VisualPromptStudySettings,
+    study_visual_prompts,
+)
+from clipseg_hf.evaluation.protocols.zero_shot import (
+    ConfusionMatrix,
+    ZeroShotSettings,
+    evaluate_zero_shot,
+    summarize_zero_shot,
+)
+from clipseg_hf.evaluation.reports.compared_reports import compare_reports
+from clipseg_hf.evaluation.reports.error_sheet import draw_contact_sheet
+from clipseg_hf.evaluation.reports.plots import plot_classes, plot_curves, plot_gains
+from clipseg_hf.evaluation.reports.report import (
     build_report,
     fingerprint_rows,
     markdown_table,
@@ -39,22 +53,8 @@ from clipseg_hf.evaluation.report import (
     read_samples,
     write_report,
 )
-from clipseg_hf.evaluation.results import Evaluation, PromptResults
-from clipseg_hf.evaluation.subsets import ConceptSubsets, PhraseCutSubsets
-from clipseg_hf.evaluation.visual_prompt_study import (
-    VISUAL_PROMPTS,
-    StudyResult,
-    VisualPromptStudySettings,
-    study_visual_prompts,
-)
-from clipseg_hf.evaluation.zero_shot import (
-    ConfusionMatrix,
-    ZeroShotSettings,
-    evaluate_zero_shot,
-    summarize_zero_shot,
-)
 
-SEGMENTATION_METRIC = str(Path(__file__).parent / "segmentation_metric")
+SEGMENTATION_METRIC = str(Path(__file__).parent / "metrics" / "segmentation_metric")
 """The folder to give to `evaluate.load`."""
 
 __all__ = [

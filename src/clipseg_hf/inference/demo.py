@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipseg_hf.data.emoji_glyphs import load_concepts
-from clipseg_hf.data.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
+from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
 from clipseg_hf.inference.drawing import overlay, palette
 from clipseg_hf.inference.segmenter import Prompt, Segmenter

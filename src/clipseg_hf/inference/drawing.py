@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from clipseg_hf.data.fonts import font_for
+from clipseg_hf.drawing.fonts import font_for
 
 Color = tuple[int, int, int]
 

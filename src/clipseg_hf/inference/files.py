@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from clipseg_hf.data.row_source import IMAGE_SUFFIXES
+from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
 from clipseg_hf.evaluation import (
     BenchmarkOptions,
     Evaluation,
@@ -19,7 +19,7 @@ from clipseg_hf.evaluation import (
     run_benchmark,
     write_report,
 )
-from clipseg_hf.evaluation.benchmark_data import require_data
+from clipseg_hf.evaluation.benchmarks.benchmark_data import require_data
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter

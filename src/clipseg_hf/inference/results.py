@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipseg_hf.processing.outlines import mask_to_box
+from clipseg_hf.processing.masks.outlines import mask_to_box
+from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.processing.postprocessing import presence_scores, prompted_masks, resize_probabilities, semantic_maps
-from clipseg_hf.processing.rle import encode_rle
 
 
 @dataclass

@@ -14,7 +14,7 @@ from torch import Tensor
 from clipseg_hf.inference.prompts import Prompt, read_prompts
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.conditioning import mix_prompts
+from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.postprocessing import threshold_of_each, thresholds_for

@@ -1,8 +1,8 @@
 """The model: a frozen CLIP and a trainable decoder."""
 
-from clipseg_hf.modeling.conditioning import mix_prompts
 from clipseg_hf.modeling.conversion import convert_original_checkpoint, load_openai_clip
-from clipseg_hf.modeling.decoder import CLIPSegDecoder
+from clipseg_hf.modeling.layers.conditioning import mix_prompts
+from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.modeling_clipseg import CLIPSegForImageSegmentation, register_auto_classes
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures

@@ -9,13 +9,13 @@ from torch import Tensor
 from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
-from clipseg_hf.modeling.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
+from clipseg_hf.modeling.layers.onednn import onednn_inference
+from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations, patch_grid
 from clipseg_hf.modeling.loss import segmentation_loss
-from clipseg_hf.modeling.onednn import onednn_inference
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel
-from clipseg_hf.modeling.vision import encode_masked_images, extract_activations, patch_grid
 
 
 class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):

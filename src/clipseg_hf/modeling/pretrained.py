@@ -15,8 +15,8 @@ from clipseg_hf.modeling.configuration import (
     clip_config_of,
     clipseg_config_from,
 )
-from clipseg_hf.modeling.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
 from clipseg_hf.modeling.freezing import FrozenClipMixin
+from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
 from clipseg_hf.modeling.model_names import resolve_name
 
 # Arguments of `from_pretrained` that say where files are, not what to do with them.

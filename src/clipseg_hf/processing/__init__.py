@@ -2,10 +2,10 @@
 
 from clipseg_hf.processing.images import load_image, load_map
 from clipseg_hf.processing.inputs import CLIPSegInputs
-from clipseg_hf.processing.outlines import label_objects, mask_to_box, mask_to_polygons, split_objects
+from clipseg_hf.processing.masks.outlines import label_objects, mask_to_box, mask_to_polygons, split_objects
+from clipseg_hf.processing.masks.rle import decode_rle, encode_rle
 from clipseg_hf.processing.postprocessing import PromptedMask, presence_scores
 from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
-from clipseg_hf.processing.rle import decode_rle, encode_rle
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
 
 __all__ = [

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from clipseg_hf.processing.images import ImageLike, is_array, load_image, load_map, scale_to_255, to_planes
-from clipseg_hf.processing.labels import read_mask
+from clipseg_hf.processing.masks.mask_images import read_mask
 from clipseg_hf.processing.sizes import resized_size, round_to_patch, working_size
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
 from clipseg_hf.modeling.configuration import THRESHOLD_KINDS, check_thresholds
-from clipseg_hf.processing.outlines import mask_to_box
-from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.processing.masks.outlines import mask_to_box
+from clipseg_hf.processing.masks.rle import encode_rle
 
 PAPER_THRESHOLD = 0.3  # paper, section 4: fixed for PhraseCut
 PROMPT_KINDS = THRESHOLD_KINDS[:3]

@@ -13,7 +13,6 @@ from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.inputs import CLIPSegInputs, stack_arrays
-from clipseg_hf.processing.labels import make_labels
 from clipseg_hf.processing.layout import (
     as_list,
     named_images,
@@ -26,6 +25,7 @@ from clipseg_hf.processing.layout import (
     rows_of,
     same_prompts,
 )
+from clipseg_hf.processing.masks.mask_images import make_labels
 from clipseg_hf.processing.pixels import PixelReader, size_of
 from clipseg_hf.processing.postprocessing import (
     PromptedMask,

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from clipseg_hf.data.phrases import PREFIXES
-from clipseg_hf.data.sampling_settings import SamplingSettings
+from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.data.sources.loading import load_segmentation_dataset, open_segmentation_data
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
@@ -78,7 +78,7 @@ def fit_processor(processor: CLIPSegProcessor, args: CLIPSegTrainingArguments) -
     return processor
 
 
-def look_of(processor: CLIPSegProcessor) -> dict:
+def preprocessing_of(processor: CLIPSegProcessor) -> dict:
     """All that decides how a picture becomes numbers, as plain values."""
     pixels = processor.image_processor
     return {

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
-from clipseg_hf.data.collate import PromptCollator
-from clipseg_hf.data.samples import PromptedSample, SampleError
-from clipseg_hf.data.sampling import PromptedDataset, PromptSampler
+from clipseg_hf.data.sampling.collate import PromptCollator
+from clipseg_hf.data.sampling.samples import PromptedSample, SampleError
+from clipseg_hf.data.sampling.sampling import PromptedDataset, PromptSampler
 
 MOST_BROKEN_IN_A_ROW = 16
 

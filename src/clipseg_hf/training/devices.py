@@ -16,7 +16,7 @@ from accelerate.utils import (
 )
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.report import choose_trackers
+from clipseg_hf.training.runs.progress import choose_trackers
 
 
 def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:

@@ -15,22 +15,23 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from clipseg_hf.data.collate import PromptCollator
-from clipseg_hf.data.sampling import PromptSampler
-from clipseg_hf.evaluation.report import fingerprint_rows
+from clipseg_hf.data.sampling.collate import PromptCollator
+from clipseg_hf.data.sampling.sampling import PromptSampler
+from clipseg_hf.evaluation.reports.report import fingerprint_rows
 from clipseg_hf.processing.postprocessing import read_thresholds
-from clipseg_hf.training import assembly, state
+from clipseg_hf.training import assembly
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, reading, stable_seed
-from clipseg_hf.training.blocks import CacheSettings
+from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.training.caches.feature_cache import FeatureCache
+from clipseg_hf.training.caches.prompt_cache import PromptCache
 from clipseg_hf.training.devices import device_name, refuse_parallel, start_accelerator
-from clipseg_hf.training.feature_cache import FeatureCache
-from clipseg_hf.training.folders import recover, write_sealed
-from clipseg_hf.training.inputs import ModelInputs
-from clipseg_hf.training.pictures import PictureGrid
-from clipseg_hf.training.prompt_cache import PromptCache
-from clipseg_hf.training.provenance import describe_environment, fingerprint_weights
-from clipseg_hf.training.report import Report
+from clipseg_hf.training.model_inputs import ModelInputs
+from clipseg_hf.training.runs import state
+from clipseg_hf.training.runs.folders import recover, write_whole
+from clipseg_hf.training.runs.picture_grid import PictureGrid
+from clipseg_hf.training.runs.progress import Report
+from clipseg_hf.training.runs.provenance import describe_environment, fingerprint_weights
 from clipseg_hf.training.schedules import learning_rate_at
 from clipseg_hf.training.validation import Validation, calibrate
 
@@ -181,7 +182,7 @@ def train(
                             report.picture(progress.step, grid(bare))
                     report.numbers(progress.step, **progress.metrics)
                     if progress.note_validation(args.metric_for_best_model) and accelerator.is_main_process:
-                        with write_sealed(output / "best", step=progress.step, metrics=progress.metrics) as folder:
+                        with write_whole(output / "best", step=progress.step, metrics=progress.metrics) as folder:
                             state.save_model(folder, bare, processor, args, provenance, state.knows_its_base(bare))
                 if progress.step % args.save_steps == 0 or progress.is_over(args):
                     save(accelerator, output, bare, processor, optimizer, progress, args, provenance)
@@ -204,7 +205,7 @@ def train(
     final = output / "final"
     if accelerator.is_main_process:
         facts = {"step": progress.step, "best_step": progress.best_step, "metrics": metrics}
-        with write_sealed(final, **facts, skipped=progress.skipped) as folder:
+        with write_whole(final, **facts, skipped=progress.skipped) as folder:
             state.save_model(folder, bare, processor, args, provenance, args.save_decoder_only)
         if args.push_to_hub:
             push(final, args)
@@ -223,7 +224,7 @@ def filled(accelerator, cache, args: CLIPSegTrainingArguments, model, processor,
         folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
         data=provenance["train_data"],
         clip=provenance["clip"],
-        look=assembly.look_of(processor),
+        preprocessing=assembly.preprocessing_of(processor),
         precision=provenance["mixed_precision"],
         workers=args.dataloader_num_workers,
         quiet=args.disable_tqdm or not accelerator.is_main_process,

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from clipseg_hf.evaluation.distributed import current_shard, merge_processes
-from clipseg_hf.evaluation.referring import ReferringSettings, evaluate_referring
-from clipseg_hf.evaluation.results import PromptResults
+from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
+from clipseg_hf.evaluation.protocols.distributed import current_shard, merge_processes
+from clipseg_hf.evaluation.protocols.referring import ReferringSettings, evaluate_referring
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import take
 

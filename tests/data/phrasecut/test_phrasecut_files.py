@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.flaws import FLAWS, BuildSummary, FlawError
-from clipseg_hf.data.phrasecut_files import KNOWN_WRONG_SIZE, PhraseCutFiles
-from clipseg_hf.processing.rle import decode_rle
+from clipseg_hf.data.phrasecut.phrasecut_files import KNOWN_WRONG_SIZE, PhraseCutFiles
+from clipseg_hf.data.rows.flaws import FLAWS, BuildSummary, FlawError
+from clipseg_hf.processing.masks.rle import decode_rle
 
 
 def read(root, split="train", strict=False, **places):

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.data import PhraseCutPlus, load_phrasecut_plus
-from clipseg_hf.data.flaws import FlawError
-from clipseg_hf.data.phrasecut_files import PhraseCutFiles
-from clipseg_hf.data.rows import ROW_FEATURES
+from clipseg_hf.data.phrasecut.phrasecut_files import PhraseCutFiles
+from clipseg_hf.data.rows.flaws import FlawError
+from clipseg_hf.data.rows.rows import ROW_FEATURES
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_streaming_gives_the_same_rows_without_a_cache(phrasecut_dir, cache):
 @pytest.fixture
 def many(layout, monkeypatch):
     """A layout that is read in several shards."""
-    monkeypatch.setattr("clipseg_hf.data.row_source.IMAGES_PER_SHARD", 2)
+    monkeypatch.setattr("clipseg_hf.data.rows.row_source.IMAGES_PER_SHARD", 2)
     for image_id in range(5, 12):
         layout.sizes[image_id] = (40, 60)
         layout.tasks["train"].append({**layout.tasks["train"][0], "image_id": image_id, "task_id": f"{image_id}__0"})
@@ -129,7 +129,7 @@ def test_a_changed_file_is_noticed_and_an_unchanged_one_is_not_read_again(layout
     root = layout.write()
     load_phrasecut_plus(root, "train", cache_dir=cache)
     with monkeypatch.context() as patch:
-        patch.setattr("clipseg_hf.data.phrasecut_files.PhraseCutFiles.rows", None)
+        patch.setattr("clipseg_hf.data.phrasecut.phrasecut_files.PhraseCutFiles.rows", None)
         assert len(load_phrasecut_plus(root, "train", cache_dir=cache)) == 3
 
     layout.tasks["train"][0]["phrase"] = "blue box"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from clipseg_hf.data import load_phrasecut_plus
-from clipseg_hf.data.phrases import PREFIXES
-from clipseg_hf.processing.rle import decode_rle
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.processing.masks.rle import decode_rle
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_one_in_five_is_a_negative_and_not_true_of_its_image(big, tmp_path):
 
 def test_the_seed_fixes_the_samples_whatever_builds_them(big, tmp_path, monkeypatch):
     first = words(plus(big, tmp_path / "1"))
-    monkeypatch.setattr("clipseg_hf.data.row_source.IMAGES_PER_SHARD", 9)
+    monkeypatch.setattr("clipseg_hf.data.rows.row_source.IMAGES_PER_SHARD", 9)
 
     assert words(plus(big, tmp_path / "2", num_proc=2)) == first
     streamed = plus(big, tmp_path / "3", streaming=True)

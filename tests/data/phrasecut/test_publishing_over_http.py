@@ -157,7 +157,7 @@ import sys
 import datasets
 import numpy as np
 from clipseg_hf.data import load_phrasecut_plus
-from clipseg_hf.data.publishing import push_phrasecut_to_hub
+from clipseg_hf.data.phrasecut.publishing import push_phrasecut_to_hub
 
 def values(rows):
     return [{k: np.asarray(v).tolist() if hasattr(v, "getpixel") else v for k, v in row.items()} for row in rows]

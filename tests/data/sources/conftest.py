@@ -58,7 +58,7 @@ def load(tmp_path):
 @pytest.fixture
 def masks_of():
     """The phrases of a row with the masks as arrays."""
-    from clipseg_hf.processing.rle import decode_rle
+    from clipseg_hf.processing.masks.rle import decode_rle
 
     return lambda row: {entry["phrase"]: decode_rle(entry["mask"]) for entry in row["phrases"]}
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.sources import load_segmentation_dataset
 from clipseg_hf.data.sources.mask_files import read_binary_mask
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 import clipseg_hf
-from clipseg_hf.data.contact_sheet import Tile, draw_sheet
 from clipseg_hf.data.inspection import inspect_data, inspect_rows
-from clipseg_hf.data.rows import make_phrase
-from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
+from clipseg_hf.data.rows.rows import make_phrase
+from clipseg_hf.processing.masks.rle import encode_rle
 
 EMOJI_SCENES = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.flaws import FlawError
+from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 LINES = [

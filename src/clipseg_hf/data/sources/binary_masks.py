@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from clipseg_hf.data.fingerprints import digest
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.data.sources.folder_pairs import key_files, open_folder, require_pairs
 from clipseg_hf.data.sources.mask_files import read_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
-from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "images/<name>.jpg and masks/<phrase>/<name>.png (or say where with images= and masks=)"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.data.sources.mask_files import color_value
-from clipseg_hf.processing.rle import encode_rle
+from clipseg_hf.processing.masks.rle import encode_rle
 
 CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "labels.json", "labels.txt", "label_colors.txt")
 CLASS_FILES += ("labelmap.txt", "id2label.json")

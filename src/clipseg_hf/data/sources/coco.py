@@ -7,16 +7,16 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from clipseg_hf.data.file_trees import open_tree
-from clipseg_hf.data.fingerprints import digest
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.json_stream import iterate_members, read_element
-from clipseg_hf.data.phrases import phrase_key
-from clipseg_hf.data.row_source import RowSource, check_image, in_shards, is_image_name, shorten
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.file_trees import open_tree
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.json_stream import iterate_members, read_element
+from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.data.sources.classes import clean_name
 from clipseg_hf.data.sources.coco_masks import read_segmentation, unite_masks
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
+from clipseg_hf.data.vocabulary.phrases import phrase_key
 
 LAYOUT = "annotations/instances_<split>.json and a folder of images (or say where with annotations= and images=)"
 _NOT_MASKS = ("captions_*", "person_keypoints_*", "image_info_*", "panoptic_*")

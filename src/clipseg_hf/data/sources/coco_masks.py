@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.masks import FURTHEST_CORNER
-from clipseg_hf.processing.rle import decode_rle
+from clipseg_hf.data.phrasecut.polygons import FURTHEST_CORNER
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.processing.masks.rle import decode_rle
 
 
 def read_segmentation(segmentation: Any, height: int, width: int, where: str, summary: BuildSummary) -> dict | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import datasets
 
-from clipseg_hf.data.fingerprints import digest
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.images import undecoded
-from clipseg_hf.data.row_source import RowSource, check_image, in_shards
-from clipseg_hf.data.rows import ROW_FEATURES, make_phrase
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.row_images import undecoded
+from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
+from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase
 from clipseg_hf.data.sources.binary_masks import check_binary_mask
 from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
 from clipseg_hf.data.sources.mask_files import read_binary_mask, read_index_mask

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from clipseg_hf.data.file_trees import FileTree, open_tree
-from clipseg_hf.data.row_source import shorten
+from clipseg_hf.data.rows.file_trees import FileTree, open_tree
+from clipseg_hf.data.rows.row_source import shorten
 
 
 class Folder(NamedTuple):

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from clipseg_hf.data.fingerprints import digest
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
 from clipseg_hf.data.sources.classes import CLASS_FILES, LEFT_OUT, ClassTable, make_class_table
 from clipseg_hf.data.sources.folder_pairs import Folder, key_files, open_folder, require_pairs
 from clipseg_hf.data.sources.mask_files import LOSSLESS_SUFFIXES, read_index_mask

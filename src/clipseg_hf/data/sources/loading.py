@@ -9,10 +9,9 @@ from typing import Any
 
 import datasets
 
-from clipseg_hf.data.filters import PhraseFilter
-from clipseg_hf.data.phrasecut_files import PhraseCutFiles
-from clipseg_hf.data.row_builder import RowBuilder, load_rows, splits_named
-from clipseg_hf.data.row_source import RowSource, shorten
+from clipseg_hf.data.phrasecut.phrasecut_files import PhraseCutFiles
+from clipseg_hf.data.rows.row_builder import RowBuilder, load_rows, splits_named
+from clipseg_hf.data.rows.row_source import RowSource, shorten
 from clipseg_hf.data.sources.binary_masks import BinaryMaskFiles
 from clipseg_hf.data.sources.coco import CocoFiles, is_coco
 from clipseg_hf.data.sources.columns import ColumnData, is_saved_dataset
@@ -20,6 +19,7 @@ from clipseg_hf.data.sources.index_masks import IndexMaskFiles
 from clipseg_hf.data.sources.metadata import METADATA_FILES, MetadataFiles
 from clipseg_hf.data.sources.splits import split_of_folder
 from clipseg_hf.data.sources.voc import VocFiles, find_voc
+from clipseg_hf.data.vocabulary.filters import PhraseFilter
 
 KINDS: dict[str, type[RowSource]] = {
     "phrasecut": PhraseCutFiles,

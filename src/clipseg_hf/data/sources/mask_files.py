@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from clipseg_hf.processing.labels import brighter_half
+from clipseg_hf.processing.masks.mask_images import brighter_half
 
 LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 

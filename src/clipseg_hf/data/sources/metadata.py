@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from clipseg_hf.data.file_trees import open_tree
-from clipseg_hf.data.fingerprints import digest
-from clipseg_hf.data.flaws import BuildSummary
-from clipseg_hf.data.row_source import RowSource, check_image, in_shards, shorten
-from clipseg_hf.data.rows import make_phrase
+from clipseg_hf.data.rows.file_trees import open_tree
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
+from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.data.sources.binary_masks import check_binary_mask
 from clipseg_hf.data.sources.mask_files import read_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder

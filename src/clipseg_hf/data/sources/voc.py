@@ -4,13 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipseg_hf.data.concepts import PASCAL_CLASSES
-from clipseg_hf.data.file_trees import open_tree
-from clipseg_hf.data.row_source import shorten
+from clipseg_hf.data.rows.file_trees import open_tree
+from clipseg_hf.data.rows.row_source import shorten
 from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
 from clipseg_hf.data.sources.folder_pairs import key_files
 from clipseg_hf.data.sources.index_masks import PairedFiles
 from clipseg_hf.data.sources.splits import by_official_order
+from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 
 IGNORE_INDEX = 255  # the border around each thing
 

@@ -1,0 +1,174 @@
+"""Which images share a phrase: where supports and negatives come from.
+
+The index is made over the rows that are there, so that it stays true after a filter.
+"""
+
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from itertools import islice
+
+import numpy as np
+import torch
+
+from clipseg_hf.data.vocabulary.phrases import concept_key, phrase_key
+
+_TRIES = 16  # draws for a negative before all phrases are looked through
+
+
+class PhraseIndex:
+    """All phrases of some rows, and where they occur.
+
+    Phrases that differ in case or blanks alone are the same. An occurrence is a pair (row, phrase_number): the place
+    in `rows`, and in that row's `phrases`.
+
+    Args:
+        rows: a sequence of rows (see `rows.py`): a `datasets.Dataset`, of which only the words are read, or a list.
+
+    Attributes:
+        phrases: the different phrases, as first spelled, in order of their first occurrence.
+        counts: (number of rows,) int64, how many phrases each row has.
+    """
+
+    def __init__(self, rows):
+        self.phrases: list[str] = []
+        self._phrase_ids: dict[str, int] = {}
+        self._concept_ids: dict[str, int] = {}
+        counts, phrases, concepts, shown = [], [], [], []
+        for entries in _entries(rows):
+            counts.append(len(entries))
+            for phrase, name, runs in entries:
+                phrases.append(self._phrase_id(phrase))
+                concepts.append(self._concept_ids.setdefault(concept_key(name or phrase), len(self._concept_ids)))
+                shown.append(not _is_one_run(runs))
+        # Flat arrays, not lists of pairs: small for PhraseCut's 345,000 phrases, and never copied to forked workers.
+        self.counts = np.asarray(counts, dtype=np.int64)
+        self._start = np.concatenate(([0], np.cumsum(self.counts)))  # row -> its first occurrence
+        self._row = np.repeat(np.arange(len(counts)), self.counts)  # occurrence -> row
+        self._phrase = np.asarray(phrases, dtype=np.int32)  # occurrence -> phrase
+        self._concept = np.asarray(concepts, dtype=np.int32)  # occurrence -> concept
+        self._shown = np.asarray(shown, dtype=bool)  # occurrence -> whether its mask has a pixel
+        self._by_phrase = np.argsort(self._phrase, kind="stable")  # occurrences, by phrase, then by row
+        self._first = np.searchsorted(self._phrase[self._by_phrase], np.arange(len(self.phrases) + 1))
+
+    def __len__(self) -> int:
+        """How many different phrases there are."""
+        return len(self.phrases)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.phrases)
+
+    def __contains__(self, phrase: str) -> bool:
+        return phrase_key(phrase) in self._phrase_ids
+
+    def __getitem__(self, phrase: str) -> list[tuple[int, int]]:
+        """All (row, phrase_number) of a phrase, in order of the rows.
+
+        Raises:
+            KeyError: no row has the phrase.
+        """
+        return [self._place(occurrence) for occurrence in self._occurrences(phrase)]
+
+    def is_true_of(self, phrase: str, row: int) -> bool:
+        """Whether a row says that its image shows this: it has the phrase, or its names have the phrase's name (in
+        singular or plural)."""
+        if phrase in self:
+            return any(self._is_true(occurrence, row) for occurrence in self._occurrences(phrase))
+        return self._concept_ids.get(concept_key(phrase)) in self._concept[self._own(row)]
+
+    def draw_support(self, phrase: str, row: int, generator: torch.Generator) -> tuple[int, int] | None:
+        """Draw an occurrence of a phrase in another image than `row`, each as probable as the others. Those whose mask
+        is empty show nothing, and are not drawn.
+
+        Returns:
+            (row, phrase_number), or None where no other image shows the phrase.
+        """
+        if phrase not in self:
+            return None
+        occurrences = self._occurrences(phrase)
+        occurrences = occurrences[self._shown[occurrences]]
+        begin, end = np.searchsorted(self._row[occurrences], (row, row + 1))  # those of `row` itself
+        others = len(occurrences) - int(end - begin)
+        if others == 0:
+            return None
+        drawn = _below(others, generator)
+        return self._place(occurrences[drawn if drawn < begin else drawn + end - begin])
+
+    def draw_negative(self, row: int, generator: torch.Generator, without: Collection[str] = ()) -> str | None:
+        """Draw a phrase of other rows that is not true of this one, in proportion to how often phrases occur.
+
+        The original asks only for another string; here it must not be one of the row's phrases, nor its name among
+        the row's names (in singular or plural).
+
+        Args:
+            without: phrases that are not wanted either.
+
+        Returns:
+            The phrase, or None where every phrase is true of the row.
+        """
+        unwanted = [self._phrase_ids[key] for key in map(phrase_key, without) if key in self._phrase_ids]
+        for _ in range(_TRIES if len(self._phrase) else 0):
+            occurrence = _below(len(self._phrase), generator)
+            if self._phrase[occurrence] not in unwanted and not self._is_true(occurrence, row):
+                return self.phrases[self._phrase[occurrence]]
+        own = self._own(row)
+        banned = np.isin(self._phrase, [*self._phrase[own], *unwanted]) | np.isin(self._concept, self._concept[own])
+        allowed = np.flatnonzero(~banned)
+        return self.phrases[self._phrase[allowed[_below(len(allowed), generator)]]] if len(allowed) else None
+
+    def _phrase_id(self, phrase: str) -> int:
+        key = phrase_key(phrase)
+        if key not in self._phrase_ids:
+            self._phrase_ids[key] = len(self.phrases)
+            self.phrases.append(phrase)
+        return self._phrase_ids[key]
+
+    def _occurrences(self, phrase: str) -> np.ndarray:
+        key = phrase_key(phrase)
+        if key not in self._phrase_ids:
+            near = get_close_matches(key, self._phrase_ids, n=1)
+            hint = f"; did you mean {self.phrases[self._phrase_ids[near[0]]]!r}?" if near else "."
+            raise KeyError(f"No row has the phrase {phrase!r}{hint}")
+        phrase_id = self._phrase_ids[key]
+        return self._by_phrase[self._first[phrase_id] : self._first[phrase_id + 1]]
+
+    def _own(self, row: int) -> slice:
+        return slice(self._start[row], self._start[row + 1])
+
+    def _is_true(self, occurrence: int, row: int) -> bool:
+        own = self._own(row)
+        return bool(
+            (self._phrase[own] == self._phrase[occurrence]).any()
+            or (self._concept[own] == self._concept[occurrence]).any()
+        )
+
+    def _place(self, occurrence: int) -> tuple[int, int]:
+        row = int(self._row[occurrence])
+        return row, int(occurrence - self._start[row])
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))
+
+
+def _is_one_run(counts: str) -> bool:
+    """Whether the counts of a COCO RLE are a single number, as those of an empty mask are: every character but the
+    last says that more of the number follows."""
+    return len(counts) < 13 and all((ord(character) - 48) & 32 for character in counts[:-1])
+
+
+def _entries(rows) -> Iterator[list[tuple[str, str, str]]]:
+    """For each row the (phrase, name, counts of the mask) of its phrases, without touching an image."""
+    if hasattr(rows, "select_columns"):  # a datasets.Dataset: by columns, several times faster
+        import pyarrow.compute as pc
+
+        for table in rows.select_columns(["phrases"]).with_format("arrow").iter(batch_size=1000):
+            for chunk in table["phrases"].chunks:
+                lengths = pc.fill_null(pc.list_value_length(chunk), 0).to_pylist()
+                entries = pc.list_flatten(chunk)
+                columns = [pc.struct_field(entries, key).to_pylist() for key in ("phrase", "name", ["mask", "counts"])]
+                values = zip(*columns, strict=True)
+                for length in lengths:
+                    yield list(islice(values, length))
+    else:
+        for i in range(len(rows)):
+            yield [(entry["phrase"], entry.get("name"), entry["mask"]["counts"]) for entry in rows[i]["phrases"]]

@@ -1,0 +1,235 @@
+"""From rows to prompted samples: PhraseCut+ as it is drawn in training (paper, section 4).
+
+Everything random comes from a generator fixed by seed, epoch, row and visit. So a sample depends neither on the
+process or worker that makes it, nor on what was made before.
+"""
+
+import hashlib
+import struct
+from math import ceil
+
+import numpy as np
+import torch
+from PIL import Image
+
+from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.sampling.augment import flip, jitter_colors
+from clipseg_hf.data.sampling.crops import draw_window, resize_image, resize_mask
+from clipseg_hf.data.sampling.phrase_index import PhraseIndex
+from clipseg_hf.data.sampling.samples import PromptedSample, SampleError, Support
+from clipseg_hf.data.sampling.sampling_settings import MIXES, SamplingSettings
+from clipseg_hf.data.vocabulary.phrases import phrase_key, swap_sides
+from clipseg_hf.processing.masks.rle import decode_rle
+
+_BROKEN_FILE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # as Pillow reports it
+
+
+def generator_for(seed: int, epoch: int, row: int, visit: int = 0) -> torch.Generator:
+    """The random generator of one sample: the same in every process and on every machine."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {row} {visit}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))  # PyTorch reads 32 bits of a seed
+
+
+class PromptSampler:
+    """Draws prompted samples of rows.
+
+    An epoch asks each phrase of each row once. A row of m phrases is visited ceil(m / P) times; in an order drawn for
+    the epoch its phrases are spread evenly over the visits (m = 5, P = 4: 3 and 2). With P = 1 this is the original's
+    walk over all pairs of image and phrase, with a larger P the same pairs for fewer images to decode and encode.
+    Samples are not filled up to P, which would change the share of negatives, or ask some phrases more often. A row
+    without phrases has no visits.
+
+    Entries of a row that share a phrase are asked as one, once in a sample: their masks are united, since the phrase is
+    true of all of them. So a phrase with no pixel left in the crop is a true negative, and none has to be dropped.
+
+    Args:
+        rows: see `rows.py`.
+        settings: what is drawn, and how.
+        index: the index of these rows, where it is there already.
+        seed: of everything random.
+        load_supports: False leaves the image and mask of supports None, for those who keep the vectors of visual
+            prompts and need only know which.
+
+    Raises:
+        ValueError: the index is one of other rows.
+        TypeError: the rows are a stream.
+    """
+
+    def __init__(
+        self,
+        rows,
+        settings: SamplingSettings | None = None,
+        index: PhraseIndex | None = None,
+        seed: int = 0,
+        load_supports: bool = True,
+    ):
+        if not hasattr(rows, "__len__"):
+            raise TypeError(
+                f"rows are a sequence, whose supports and negatives can be drawn at random, got {type(rows).__name__}: "
+                "load the data set without streaming."
+            )
+        self.rows = undecoded(rows)
+        self.settings = settings or SamplingSettings()
+        self.index = PhraseIndex(rows) if index is None else index
+        self.seed = seed
+        self.load_supports = load_supports
+        if len(self.index.counts) != len(rows):
+            raise ValueError(
+                f"The phrase index is over {len(self.index.counts)} rows, but {len(rows)} are given: "
+                "was it made before a filter? Make it anew with PhraseIndex(rows)."
+            )
+
+    def visits(self, row: int) -> int:
+        """How many samples an epoch takes of a row."""
+        return ceil(int(self.index.counts[row]) / self.settings.phrases_per_image)
+
+    def sample(self, row: int, epoch: int = 0, visit: int = 0) -> PromptedSample:
+        """Draw the sample of one visit to a row.
+
+        Raises:
+            SampleError: the row's image, or that of a support, cannot be read or does not fit its masks.
+            IndexError: an epoch has no such visit to the row.
+        """
+        settings = self.settings
+        numbers = self._deal(row, epoch, visit)
+        generator = generator_for(self.seed, epoch, row, visit)
+        item = self.rows[row]
+        numbers = list({phrase_key(item["phrases"][number]["phrase"]): number for number in numbers[::-1]}.values())[
+            ::-1
+        ]
+        image, masks = self._look(row, item, numbers)
+        if settings.crop:  # by the phrases of this visit: the crop must not tell which of them is a negative
+            window = draw_window(masks, settings.min_foreground, generator, settings.size)
+            image, masks = window.of(image), [window.of(mask) for mask in masks]
+        image = resize_image(image, settings.size)
+        masks = np.stack([resize_mask(mask, settings.size) for mask in masks])
+
+        phrases = [item["phrases"][number]["phrase"] for number in numbers]
+        for k in range(len(phrases)):
+            if _uniform(generator) < settings.negative_probability:
+                other = self.index.draw_negative(row, generator, without=phrases)
+                if other is not None:
+                    phrases[k], masks[k] = other, False
+        prompts = [self._draw_support(row, phrase, generator) for phrase in phrases]
+
+        if _uniform(generator) < settings.hflip:
+            image, masks = flip(image, axis=1), flip(masks, axis=2)
+            phrases = [swap_sides(phrase) for phrase in phrases]
+        if settings.color_jitter:
+            image = jitter_colors(image, settings.color_jitter, generator)
+        prefixes = torch.randint(len(settings.prefixes), (len(phrases),), generator=generator).tolist()
+        return PromptedSample(
+            image=image,
+            texts=[settings.prefixes[i].replace("{}", phrase) for i, phrase in zip(prefixes, phrases, strict=True)],
+            phrases=phrases,
+            masks=masks.view(np.uint8),
+            negative=~masks.any(axis=(1, 2)),
+            supports=[support for support, _ in prompts],
+            image_prompt_weight=np.array([weight for _, weight in prompts], dtype=np.float32),
+            row=row,
+            image_id=item["image_id"],
+            phrase_ids=[item["phrases"][number]["phrase_id"] for number in numbers],
+        )
+
+    def support(self, row: int, phrase_number: int) -> Support:
+        """Load a phrase's image as a support, the same each time.
+
+        Raises:
+            SampleError: as in `sample`.
+        """
+        image, masks = self._look(row, self.rows[row], [phrase_number])
+        return Support(image, masks[0], row, phrase_number)
+
+    def _deal(self, row: int, epoch: int, visit: int) -> list[int]:
+        """The numbers of the phrases that a visit asks."""
+        count, visits = int(self.index.counts[row]), self.visits(row)
+        if not 0 <= visit < visits:
+            raise IndexError(
+                f"Row {row} has {count} phrases, so that with phrases_per_image={self.settings.phrases_per_image} an "
+                f"epoch has {visits} visits to it; there is no visit {visit}."
+            )
+        return torch.randperm(count, generator=generator_for(self.seed, epoch, row))[visit::visits].tolist()
+
+    def _draw_support(self, row: int, phrase: str, generator: torch.Generator) -> tuple[Support | None, float]:
+        """A support for a phrase asked of a row, and its weight; (None, 0) for a prompt by text alone."""
+        low, high = MIXES[self.settings.mix]
+        weight = low + (high - low) * _uniform(generator)
+        wanted = _uniform(generator) < self.settings.support_probability
+        place = self.index.draw_support(phrase, row, generator) if wanted and weight > 0 else None
+        if place is None:
+            return None, 0.0
+        return (self.support(*place) if self.load_supports else Support(None, None, *place)), weight
+
+    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Decode an image (h, w, 3) and the masks (h, w) of some of its phrases, at a size not much larger than
+        needed."""
+        try:
+            image, whole = decode_image(item["image"], at_least=self.settings.size)
+            masks = [_mask(item["phrases"], number) for number in numbers]
+        except (*_BROKEN_FILE, ValueError, TypeError) as error:
+            raise SampleError.of(row, item["image_id"], f"{type(error).__name__}: {error}") from error
+        for number, mask in zip(numbers, masks, strict=True):
+            if mask.shape != whole:
+                phrase = item["phrases"][number]["phrase"]
+                cause = f"the mask of {phrase!r} is {_by(mask.shape)} pixels (height x width), the image {_by(whole)}."
+                raise SampleError.of(row, item["image_id"], cause)
+        return image, [resize_mask(mask, image.shape[:2]) for mask in masks]
+
+
+class PromptedDataset(torch.utils.data.Dataset):
+    """A sampler's samples as a PyTorch data set: one item for each visit of an epoch.
+
+    Args:
+        sampler: what draws the samples.
+        strict: raise the `SampleError` of a broken row. Else it is the item, for `PromptCollator` to leave out and
+            report.
+    """
+
+    def __init__(self, sampler: PromptSampler, strict: bool = True):
+        self.sampler = sampler
+        self.strict = strict
+        counts, limit = sampler.index.counts, sampler.settings.phrases_per_image
+        self._end = np.cumsum(-(-counts // limit))  # row -> one past its last item
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose samples are drawn from now on (call it before an iterator is made)."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return int(self._end[-1]) if len(self._end) else 0
+
+    def locate(self, item: int) -> tuple[int, int]:
+        """(row, visit) of an item."""
+        if not 0 <= item < len(self):
+            raise IndexError(f"The data set has {len(self)} items, there is no item {item}.")
+        row = int(np.searchsorted(self._end, item, side="right"))
+        return row, item - int(self._end[row - 1] if row else 0)
+
+    def __getitem__(self, item: int) -> PromptedSample | SampleError:
+        row, visit = self.locate(item)
+        try:
+            return self.sampler.sample(row, self.epoch, visit)
+        except SampleError as error:
+            if self.strict:
+                raise
+            return error
+
+
+def _mask(entries: list[dict], number: int) -> np.ndarray:
+    """(h, w) bool: all that the row marks with the phrase of one of its entries."""
+    key = phrase_key(entries[number]["phrase"])
+    masks = [decode_rle(entry["mask"]) for entry in entries if phrase_key(entry["phrase"]) == key]
+    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _uniform(generator: torch.Generator) -> float:
+    return torch.rand((), generator=generator).item()

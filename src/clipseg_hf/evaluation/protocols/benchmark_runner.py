@@ -1,0 +1,231 @@
+"""The paper's protocols by name, on data as it lies in a folder: what `clipseg-hf evaluate` calls.
+
+    evaluation = run_benchmark("referring", model, processor, "VGPhraseCut_v0")
+    write_report(evaluation, "out", model="my-model", data="PhraseCut", segmenter=(model, processor))
+
+| name           | data                                     | what it measures                                    |
+| -------------- | ---------------------------------------- | --------------------------------------------------- |
+| referring      | PhraseCut, the emoji world, any other    | phrases, by text, by example and mixed; presence    |
+| zero-shot      | Pascal VOC 2012, the emoji world         | every pixel's class, seen and unseen ones           |
+| one-shot       | Pascal VOC 2012, COCO, the emoji world   | a class by one example, by folds                    |
+| generalized    | LVIS, COCO, the emoji world              | affordances, attributes, parts                      |
+| visual-prompts | LVIS, COCO, the emoji world              | which way of showing an object CLIP understands     |
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from clipseg_hf.evaluation.benchmarks.benchmark_classes import (
+    COCO_FOLDS,
+    EMOJI_PROMPTS,
+    GENERALIZED_PROMPTS,
+    PASCAL_FOLDS,
+    ZERO_SHOT_SPLITS,
+)
+from clipseg_hf.evaluation.benchmarks.benchmark_data import (
+    bare_names,
+    frequent_names,
+    is_emoji_world,
+    is_kind,
+    load_rows,
+    rows_showing,
+    subsets_for,
+    unseen_emoji,
+)
+from clipseg_hf.evaluation.benchmarks.label_maps import PascalVOC, RowLabelMaps
+from clipseg_hf.evaluation.metrics.arithmetic import check_arithmetic
+from clipseg_hf.evaluation.metrics.prompt_results import Evaluation
+from clipseg_hf.evaluation.protocols.distributed import current_shard, merge_processes
+from clipseg_hf.evaluation.protocols.generalized import GeneralizedSettings, evaluate_generalized
+from clipseg_hf.evaluation.protocols.one_shot import (
+    OneShotSettings,
+    evaluate_one_shot,
+    read_episodes,
+    summarize_one_shot,
+)
+from clipseg_hf.evaluation.protocols.referring import ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation.protocols.visual_prompt_study import VisualPromptStudySettings, study_visual_prompts
+from clipseg_hf.evaluation.protocols.zero_shot import ZeroShotSettings, evaluate_zero_shot, summarize_zero_shot
+
+EMOJI_CLASSES = 10  # seen and unseen ones each, for the emoji world's zero-shot benchmark
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What may be chosen of any benchmark; None leaves the protocol's own choice.
+
+    Attributes:
+        split: of the data.
+        limit: at most so many images, evenly spread.
+        reader: for the reader of the data, such as {"kind": "index_masks", "ignore_index": 255}; see
+            `load_segmentation_dataset`.
+        prompts: kinds of prompts, for "referring" and "one-shot".
+        templates: sentences around a phrase.
+        unseen: how many Pascal classes are unseen (2, 4, 6, 8, 10), for "zero-shot".
+        folds: numbers of the folds, for "one-shot": those that the model was trained for.
+        episodes: of each fold, for "one-shot"; or the path of a published list.
+        batch_size: images encoded at once.
+        at: fixed thresholds to report.
+        arithmetic: "default", or "clipseg" for the original's arithmetic.
+        seed: of all that is drawn.
+        progress: show a bar.
+    """
+
+    split: str | None = None
+    limit: int | None = None
+    reader: Mapping = field(default_factory=dict)
+    prompts: tuple[str, ...] | None = None
+    templates: tuple[str, ...] | None = None
+    unseen: int = 10
+    folds: tuple[int, ...] | None = None
+    episodes: int | str | None = None
+    batch_size: int | None = None
+    at: tuple[float, ...] = (0.3, 0.5)
+    arithmetic: str = "default"
+    seed: int = 0
+    progress: bool = False
+
+    def __post_init__(self):
+        check_arithmetic(self.arithmetic)
+
+    def apply(self, settings, *names: str):
+        """A protocol's settings with those of the named options that were chosen."""
+        chosen = {name: getattr(self, name) for name in names}
+        return replace(settings, **{name: value for name, value in chosen.items() if value is not None})
+
+
+def run_benchmark(benchmark: str, model, processor, data, options: BenchmarkOptions | None = None) -> Evaluation:
+    """Run a protocol. Where PyTorch's process group is there, its processes share the work and all have the result.
+
+    Args:
+        benchmark: a name of the table above.
+        model, processor: a `CLIPSegForImageSegmentation` and its `CLIPSegProcessor`.
+        data: the folder of the data, or rows.
+
+    Raises:
+        ValueError: there is no such benchmark, or the data does not serve it.
+        FileNotFoundError: the data is not there; says what was expected and where to get it.
+    """
+    if benchmark not in BENCHMARKS:
+        raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
+    options = options or BenchmarkOptions()
+    evaluation = BENCHMARKS[benchmark](model, processor, data, options)
+    split = options.split or _split_of(evaluation.rows)
+    return replace(evaluation, settings={**evaluation.settings, "split": split, "limit": options.limit})
+
+
+def _split_of(rows) -> str | None:
+    split = getattr(rows, "split", None)
+    return None if split is None else str(split)
+
+
+def _rows(data, benchmark: str, options: BenchmarkOptions):
+    return load_rows(data, benchmark, options.split, options.limit, **options.reader)
+
+
+def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
+    rows = _rows(data, "referring", options)
+    original = is_kind(data, "phrasecut") and not is_emoji_world(data)
+    # the original's test asks the bare phrase
+    settings = ReferringSettings(templates=("{}",)) if original else ReferringSettings()
+    settings = options.apply(settings, "prompts", "templates", "batch_size", "seed")
+    results = evaluate_referring(
+        model,
+        processor,
+        rows,
+        settings,
+        subsets=subsets_for(data),
+        shard=current_shard(),
+        progress=options.progress,
+    )
+    results = merge_processes(results)
+    return Evaluation("referring", asdict(settings), summarize(results, options.at, options.arithmetic), results, rows)
+
+
+def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
+    settings = options.apply(ZeroShotSettings(), "templates", "batch_size")
+    if is_emoji_world(data):
+        rows = _rows(data, "zero-shot", options)
+        unseen = frequent_names(rows, unseen_emoji(), EMOJI_CLASSES)
+        seen = frequent_names(rows, [n for n in bare_names(rows) if n not in unseen_emoji()], EMOJI_CLASSES)
+        classes = [*seen, *unseen]
+        source = rows_showing(rows, classes)
+        maps = RowLabelMaps(source, classes)
+    else:
+        if options.unseen not in ZERO_SHOT_SPLITS:
+            raise ValueError(f"unseen is one of {', '.join(map(str, ZERO_SHOT_SPLITS))}, got {options.unseen}.")
+        maps = source = PascalVOC(data, options.split or "val", options.limit)
+        classes, unseen = maps.classes, ZERO_SHOT_SPLITS[options.unseen]
+    matrices = evaluate_zero_shot(
+        model, processor, maps, classes, settings, shard=current_shard(), progress=options.progress
+    )
+    summary = summarize_zero_shot(merge_processes(matrices), unseen)
+    settings = {**asdict(settings), "classes": list(classes), "unseen": list(unseen)}
+    return Evaluation("zero-shot", settings, summary, rows=source)
+
+
+def _one_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
+    rows = _rows(data, "one-shot", options)
+    folds = _folds(data, rows)
+    if options.folds is not None:
+        wanted = [f"fold {n}" for n in options.folds]
+        lacking = sorted(set(wanted) - set(folds))
+        if lacking:
+            raise ValueError(f"There is no {', '.join(lacking)}; there are {', '.join(folds)}.")
+        folds = {name: folds[name] for name in wanted}
+    settings = options.apply(OneShotSettings(seed=options.seed), "prompts", "templates", "batch_size")
+    episodes = None
+    if isinstance(options.episodes, str):
+        episodes = read_episodes(options.episodes, rows, folds)
+    elif options.episodes is not None:
+        settings = replace(settings, episodes=options.episodes)
+    results = evaluate_one_shot(
+        model, processor, rows, folds, settings, episodes=episodes, shard=current_shard(), progress=options.progress
+    )
+    results = merge_processes(results)
+    at = tuple(sorted({0.24, 0.28, *options.at}))  # the paper's thresholds of PC+ and PC
+    summary = summarize_one_shot(results, at, options.arithmetic)
+    return Evaluation("one-shot", {**asdict(settings), "folds": folds}, summary, results, rows)
+
+
+def _folds(data, rows) -> dict[str, tuple[str, ...]]:
+    """Fold -> its test classes; of other data than the protocol's own all classes are one fold."""
+    if is_emoji_world(data):
+        names = [name for name in unseen_emoji() if name in set(bare_names(rows))]
+        return {f"fold {n}": tuple(names[n::4]) for n in range(4)}
+    if is_kind(data, "voc"):
+        return dict(PASCAL_FOLDS)
+    return dict(COCO_FOLDS) if is_kind(data, "coco") else {"all classes": tuple(bare_names(rows))}
+
+
+def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluation:
+    rows = _rows(data, "generalized", options)
+    prompts = EMOJI_PROMPTS if is_emoji_world(data) else GENERALIZED_PROMPTS
+    settings = options.apply(GeneralizedSettings(), "templates", "batch_size")
+    results = evaluate_generalized(
+        model, processor, rows, prompts, settings, shard=current_shard(), progress=options.progress
+    )
+    results = merge_processes(results)
+    return Evaluation(
+        "generalized", asdict(settings), summarize(results, options.at, options.arithmetic), results, rows
+    )
+
+
+def _visual_prompts(model, processor, data, options: BenchmarkOptions) -> Evaluation:
+    rows = _rows(data, "visual-prompts", options)
+    settings = VisualPromptStudySettings(seed=options.seed)
+    if is_emoji_world(data):
+        settings = replace(settings, min_area=0.01)  # its things are smaller
+    settings = options.apply(settings, "templates", "batch_size")
+    study = study_visual_prompts(model, processor, rows, settings, shard=current_shard(), progress=options.progress)
+    study = merge_processes({"study": study})["study"]
+    return Evaluation("visual-prompts", asdict(settings), study.summary(), rows=rows)
+
+
+BENCHMARKS: dict[str, Callable[..., Evaluation]] = {
+    "referring": _referring,
+    "zero-shot": _zero_shot,
+    "one-shot": _one_shot,
+    "generalized": _generalized,
+    "visual-prompts": _visual_prompts,
+}

@@ -1,0 +1,148 @@
+"""Queries about images: by text, by example image and by both, and their counts. What the protocols share."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from clipseg_hf.data.rows.row_images import decode_image
+from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
+from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks, resize_probabilities
+from clipseg_hf.processing.masks.rle import decode_rle
+from clipseg_hf.processing.postprocessing import presence_scores
+
+PROMPT_KINDS = ("text", "image", "mix")
+SHARED = "shared"
+Place = tuple[int, int]
+"""Where a phrase stands: (row, number of the phrase in it)."""
+
+
+class Query(NamedTuple):
+    """Something asked of one image of a batch.
+
+    Attributes:
+        image: the image's number in the batch.
+        phrase: what is asked for by text.
+        mask: the truth, (h, w) bool of the image's size; None where the thing is absent.
+        example: where an example image stands; None where there is none, and only text can ask.
+        label: the class that the query counts to, for means over classes.
+        subsets: names of the subsets that it belongs to.
+        sample: what the report says of it; see `PromptResults.samples`.
+    """
+
+    image: int
+    phrase: str
+    mask: torch.Tensor | None
+    example: Place | None = None
+    label: Hashable = None
+    subsets: tuple[str, ...] = ()
+    sample: Mapping = {}
+
+
+@dataclass
+class QueryEvaluator:
+    """Puts the queries of one batch after the other to a model, and counts the answers.
+
+    Attributes:
+        prompted: the model.
+        rows: where examples stand.
+        image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
+        results: kind of prompt -> what was counted so far.
+        name_shared: make those queries by text that are asked by image, too, a subset "shared": there the kinds of
+            prompts can be compared.
+    """
+
+    prompted: PromptedModel
+    rows: Sequence[dict]
+    image_prompt_weight: float
+    results: dict[str, PromptResults] = field(default_factory=dict)
+    name_shared: bool = False
+
+    def evaluate(self, images: Sequence[np.ndarray], queries: Sequence[Query]) -> None:
+        """Answer queries about images (h, w, 3) uint8, each encoded once. Queries without an example are left out
+        of the kinds that need one."""
+        if not queries:
+            return
+        features = self.prompted.encode_images(images)
+        vectors = self._vectors(queries)
+        for kind, result in self.results.items():
+            chosen = [n for n, q in enumerate(queries) if kind == "text" or q.example is not None]
+            if chosen:
+                asked = [self._named(queries[n], kind) for n in chosen]
+                logits = self.prompted.logits(features, vectors[kind][chosen], [q.image for q in asked])
+                _count(result, logits, asked, images)
+
+    def _named(self, query: Query, kind: str) -> Query:
+        if self.name_shared and kind == "text" and len(self.results) > 1 and query.example is not None:
+            return query._replace(subsets=(*query.subsets, SHARED))
+        return query
+
+    def _vectors(self, queries: Sequence[Query]) -> dict[str, torch.Tensor]:
+        """Kind of prompt -> prompt vectors of all queries, (N, D); zero where there is no example."""
+        vectors = {}
+        if "text" in self.results or "mix" in self.results:
+            vectors["text"] = self.prompted.text_vectors([q.phrase for q in queries])
+        shared = [n for n, q in enumerate(queries) if q.example is not None]
+        if shared and set(self.results) != {"text"}:
+            places = list(dict.fromkeys(queries[n].example for n in shared))
+            shown = self.prompted.image_vectors([load_example(self.rows, place) for place in places])
+            vectors["image"] = shown.new_zeros(len(queries), shown.shape[1])
+            vectors["image"][shared] = shown[[places.index(queries[n].example) for n in shared]]
+        if "mix" in self.results and "image" in vectors:
+            weight = self.image_prompt_weight
+            vectors["mix"] = weight * vectors["image"] + (1 - weight) * vectors["text"]
+        return vectors
+
+
+def load_example(rows: Sequence[dict], place: Place) -> tuple[np.ndarray, np.ndarray]:
+    """An example image (h, w, 3) uint8 and the mask (h, w) bool of its object."""
+    row = rows[place[0]]
+    return decode_image(row["image"])[0], decode_rle(row["phrases"][place[1]]["mask"])
+
+
+def true_mask(row: Mapping, number: int) -> torch.Tensor:
+    """The mask of a row's phrase, (h, w) bool."""
+    return torch.from_numpy(decode_rle(row["phrases"][number]["mask"]))
+
+
+def check_kinds(prompts: Sequence[str]) -> None:
+    """Raises ValueError unless all are kinds of prompts, and there are some."""
+    unknown = [kind for kind in prompts if kind not in PROMPT_KINDS]
+    if isinstance(prompts, str) or unknown or not prompts:
+        raise ValueError(f"prompts are some of {', '.join(PROMPT_KINDS)}, got {prompts!r}.")
+
+
+def batches(count: int, size: int, shard: tuple[int, int] = (0, 1), progress: str | None = None) -> Iterable[range]:
+    """The numbers 0 ... count - 1 in ranges of `size`, of which the process `shard` = (rank, processes) gets every
+    `processes`-th: whole batches are handed out, so that an image has the same company, and the same last bits,
+    in every process. With a text, `progress` shows a bar."""
+    rank, processes = shard
+    mine = [range(count)[n : n + size] for n in range(0, count, size)][rank::processes]
+    if progress is None:
+        return mine
+    from tqdm.auto import tqdm
+
+    return tqdm(mine, desc=progress, unit="batch")
+
+
+def _count(result: PromptResults, logits: torch.Tensor, queries: Sequence[Query], images: Sequence[np.ndarray]) -> None:
+    probabilities = logits.sigmoid()
+    result.presence.update(probabilities, [q.mask is not None for q in queries], presence_scores(logits).tolist())
+    result.presence_subsets += [q.subsets for q in queries]
+    for probability, query in zip(probabilities[:, None], queries, strict=True):  # (1, H, W) each
+        if query.mask is None:
+            continue
+        mask, size = query.mask[None].to(logits.device), images[query.image].shape[:2]
+        if tuple(mask.shape[1:]) != size:
+            raise ValueError(
+                f"The mask of {query.phrase!r} is {mask.shape[1]} x {mask.shape[2]}, its image "
+                f"{query.sample.get('image_id')!r} {size[0]} x {size[1]} (height x width): do they belong together?"
+            )
+        labels = None if query.label is None else [query.label]
+        result.counts.update(probability, resize_masks(mask, probability.shape[1:]), labels)
+        at_image = resize_probabilities(probability, size)
+        result.image_counts.update(at_image, mask, labels)
+        result.boundary.update(at_image, mask)
+        result.samples.append({**query.sample, "subsets": list(query.subsets), "example": query.example})

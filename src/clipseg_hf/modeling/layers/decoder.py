@@ -1,0 +1,232 @@
+"""The trainable part of CLIPSeg: projections, FiLM, post-norm transformer blocks and the readout to pixels."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPSegConfig
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
+
+from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.layers.onednn import from_onednn, to_onednn
+from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
+
+# Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory (the MLP's
+# activations take 8 KB a token). A processor is as fast with four prompts of 352 x 352, an accelerator wants more.
+DECODE_TOKENS_CPU = 2_048
+DECODE_TOKENS_ACCELERATOR = 32_768
+
+
+class CLIPSegDecoder(nn.Module):
+    """From CLIP's activations and a prompt vector to one logit per pixel (the paper's section 3 and figure 2).
+
+    The extracted activations enter from deep to shallow: each is projected to D = `reduce_dim`, added to the running
+    tokens like the skips of a U-Net, and followed by a transformer block. At step `conditional_layer` the prompt vector
+    modulates all tokens (FiLM). Only then does anything depend on the prompt, so the projections are computed once for
+    each image, however many prompts ask about it.
+    """
+
+    def __init__(self, config: CLIPSegConfig):
+        super().__init__()
+        dim, width, patch = config.reduce_dim, config.vision_config.hidden_size, config.vision_config.patch_size
+        self.config = config
+        self.film_mul = nn.Linear(config.projection_dim, dim)
+        self.film_add = nn.Linear(config.projection_dim, dim)
+        self.reduces = nn.ModuleList(nn.Linear(width, dim) for _ in config.extract_layers)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in config.extract_layers)
+        refined = config.use_complex_transposed_convolution
+        self.transposed_convolution = RefinedReadout(dim) if refined else SimpleReadout(dim, patch)
+
+    def forward(
+        self,
+        activations: Sequence[Tensor],
+        conditional_embeddings: Tensor,
+        grid: tuple[int, int],
+        prompt_to_image: Tensor,
+        decode_chunk_size: int | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> CLIPSegDecoderOutput:
+        """Decode N prompts on B images.
+
+        Args:
+            activations: one (B, 1 + rows * columns, width) for each extracted layer, in the order of `extract_layers`.
+            conditional_embeddings: (N, projection_dim).
+            grid: (rows, columns) of the patches.
+            prompt_to_image: (N,), the image of each prompt.
+            decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (all has to be kept
+                anyway) or a graph is compiled or exported, else as many as memory is well spent on.
+
+        Returns:
+            `logits` (N, rows * patch, columns * patch). `hidden_states`, where asked for: the first block's input and
+            every block's output, (N, tokens, D). `attentions`: every block's, (N, heads, tokens, tokens).
+        """
+        dtype = self.film_mul.weight.dtype
+        conditional_embeddings = conditional_embeddings.to(dtype)  # (N, projection_dim)
+        scale = self.film_mul(conditional_embeddings)[:, None]  # (N, 1, D)
+        shift = self.film_add(conditional_embeddings)[:, None]  # (N, 1, D)
+        # deep to shallow, (B, tokens, width) -> (B, tokens, D)
+        skips = [reduce(a.to(dtype)) for reduce, a in zip(self.reduces, reversed(activations), strict=True)]
+
+        size = _chunk_size(decode_chunk_size, skips[0])
+        prompts = (prompt_to_image, scale, shift)
+        chunks = [prompts] if size is None else zip(*(part.split(size) for part in prompts), strict=True)
+        decoded = [self._decode(skips, *chunk, grid, output_hidden_states, output_attentions) for chunk in chunks]
+        logits, hidden_states, attentions = zip(*decoded, strict=True)
+        return CLIPSegDecoderOutput(
+            logits=_join(logits),
+            hidden_states=tuple(map(_join, zip(*hidden_states, strict=True))) if output_hidden_states else None,
+            attentions=tuple(map(_join, zip(*attentions, strict=True))) if output_attentions else None,
+        )
+
+    def _decode(
+        self,
+        skips: list[Tensor],
+        prompt_to_image: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        grid: tuple[int, int],
+        output_hidden_states: bool,
+        output_attentions: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Decode one chunk of n prompts."""
+        tokens, hidden_states, attentions = None, [], []
+        for step, (skip, layer) in enumerate(zip(skips, self.layers, strict=True)):
+            skip = skip[prompt_to_image]  # (B, tokens, D) -> (n, tokens, D)
+            tokens = skip if tokens is None else tokens + skip
+            if step == self.config.conditional_layer:
+                tokens = scale * tokens + shift
+            if output_hidden_states and not hidden_states:
+                hidden_states.append(tokens)
+            tokens, weights = layer(tokens, output_attentions)
+            if output_hidden_states:
+                hidden_states.append(tokens)
+            if output_attentions:
+                attentions.append(weights)
+        patches = tokens[:, 1:].unflatten(1, grid)  # (n, 1 + R * C, D) -> (n, R, C, D)
+        return self.transposed_convolution(patches), hidden_states, attentions
+
+
+class DecoderLayer(GradientCheckpointingLayer):
+    """A transformer block with its norms after the residual sums, like `nn.TransformerEncoderLayer` by default."""
+
+    def __init__(self, config: CLIPSegConfig):
+        super().__init__()
+        eps = config.vision_config.layer_norm_eps
+        self.self_attn = DecoderAttention(config)
+        self.layer_norm1 = nn.LayerNorm(config.reduce_dim, eps=eps)
+        self.mlp = DecoderMLP(config)
+        self.layer_norm2 = nn.LayerNorm(config.reduce_dim, eps=eps)
+        self.dropout = get_field(config, "decoder_dropout")
+
+    def forward(self, tokens: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
+        """(n, tokens, D) -> (n, tokens, D), and the attention weights where asked for."""
+        attended, weights = self.self_attn(tokens, output_attentions)
+        tokens = self.layer_norm1(tokens + F.dropout(attended, self.dropout, self.training))
+        tokens = self.layer_norm2(tokens + F.dropout(self.mlp(tokens), self.dropout, self.training))
+        return tokens, weights
+
+
+class DecoderAttention(nn.Module):
+    """Self-attention over the tokens of one prompt."""
+
+    def __init__(self, config: CLIPSegConfig):
+        super().__init__()
+        dim = config.reduce_dim
+        self.config = config
+        self.num_heads = config.decoder_num_attention_heads
+        # nn.MultiheadAttention draws the three as one (3D, D) matrix, by Xavier, and its output like any linear layer
+        stacked, single = (6 / (3 * dim + dim)) ** 0.5, dim**-0.5
+        self.k_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.v_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.q_proj = AttentionProjection(dim, initial_bound=stacked)
+        self.out_proj = AttentionProjection(dim, initial_bound=single)
+        self.dropout = get_field(config, "decoder_dropout")
+
+    def forward(self, tokens: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
+        """(n, tokens, D) -> (n, tokens, D), and the weights (n, heads, tokens, tokens) where asked for."""
+        query, key, value = (
+            # (n, tokens, D) -> (n, tokens, heads, head) -> (n, heads, tokens, head)
+            projection(tokens).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        dropout = self.dropout if self.training else 0.0
+        if output_attentions or self.config._attn_implementation == "eager":
+            scores = torch.matmul(query, key.transpose(-1, -2)) * query.shape[-1] ** -0.5
+            weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)  # (n, heads, tokens, tokens)
+            attended = torch.matmul(F.dropout(weights, dropout), value)
+        else:
+            weights, attended = None, F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        # (n, heads, tokens, head) -> (n, tokens, D)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
+
+
+class AttentionProjection(nn.Linear):
+    """A linear layer that starts from U(-initial_bound, initial_bound) and without a bias."""
+
+    def __init__(self, dim: int, initial_bound: float):
+        super().__init__(dim, dim)
+        self.initial_bound = initial_bound
+
+
+class DecoderMLP(nn.Module):
+    """D -> `decoder_intermediate_size` -> D with a ReLU.
+
+    ReLU whatever `config.decoder_hidden_act` says, as in the original and in stock: the released configurations name
+    another activation, which nothing reads.
+    """
+
+    def __init__(self, config: CLIPSegConfig):
+        super().__init__()
+        self.fc1 = nn.Linear(config.reduce_dim, config.decoder_intermediate_size)
+        self.fc2 = nn.Linear(config.decoder_intermediate_size, config.reduce_dim)
+        self.dropout = get_field(config, "decoder_dropout")
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, tokens, D) -> (n, tokens, D)."""
+        tokens = tokens if self.training else to_onednn(tokens)
+        # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
+        hidden = F.relu(self.fc1(tokens), inplace=not torch.is_grad_enabled())  # (n, tokens, intermediate)
+        return from_onednn(self.fc2(F.dropout(hidden, self.dropout, self.training)))
+
+
+def initialize_decoder(decoder: CLIPSegDecoder, generator: torch.Generator | None = None) -> None:
+    """Fresh weights for the whole decoder, drawn from `generator` (None: PyTorch's global one)."""
+    for module in decoder.modules():
+        initialize_decoder_module(module, generator)
+
+
+@torch.no_grad()
+def initialize_decoder_module(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Fresh weights for one module of the decoder: those of the original, which are PyTorch's defaults.
+
+    Stock draws from N(0, 1) instead (its `initializer_factor` is taken for a standard deviation), which gives logits in
+    the thousands.
+    """
+    if isinstance(module, AttentionProjection):
+        init.uniform_(module.weight, -module.initial_bound, module.initial_bound, generator=generator)
+        init.zeros_(module.bias)
+    elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        bound = module.weight[0].numel() ** -0.5
+        init.uniform_(module.weight, -bound, bound, generator=generator)
+        init.uniform_(module.bias, -bound, bound, generator=generator)
+    elif isinstance(module, nn.LayerNorm):
+        init.ones_(module.weight)
+        init.zeros_(module.bias)
+
+
+def _chunk_size(asked: int | None, tokens: Tensor) -> int | None:
+    """How many prompts to decode at once; None: all."""
+    if asked is not None and (not isinstance(asked, int) or asked < 1):
+        raise ValueError(f"decode_chunk_size={asked} must be a positive number of prompts, or None")
+    if asked is None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        budget = DECODE_TOKENS_CPU if tokens.device.type == "cpu" else DECODE_TOKENS_ACCELERATOR
+        return max(1, budget // tokens.shape[1])
+    return asked
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

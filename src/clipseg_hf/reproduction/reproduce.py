@@ -1,0 +1,314 @@
+"""The paper's tables, variant by variant: train each, measure it, put its numbers beside the published ones.
+
+    reproduce("emoji", "reproduction")
+
+On the emoji world this takes an afternoon on a laptop; on PhraseCut it is the real thing. Whatever is finished is kept
+and found again, so a run that was cut off goes on where it stood.
+"""
+
+import json
+import shutil
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import CLIPImageProcessorPil
+
+from clipseg_hf.data.emoji_world.emoji_files import write_scenes
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.evaluation import BenchmarkOptions, read_samples, run_benchmark, write_report
+from clipseg_hf.evaluation.benchmarks.benchmark_data import WHERE_TO_GET
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, Place, Table, check_names, paper_tables
+from clipseg_hf.reproduction.reproduction_report import compare_rows, write_reproduction
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+from clipseg_hf.training.loop import train
+from clipseg_hf.training.runs.folders import MANIFEST, BrokenFolder, read_manifest, recover, write_whole
+from clipseg_hf.training.runs.state import PROVENANCE, RECIPE
+
+EMBEDDED = Path(__file__).parents[1] / "assets" / "emoji-tiny"
+PLAN = "plan.json"
+QUICK = {"max_steps": 40, "per_device_train_batch_size": 16}
+QUICKER = ("referring", "zero-shot", "generalized", "visual-prompts")  # one-shot needs pairs of scenes
+
+
+@dataclass(frozen=True)
+class World:
+    """Where variants are trained and measured.
+
+    Attributes:
+        name: "emoji" or "phrasecut".
+        recipe: training arguments of PC+; a variant changes some of them.
+        changes: variant -> further changes, where this world's CLIP wants other ones than the paper's.
+        data: benchmark -> folder.
+        options: benchmark -> options of `BenchmarkOptions`.
+    """
+
+    name: str
+    recipe: Mapping
+    data: Mapping[str, Path]
+    changes: Mapping[str, Mapping] = field(default_factory=dict)
+    options: Mapping[str, Mapping] = field(default_factory=dict)
+
+
+PHRASECUT_RECIPE = {
+    "clip_name_or_path": "openai/clip-vit-base-patch16",
+    "extract_layers": (3, 7, 9),
+    "reduce_dim": 64,
+    "decoder_dropout": 0.1,
+    "loss_type": "bce",
+    "image_size": 352,
+    "phrases_per_image": 1,
+    "mix": "code",
+    "negative_probability": 0.2,
+    "max_steps": 20_000,
+    "per_device_train_batch_size": 64,
+    "learning_rate": 1e-3,
+    "min_learning_rate": 1e-4,
+    "max_grad_norm": 0.0,
+    "dataloader_num_workers": 4,
+}
+"""`examples/recipes/phrasecut-rd64.yaml`."""
+
+EMOJI_RECIPE = {
+    **PHRASECUT_RECIPE,
+    "extract_layers": (1, 3, 5),  # of six
+    "decoder_intermediate_size": 512,
+    "image_size": 192,
+    "phrases_per_image": 4,
+    "max_steps": 800,
+    # Whole scenes instead of crops, so that everything is encoded once and a step is the decoder alone.
+    "crop": False,
+    "cache_prompts": True,
+    "cache_features": True,
+    "dataloader_num_workers": 1,
+}
+"""The same in small, for a CPU."""
+
+FOLDERS = {
+    "referring": "VGPhraseCut_v0",
+    "zero-shot": "VOCdevkit",
+    "one-shot": "VOCdevkit",
+    "generalized": "lvis",
+    "visual-prompts": "lvis",
+}
+"""Benchmark -> where its data lie below the root, for the real reproduction."""
+
+
+def reproduce(
+    world: str,
+    output_dir: str | Path,
+    *,
+    only: Sequence[str] = (),
+    quick: bool = False,
+    root: str | Path = "data",
+    overrides: Mapping | None = None,
+    echo: Callable[[str], None] = print,
+) -> dict:
+    """Make the paper's tables.
+
+    Args:
+        world: "emoji", or "phrasecut" for the real data.
+        output_dir: gets README.md (the tables), results.json and plots; world, models and reports go into its work/.
+        only: names of tables (`paper_tables.TABLE_NAMES`); all where left out.
+        quick: a few steps on few scenes, to see it work. The numbers mean nothing.
+        root: for "phrasecut", the folder that holds `FOLDERS`.
+        overrides: training arguments that replace the recipe's, for all variants.
+        echo: takes each line about the progress.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        ValueError: there is no such world or table, or output_dir was begun with other options.
+        FileNotFoundError: the real data are missing, or the emoji font.
+    """
+    tables = [table for name, table in paper_tables(world).items() if name in check_names(only)]
+    output, work = Path(output_dir), Path(output_dir) / "work"
+    here = _emoji_world(work, quick) if world == "emoji" else _real_world(Path(root), tables, quick)
+    _check_plan(work / PLAN, {"world": world, "quick": quick, "overrides": dict(overrides or {})})
+    if world == "emoji":
+        _draw_world(work, quick, echo)
+
+    variants = list(dict.fromkeys(name for table in tables for name in table.variants))
+    for number, name in enumerate(variants, 1):
+        _train(work, here, name, overrides or {}, lambda line, at=f"[{number}/{len(variants)}]": echo(f"{at} {line}"))
+    measurements = list(dict.fromkeys(m for table in tables for m in table.measurements))
+    for number, measurement in enumerate(measurements, 1):
+        _measure(work, here, measurement, lambda line, at=f"[{number}/{len(measurements)}]": echo(f"{at} {line}"))
+
+    results = {
+        "world": world,
+        "quick": quick,
+        "recipe": CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict(),
+        "provenance": json.loads((_model(work, variants[0]) / PROVENANCE).read_text(encoding="utf-8")),
+        "threads": torch.get_num_threads(),
+        "training_seconds": {name: _seconds(work / "models" / name) for name in variants},
+        "tables": {table.name: _fill(work, table) for table in tables},
+    }
+    results["recipe"].pop("output_dir")
+    for path in write_reproduction(results, output):
+        echo(str(path))
+    return results
+
+
+def _emoji_world(work: Path, quick: bool) -> World:
+    recipe = {**EMOJI_RECIPE, "clip_name_or_path": str(work / "clip"), "train_data": str(work / "world")}
+    return World(
+        "emoji",
+        {**recipe, **QUICK} if quick else recipe,
+        dict.fromkeys(FOLDERS, work / "world"),
+        changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
+        options={"one-shot": {"episodes": 10}, **{name: {"limit": 30} for name in QUICKER}}
+        if quick
+        else {"one-shot": {"episodes": 250}},
+    )
+
+
+def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
+    data = {benchmark: root / folder for benchmark, folder in FOLDERS.items()}
+    needed = dict.fromkeys(["referring", *(m.benchmark for table in tables for m in table.measurements)])
+    for benchmark in needed:  # before days of training, not after them
+        if not data[benchmark].exists():
+            raise FileNotFoundError(
+                f"There is no {data[benchmark]}; needed is {WHERE_TO_GET[benchmark]} Unpack it there, name another "
+                "--root, or leave out what needs it by --only."
+            )
+    recipe = {**PHRASECUT_RECIPE, "train_data": str(data["referring"])}
+    options = {benchmark: {"limit": 20} for benchmark in needed} if quick else {}
+    return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
+
+
+def _check_plan(path: Path, plan: dict) -> None:
+    """Whoever goes on, goes on with the same options."""
+    if path.is_file():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        differing = sorted(key for key in plan if begun.get(key) != plan[key])
+        if differing:
+            said = "; ".join(f"{key} was {begun.get(key)!r} and is {plan[key]!r}" for key in differing)
+            raise ValueError(f"{path.parents[1]} was begun with other options ({said}). Name a new folder.")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+
+
+def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
+    """The scenes, and the CLIP of the embedded checkpoint."""
+    if not (work / "world").is_dir():
+        echo("Drawing the emoji world.")
+        aside = work / "world.writing"
+        shutil.rmtree(aside, ignore_errors=True)
+        write_scenes(aside, train=120 if quick else 2500, val=0, test=150 if quick else 250)
+        aside.rename(work / "world")
+    recover(work)
+    if not (work / "clip" / MANIFEST).is_file():
+        processor = CLIPSegProcessor.from_pretrained(EMBEDDED)
+        pixels = processor.image_processor
+        with write_whole(work / "clip") as folder:
+            CLIPSegForImageSegmentation.from_pretrained(EMBEDDED).clip.save_pretrained(folder)
+            processor.tokenizer.save_pretrained(folder)
+            CLIPImageProcessorPil(image_mean=pixels.image_mean, image_std=pixels.image_std).save_pretrained(folder)
+
+
+def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callable[[str], None]) -> None:
+    """Train a variant, unless it is there."""
+    variant, folder = VARIANTS[name], work / "models" / name
+    args = CLIPSegTrainingArguments.from_dict(
+        {
+            **world.recipe,
+            "eval_steps": None,
+            "save_steps": 500,
+            "save_total_limit": 1,
+            "report_to": (),
+            **overrides,
+            **variant.changes,
+            **world.changes.get(name, {}),
+            "output_dir": str(folder),
+            "cache_dir": str(work / "cache"),
+        }
+    )
+    recover(folder)
+    if _is_whole(folder / "final") and (folder / "final" / RECIPE).read_text(encoding="utf-8") == args.to_yaml():
+        echo(f"{variant.title}: trained before.")
+        return
+    echo(f"{variant.title}: {args.max_steps} steps.")
+    train(args)
+    for checkpoint in folder.glob("checkpoint-*"):  # the finished model is all that is wanted
+        shutil.rmtree(checkpoint)
+
+
+def _measure(work: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
+    """Run a benchmark, unless its report is there and of this very model."""
+    folder, model_folder = _report(work, measurement), _model(work, measurement.variant)
+    options = {**world.options.get(measurement.benchmark, {}), **dict(measurement.options)}
+    key = digest((model_folder / MANIFEST).read_text(encoding="utf-8"), repr(sorted(options.items())))
+    recover(folder.parent)
+    if _is_whole(folder) and read_manifest(folder)["key"] == key:
+        echo(f"{measurement.name}: measured before.")
+        return
+    echo(f"{measurement.name}: measuring.")
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    model = CLIPSegForImageSegmentation.from_pretrained(model_folder).to(device)
+    processor = CLIPSegProcessor.from_pretrained(model_folder)
+    data = world.data[measurement.benchmark]
+    evaluation = run_benchmark(
+        measurement.benchmark, model, processor, str(data), BenchmarkOptions(progress=True, **options)
+    )
+    drawn = (model, processor) if measurement.variant == PC_PLUS else None
+    with write_whole(folder, key=key) as aside:
+        write_report(evaluation, aside, model=VARIANTS[measurement.variant].title, data=data.name, segmenter=drawn)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except BrokenFolder:
+        return False
+    return True
+
+
+def _model(work: Path, variant: str) -> Path:
+    return work / "models" / variant / "final"
+
+
+def _report(work: Path, measurement: Measurement) -> Path:
+    return work / "reports" / measurement.name
+
+
+def _seconds(folder: Path) -> float:
+    """How long the steps of a run took, without caches and checkpoints."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return round(max(line.get("seconds", 0.0) for line in lines), 1)
+
+
+def _fill(work: Path, table: Table) -> dict:
+    """A table with its numbers, in percent."""
+    rows = []
+    for row in table.rows:
+        summaries = [
+            json.loads((_report(work, m) / "report.json").read_text(encoding="utf-8"))["results"]
+            for m in row.measurements
+        ]
+        measured = [_mean([_look_up(summary, place) for summary in summaries]) for place in row.places]
+        rows.append({"title": row.title, "published": list(row.published), "measured": measured})
+    samples = {}
+    for row, line in zip(table.rows, rows, strict=True):
+        if len(row.measurements) == 1 and (_report(work, row.measurements[0]) / "samples.jsonl").is_file():
+            samples[line["title"]] = read_samples(_report(work, row.measurements[0]))
+    places = [row.places for row in table.rows]
+    filled = {"title": table.title, "columns": list(table.columns), "reference": table.reference, "rows": rows}
+    return filled | compare_rows(filled, places, samples)
+
+
+def _look_up(summary: Mapping, place: Place) -> float | None:
+    """A number of a report; None where the world has nothing to ask."""
+    group, subset, metric = place
+    value = summary.get(group, {}).get(subset, {}).get(metric)
+    return None if value is None else 100 * value
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    return None if None in values else statistics.fmean(values)

@@ -1,0 +1,114 @@
+import multiprocessing
+import os
+import pickle
+import shutil
+import tarfile
+import zipfile
+
+import pytest
+
+from clipseg_hf.data.rows.file_trees import open_tree
+
+
+@pytest.fixture
+def directory(tmp_path):
+    root = tmp_path / "data"
+    (root / "images" / "part 2").mkdir(parents=True)
+    (root / "notes.json").write_bytes(b"[1, 2]")
+    (root / "images" / "1.jpg").write_bytes(b"one")
+    (root / "images" / "part 2" / "2.jpg").write_bytes(b"two")
+    return root
+
+
+def pack(directory, kind):
+    path = directory.parent / f"data.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(directory.rglob("*")):
+                archive.write(file, file.relative_to(directory))
+    elif kind != "directory":
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            for file in sorted(directory.iterdir()):
+                archive.add(file, file.relative_to(directory))
+    return directory if kind == "directory" else path
+
+
+def content(image):
+    if image["bytes"] is not None:
+        return image["bytes"]
+    with open(image["path"], "rb") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("kind", ["directory", "zip", "tar", "tar.gz"])
+def test_every_kind_lists_and_reads_the_same_files(directory, tmp_path, kind):
+    tree = open_tree(pack(directory, kind), tmp_path / "unpacked")
+
+    assert tree.names == ("images/1.jpg", "images/part 2/2.jpg", "notes.json")
+    assert content(tree.image("images/1.jpg")) == b"one"
+    assert content(tree.image("images/part 2/2.jpg")) == b"two"
+    assert tree.local_file("notes.json").read_bytes() == b"[1, 2]"
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_give_bytes_and_unpack_only_what_is_asked_for(directory, tmp_path, kind):
+    tree = open_tree(pack(directory, kind), tmp_path / "unpacked")
+
+    assert tree.image("images/1.jpg") == {"path": "1.jpg", "bytes": b"one"}
+    tree.local_file("notes.json")
+    assert [file.name for file in (tmp_path / "unpacked").rglob("*") if file.is_file()] == ["notes.json"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "zip", "tar", "tar.gz"])
+def test_the_fingerprint_notices_a_changed_file(directory, tmp_path, kind):
+    before = open_tree(pack(directory, kind), tmp_path / "unpacked").fingerprint
+    again = open_tree(pack(directory, kind), tmp_path / "unpacked").fingerprint
+    (directory / "images" / "1.jpg").write_bytes(b"uno")
+    os.utime(directory / "images" / "1.jpg", ns=(10**18, 10**18))
+    after = open_tree(pack(directory, kind), tmp_path / "unpacked")
+
+    assert before == again != after.fingerprint
+    assert content(after.image("images/1.jpg")) == b"uno"
+
+
+def test_an_interrupted_unpacking_does_not_count(directory, tmp_path):
+    packed = pack(directory, "tar.gz")
+    tree = open_tree(packed, tmp_path / "unpacked")
+    shutil.move(tree.root, f"{tree.root}.{os.getpid()}.incomplete")
+    (tree.root.with_name(f"{tree.root.name}.{os.getpid()}.incomplete") / "notes.json").write_bytes(b"[1")
+
+    assert open_tree(packed, tmp_path / "unpacked").local_file("notes.json").read_bytes() == b"[1, 2]"
+
+
+def test_links_are_followed_and_links_to_nowhere_are_no_files(directory, tmp_path):
+    (directory / "VG_100K").symlink_to(directory / "images", target_is_directory=True)
+    (directory / "gone.jpg").symlink_to(directory / "nothing.jpg")
+
+    assert "VG_100K/1.jpg" in open_tree(directory, tmp_path).names
+    assert "gone.jpg" not in open_tree(directory, tmp_path).names
+
+
+def read_first(tree, queue):
+    queue.put(tree.image("images/1.jpg")["bytes"])
+
+
+def test_an_open_archive_can_be_sent_to_and_inherited_by_another_process(directory, tmp_path):
+    tree = open_tree(pack(directory, "zip"), tmp_path)
+    tree.image("images/part 2/2.jpg")
+
+    assert pickle.loads(pickle.dumps(tree)).image("images/1.jpg")["bytes"] == b"one"
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=read_first, args=(tree, queue))
+    process.start()
+    assert queue.get(timeout=30) == b"one"
+    process.join()
+
+
+def test_a_missing_path_and_a_file_of_another_kind_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; expected a directory, a \.zip or a \.tar"):
+        open_tree(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "data.zip").write_bytes(b"PK, and then nothing")
+    with pytest.raises(ValueError, match=r"data\.zip is neither a directory nor a zip or tar file that can be read"):
+        open_tree(tmp_path / "data.zip", tmp_path)

@@ -1,0 +1,181 @@
+"""Referring expressions: numbers by hand in the world of colours, and what may never be asked."""
+
+import dataclasses
+
+import datasets
+import pytest
+import torch
+
+from clipseg_hf.data.rows.rows import ROW_FEATURES
+from clipseg_hf.data.sampling.phrase_index import PhraseIndex
+from clipseg_hf.evaluation import ReferringSettings, SegmentationCounts, evaluate_referring, summarize
+from clipseg_hf.evaluation.protocols.prompted_model import resize_masks
+from clipseg_hf.processing import decode_rle
+
+# Phrases in order: a red 1, a blue 1, b red 1/2, c blue 1, c green 1, d blue 1/4; "green" is on one picture alone.
+
+
+def test_text_prompts_by_hand(color_model, color_processor, color_rows):
+    results = evaluate_referring(color_model, color_processor, color_rows, ReferringSettings(prompts=("text",)))
+    assert results["text"].counts.per_sample(0.5).tolist() == [1, 1, 1 / 2, 1, 1, 1 / 4]
+    numbers = summarize(results)["text"]["all"]
+    assert numbers["samples"] == 6
+    assert numbers["miou_0.5"] == pytest.approx((4 + 1 / 2 + 1 / 4) / 6)
+    # columns: 5 x 4 right (a, a, b, c, c), 4 of d's 16 right; 4 too many on b; 12 missing on d
+    assert numbers["iou_fg_0.5"] == pytest.approx(24 / (24 + 4 + 12))
+    assert numbers["phrasecut_0.5"]["mean_iou"] == pytest.approx((4 + 1 / 2 + 1 / 4) / 6)
+    assert numbers["phrasecut_0.5"]["accuracy_0.5"] == pytest.approx(4 / 6)  # 1/2 is not above 0.5
+
+
+def test_presence_by_hand(color_model, color_processor, color_rows):
+    numbers = summarize(evaluate_referring(color_model, color_processor, color_rows))["text"]["all"]["presence"]
+    # Every absent colour is really absent, and the model marks nothing of it.
+    assert numbers == {
+        "present": 6,
+        "absent": 4,
+        "auroc": 1,
+        "false_area_0.3": 0,
+        "false_masks_0.3": 0,
+        "false_area_0.5": 0,
+        "false_masks_0.5": 0,
+    }
+
+
+def test_image_and_mixed_prompts_ask_only_what_another_image_shows(color_model, color_processor, color_rows):
+    results = evaluate_referring(color_model, color_processor, color_rows)
+    asked = [(sample["image_id"], sample["phrase"]) for sample in results["image"].samples]
+    assert asked == [("a", "red"), ("a", "blue"), ("b", "red"), ("c", "blue"), ("d", "blue")]
+    assert results["image"].counts.per_sample(0.5).tolist() == [1, 1, 1 / 2, 1, 1 / 4]
+    assert results["mix"].counts.per_sample(0.5).tolist() == [1, 1, 1 / 2, 1, 1 / 4]
+    shared = summarize(results)["text"]["shared"]
+    assert shared["samples"] == 5 and shared["miou_0.5"] == pytest.approx((3 + 1 / 2 + 1 / 4) / 5)
+
+
+def test_the_query_is_never_its_own_example(color_model, color_processor, color_rows, monkeypatch):
+    drawn = []
+
+    def draw(self, phrase, row, generator):
+        place = original(self, phrase, row, generator)
+        drawn.append((phrase, row, place))
+        return place
+
+    original = PhraseIndex.draw_support
+    monkeypatch.setattr(PhraseIndex, "draw_support", draw)
+    for seed in range(5):
+        evaluate_referring(color_model, color_processor, color_rows, ReferringSettings(seed=seed))
+    for phrase, row, place in drawn:
+        if place is not None:
+            assert place[0] != row and color_rows[place[0]]["phrases"][place[1]]["phrase"] == phrase
+
+
+def test_each_image_is_encoded_once(color_model, color_processor, color_rows):
+    evaluate_referring(color_model, color_processor, color_rows, ReferringSettings(batch_size=3))
+    assert color_model.images_encoded == len(color_rows)
+
+
+def test_subsets_by_concept(color_model, color_processor, color_rows):
+    results = evaluate_referring(
+        color_model,
+        color_processor,
+        color_rows,
+        subsets=lambda row, phrase: ["unseen" if phrase["name"] == "blue" else "seen", f"width {row['width']}"],
+    )
+    numbers = summarize(results)["text"]
+    assert set(numbers) == {"all", "seen", "unseen", "shared", "width 16"}
+    assert numbers["unseen"]["miou_0.5"] == pytest.approx((1 + 1 + 1 / 4) / 3)
+    assert numbers["seen"]["miou_0.5"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    absent = [numbers[name]["presence"]["absent"] for name in ("all", "seen", "unseen")]
+    assert absent[0] == absent[1] + absent[2] == 4
+
+
+def test_absent_phrases_are_counted_where_they_are_marked(color_model, color_processor, color_rows, monkeypatch):
+    monkeypatch.setattr(PhraseIndex, "draw_negative", lambda self, row, generator, without=(): "red")
+    results = evaluate_referring(color_model, color_processor, color_rows[:2], ReferringSettings(prompts=("text",)))
+    presence = summarize(results)["text"]["all"]["presence"]
+    assert presence["false_area_0.5"] == pytest.approx((1 / 4 + 1 / 2) / 2)  # 4 and 8 of 16 columns
+    assert (presence["false_masks_0.5"], presence["auroc"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_any_number_of_processes_gives_exactly_the_same_numbers(tiny_model, tiny_processor, color_rows, processes):
+    settings = ReferringSettings(batch_size=1)
+    whole = evaluate_referring(tiny_model, tiny_processor, color_rows, settings)
+    merged = evaluate_referring(tiny_model, tiny_processor, color_rows, settings, shard=(processes - 1, processes))
+    for rank in range(processes - 1):
+        part = evaluate_referring(tiny_model, tiny_processor, color_rows, settings, shard=(rank, processes))
+        for kind, result in part.items():
+            merged[kind].merge(result)
+    assert summarize(merged) == summarize(whole)
+    assert merged["text"].in_order().samples == whole["text"].samples
+
+
+def test_the_mode_of_the_model_is_kept(color_model, color_processor, color_rows):
+    evaluate_referring(color_model.train(), color_processor, color_rows)
+    assert color_model.training and not any(color_model.modes)
+
+
+def test_templates_are_averaged(color_model, color_processor, color_rows):
+    settings = ReferringSettings(prompts=("text",), templates=("a photo of a {}.", "{}"))
+    results = evaluate_referring(color_model, color_processor, color_rows, settings)
+    assert results["text"].counts.per_sample(0.5).tolist() == [1, 1, 1 / 2, 1, 1, 1 / 4]
+
+
+def test_what_cannot_be_asked_is_named(color_model, color_processor, color_rows):
+    with pytest.raises(ValueError, match="no rows to evaluate on"):
+        evaluate_referring(color_model, color_processor, [])
+    with pytest.raises(ValueError, match="Nothing could be asked by image: no phrase of the 1 rows occurs on two"):
+        evaluate_referring(color_model, color_processor, color_rows[:1], ReferringSettings(prompts=("image",)))
+    wrong = dict(color_rows[0], image=color_rows[0]["image"].resize((20, 8)))
+    with pytest.raises(ValueError, match=r"mask of 'red' is 8 x 16, its image 'a' 8 x 20 \(height x width\)"):
+        evaluate_referring(color_model, color_processor, [wrong, color_rows[1]], ReferringSettings(batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompts": ("words",)}, "some of text, image, mix"),
+        ({"prompts": "text"}, "some of text, image, mix"),
+        ({"image_prompt_weight": 2}, r"in \[0, 1\], got 2"),
+        ({"batch_size": 0}, "batch_size at least 1, got 1 and 0"),
+    ],
+)
+def test_wrong_settings_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(ReferringSettings(), **change)
+
+
+def test_a_template_needs_a_place_for_the_phrase(color_model, color_processor, color_rows):
+    with pytest.raises(ValueError, match="sentences with one"):
+        evaluate_referring(color_model, color_processor, color_rows, ReferringSettings(templates=("a photo",)))
+
+
+def test_a_dataset_gives_what_its_rows_give(color_model, color_processor, color_rows):
+    dataset = datasets.Dataset.from_list(color_rows, features=ROW_FEATURES)
+    assert summarize(evaluate_referring(color_model, color_processor, dataset)) == summarize(
+        evaluate_referring(color_model, color_processor, color_rows)
+    )
+
+
+def test_a_real_model_gives_what_it_gives_one_phrase_at_a_time(tiny_model, tiny_processor, color_rows):
+    settings = ReferringSettings(templates=("a photo of a {}.", "one {}."), negatives_per_image=0)
+    results = evaluate_referring(tiny_model, tiny_processor, color_rows, settings)
+    sample = results["mix"].samples[1]
+    row, example = color_rows[sample["row"]], color_rows[2]  # the other pictures with "blue" are c and d
+    assert (sample["phrase"], sample["image_id"]) == ("blue", "a")
+    candidates = []
+    for example, number in ((color_rows[2], 0), (color_rows[3], 0)):
+        inputs = tiny_processor(
+            text=["blue"],
+            images=row["image"],
+            visual_prompt=[example["image"]],
+            visual_prompt_masks=[decode_rle(example["phrases"][number]["mask"])],
+            prompt_templates=["a photo of a {}.", "one {}."],
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            probabilities = tiny_model(**inputs, image_prompt_weight=0.5).logits.sigmoid()
+        mask = torch.from_numpy(decode_rle(row["phrases"][1]["mask"]))[None]
+        counts = SegmentationCounts()
+        counts.update(probabilities, resize_masks(mask, probabilities.shape[1:]))
+        candidates.append(counts.counts()["tp"][0].tolist())
+    assert results["mix"].counts.counts()["tp"][1].tolist() in candidates
