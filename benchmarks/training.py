@@ -32,14 +32,13 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD, VisualPromptSettings
 from clipseg_hf.training import CLIPSegTrainingArguments
-from clipseg_hf.training.assembly import build_optimizer, compile_model
+from clipseg_hf.training.assembly import build_accelerator, build_optimizer, compile_model, step_settings
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
 from clipseg_hf.training.caches.blocks import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
 from clipseg_hf.training.caches.prompt_cache import PromptCache
-from clipseg_hf.training.devices import start_accelerator
-from clipseg_hf.training.loop import train_step
 from clipseg_hf.training.model_inputs import ModelInputs
+from clipseg_hf.training.steps import train_step
 from inference import added_memory, describe_machine
 
 HERE = Path(__file__).parent
@@ -74,7 +73,7 @@ class Bench:
             use_cpu=use_cpu,
             decoder_dropout=0.0,
         )
-        self.accelerator = start_accelerator(self.args)
+        self.accelerator = build_accelerator(self.args)
         self.device = self.accelerator.device
         self.model = build_model().to(self.device).train()
         self.optimizer = build_optimizer(self.model, self.args)
@@ -107,8 +106,10 @@ class Bench:
         if way != "ours":
             del batch["conditional_pixel_values"]
 
+        settings = step_settings(self.args)
+
         def step() -> float:
-            loss, _ = train_step(self.accelerator, self.model, self.optimizer, inputs, [batch], 0, self.args)
+            loss, _ = train_step(self.accelerator, self.model, self.optimizer, inputs, [batch], 0, settings)
             return loss
 
         return step

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clipseg_hf.training import loop
+from clipseg_hf.training import steps
 from clipseg_hf.training.__main__ import main
-from clipseg_hf.training.runs import folders, state
+from clipseg_hf.training.runs import folders, run_folder
 
 
 def start(recipe: str, moment: str, step: int, rank: int, world: int, port: int) -> None:
@@ -53,25 +53,25 @@ def _saving(step: int, path: str) -> None:
 
 
 def _writing(step: int, path: str) -> None:
-    save_model = state.save_model
+    save_model = run_folder.save_model
 
     def save_and_die(folder, *args, **kwargs):
         save_model(folder, *args, **kwargs)
         if f"checkpoint-{step:06d}" in str(folder):
             _die()
 
-    state.save_model = save_and_die
+    run_folder.save_model = save_and_die
 
 
 def _stepping(step: int, path: str) -> None:
-    train_step = loop.train_step
+    train_step = steps.train_step
 
     def step_and_die(accelerator, model, optimizer, inputs, micro_batches, number, args):
         if number == step:
             optimizer.step = _die
         return train_step(accelerator, model, optimizer, inputs, micro_batches, number, args)
 
-    loop.train_step = step_and_die
+    steps.train_step = step_and_die
 
 
 def _gradients(step: int, path: str) -> None:

@@ -18,7 +18,7 @@ from transformers import CLIPSegProcessor as StockProcessor
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training import CLIPSegTrainingArguments, TrainingStopped, train
-from clipseg_hf.training import loop as training_loop
+from clipseg_hf.training import steps as training_steps
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,9 @@ def _gradients(make_args, rows, monkeypatch, **changes) -> tuple[dict, float]:
         found["loss"] = loss
         return loss, count
 
-    train_step = training_loop.train_step
+    train_step = training_steps.train_step
     with monkeypatch.context() as patch:
-        patch.setattr(training_loop, "train_step", remember)
+        patch.setattr(training_steps, "train_step", remember)
         train(make_args(max_steps=1, decoder_dropout=0.0, max_grad_norm=0.0, **changes), train_rows=rows)
     return found, found.pop("loss")
 
@@ -226,8 +226,8 @@ def _phrases_trained(monkeypatch, args, **rows) -> set[str]:
         seen.update(phrase for batch in micro_batches for phrase in batch["info"].phrases)
         return train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
 
-    train_step = training_loop.train_step
-    monkeypatch.setattr(training_loop, "train_step", spy)
+    train_step = training_steps.train_step
+    monkeypatch.setattr(training_steps, "train_step", spy)
     train(args, **rows)
     return seen
 
@@ -305,8 +305,8 @@ def test_a_reader_that_dies_amid_a_step_is_noticed_when_it_is_waited_for(make_ar
         steps.append(step)
         return train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
 
-    train_step = training_loop.train_step
-    monkeypatch.setattr(training_loop, "train_step", kill)
+    train_step = training_steps.train_step
+    monkeypatch.setattr(training_steps, "train_step", kill)
     args = make_args(dataloader_num_workers=1, dataloader_prefetch_factor=1, max_steps=9, save_steps=1)
     with pytest.raises(TrainingStopped, match=r"on rows \[.*exited unexpectedly.*\. \S+checkpoint-00000\d is whole"):
         train(args, train_rows=rows)
@@ -317,11 +317,11 @@ def test_no_reader_outlives_an_interrupted_run(make_args, rows, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_loop, "train_step", interrupt)
+    monkeypatch.setattr(training_steps, "train_step", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         train(make_args(dataloader_num_workers=2), train_rows=rows)
     assert not multiprocessing.active_children()
-    assert "batches" in caught.traceback[1].frame.f_locals  # though the loader is still there
+    assert "batches" in caught.traceback[2].frame.f_locals  # though the loader is still there
 
 
 def test_a_reader_that_dies_while_a_cache_is_filled(make_args, rows):

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training.runs.picture_grid import CAPTION_HEIGHT, GAP, PictureGrid
-from clipseg_hf.training.validation import Validation, best_split, calibrate, evenly
+from clipseg_hf.training.validation import Validation, ValidationSettings, best_split, calibrate
 
 
 @pytest.mark.parametrize(
@@ -49,15 +50,15 @@ def parts(clip):
     return model, CLIPSegProcessor.from_clip(clip, size=64)
 
 
-def test_validation_asks_the_same_each_time(parts, make_args, rows):
-    validation = Validation(rows, make_args(eval_samples=5))
+def test_validation_asks_the_same_each_time(parts, rows):
+    validation = Validation(rows, ValidationSettings(samples=5))
     assert len(validation.rows) == 5
     assert validation(*parts) == validation(*parts)
 
 
-def test_calibration_finds_a_threshold_for_each_kind_that_can_be_asked(parts, make_args, rows):
-    assert calibrate(*parts, rows, make_args()).keys() == {"text", "image", "mixed", "presence"}
-    assert calibrate(*parts, rows[:1], make_args()).keys() == {"text"}  # no examples, nothing absent
+def test_calibration_finds_a_threshold_for_each_kind_that_can_be_asked(parts, rows):
+    assert calibrate(*parts, rows, ValidationSettings(samples=4)).keys() == {"text", "image", "mixed", "presence"}
+    assert calibrate(*parts, rows[:1], ValidationSettings(samples=4)).keys() == {"text"}  # no examples, nothing absent
 
 
 def test_the_grid_shows_image_truth_and_predictions(parts, rows):

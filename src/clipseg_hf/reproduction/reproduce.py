@@ -27,7 +27,7 @@ from clipseg_hf.reproduction.reproduction_report import compare_rows, write_repr
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.loop import train
 from clipseg_hf.training.runs.folders import MANIFEST, BrokenFolder, read_manifest, recover, write_whole
-from clipseg_hf.training.runs.state import PROVENANCE, RECIPE
+from clipseg_hf.training.runs.run_folder import PROVENANCE, RECIPE
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "emoji-tiny"
 PLAN = "plan.json"

@@ -1,10 +1,14 @@
-"""From arguments to the parts of a run: model, processor, rows, samples, optimizer."""
+"""From arguments to the parts of a run. Nothing else reads a recipe's fields but what they say themselves."""
 
 import dataclasses
+import math
+from pathlib import Path
 
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from clipseg_hf.data.rows.rows import take
+from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.data.sources.loading import load_segmentation_dataset, open_segmentation_data
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
@@ -12,9 +16,27 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.batches import stable_seed
+from clipseg_hf.training.batches import LoaderSettings, StepPlan, stable_seed
+from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.training.caches.filling import CachedKinds
+from clipseg_hf.training.devices import start_accelerator
+from clipseg_hf.training.runs.picture_grid import PictureGrid
+from clipseg_hf.training.runs.progress import Report
+from clipseg_hf.training.schedules import LearningRateSchedule
+from clipseg_hf.training.steps import StepSettings
+from clipseg_hf.training.validation import ValidationSettings
 
 EXTRACT_LAYERS, REDUCE_DIM, INTERMEDIATE_SIZE, DECODER_DROPOUT = (3, 7, 9), 64, 2048, 0.1  # the paper's training files
+
+
+def build_accelerator(args: CLIPSegTrainingArguments):
+    """Devices, processes, precision and trackers."""
+    return start_accelerator(
+        Path(args.output_dir),
+        use_cpu=args.use_cpu,
+        mixed_precision=args.mixed_precision,
+        trackers=args.report_to,
+    )
 
 
 def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
@@ -78,17 +100,6 @@ def fit_processor(processor: CLIPSegProcessor, args: CLIPSegTrainingArguments) -
     return processor
 
 
-def preprocessing_of(processor: CLIPSegProcessor) -> dict:
-    """All that decides how a picture becomes numbers, as plain values."""
-    pixels = processor.image_processor
-    return {
-        "size": dict(pixels.size),
-        "image_mean": list(pixels.image_mean),
-        "image_std": list(pixels.image_std),
-        "visual_prompt": processor.visual_prompt_settings.to_dict(),
-    }
-
-
 def sampling_settings(args: CLIPSegTrainingArguments) -> SamplingSettings:
     """How training samples are drawn."""
     shared = {option.name: getattr(args, option.name) for option in dataclasses.fields(SamplingSettings)}
@@ -121,10 +132,9 @@ def build_rows(args: CLIPSegTrainingArguments):
     return train, validation
 
 
-def take(rows, numbers):
-    """Some of the rows, in that order."""
-    numbers = list(numbers)
-    return rows.select(numbers) if hasattr(rows, "select") else [rows[i] for i in numbers]
+def build_sampler(rows, args: CLIPSegTrainingArguments) -> PromptSampler:
+    """What draws samples of the training rows; with a cache of prompts, example images need not be read."""
+    return PromptSampler(rows, sampling_settings(args), seed=args.seed, load_supports=not args.cache_prompts)
 
 
 def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> torch.optim.AdamW:
@@ -136,6 +146,100 @@ def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArg
         eps=args.adam_epsilon,
         weight_decay=args.weight_decay,
     )
+
+
+def fix_max_steps(args: CLIPSegTrainingArguments, samples: int, processes: int) -> CLIPSegTrainingArguments:
+    """The recipe with its passes over the data as a number of steps."""
+    if not args.num_train_epochs:
+        return args
+    per_step = prompts_per_step(args, processes) // args.phrases_per_image
+    return args.replace(max_steps=math.ceil(args.num_train_epochs * samples / per_step), num_train_epochs=None)
+
+
+def prompts_per_step(args: CLIPSegTrainingArguments, processes: int) -> int:
+    """Prompts that the processes together see in one step."""
+    return args.per_device_train_batch_size * args.gradient_accumulation_steps * processes
+
+
+def plan_steps(args: CLIPSegTrainingArguments, samples: int, accelerator, start: int) -> StepPlan:
+    """Which of the samples each step of this process takes."""
+    return StepPlan(
+        samples,
+        args.per_device_train_batch_size // args.phrases_per_image,
+        args.gradient_accumulation_steps,
+        accelerator.process_index,
+        accelerator.num_processes,
+        args.seed,
+        start,
+        args.max_steps,
+    )
+
+
+def loader_settings(args: CLIPSegTrainingArguments, accelerator) -> LoaderSettings:
+    """How batches are read."""
+    pin_memory = accelerator.device.type == "cuda"
+    return LoaderSettings(args.dataloader_num_workers, args.dataloader_prefetch_factor, pin_memory)
+
+
+def cache_settings(
+    args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict
+) -> tuple[CacheSettings, CachedKinds]:
+    """Where caches lie and what belongs into them, and which there are."""
+    pixels = processor.image_processor
+    settings = CacheSettings(
+        folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
+        data=provenance["train_data"],
+        clip=provenance["clip"],
+        preprocessing={
+            "size": dict(pixels.size),
+            "image_mean": list(pixels.image_mean),
+            "image_std": list(pixels.image_std),
+            "visual_prompt": processor.visual_prompt_settings.to_dict(),
+        },
+        precision=provenance["mixed_precision"],
+        workers=args.dataloader_num_workers,
+        quiet=args.disable_tqdm,
+    )
+    return settings, CachedKinds(args.cache_prompts, args.cache_features)
+
+
+def step_settings(args: CLIPSegTrainingArguments) -> StepSettings:
+    """What the steps need."""
+    shared = {option.name: getattr(args, option.name) for option in dataclasses.fields(StepSettings)[1:]}
+    return StepSettings(schedule=schedule(args), **shared)
+
+
+def schedule(args: CLIPSegTrainingArguments) -> LearningRateSchedule:
+    """The learning rate of each step."""
+    return LearningRateSchedule(
+        args.learning_rate, args.min_learning_rate, args.lr_scheduler_type, args.warmup_steps, args.max_steps
+    )
+
+
+def validation_settings(args: CLIPSegTrainingArguments) -> ValidationSettings:
+    """How the model is measured in the course of the training."""
+    templates = {"templates": args.prefixes[:1]} if args.prefixes else {}
+    batch_size = max(1, args.per_device_eval_batch_size // 8)  # images; each comes with a few prompts
+    return ValidationSettings(args.eval_samples, batch_size, **templates)
+
+
+def calibration_settings(args: CLIPSegTrainingArguments) -> ValidationSettings:
+    """The same on the images that thresholds are found on."""
+    return dataclasses.replace(validation_settings(args), samples=args.calibration_samples)
+
+
+def build_report(args: CLIPSegTrainingArguments, accelerator, step: int) -> Report:
+    """What tells how the run goes, from `step` on."""
+    output = Path(args.output_dir)
+    name, quiet = args.run_name or output.name, args.disable_tqdm
+    return Report(accelerator, output, name, args.to_dict(), step, args.max_steps, quiet)
+
+
+def build_grid(args: CLIPSegTrainingArguments, rows, processor: CLIPSegProcessor, accelerator) -> PictureGrid | None:
+    """The main process's pictures of some validation rows, if there are to be any."""
+    if not args.picture_samples or not accelerator.is_main_process:
+        return None
+    return PictureGrid(rows, processor, args.picture_samples, args.image_size)
 
 
 def compile_model(model: CLIPSegForImageSegmentation, backend: str) -> None:

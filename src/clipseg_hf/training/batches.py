@@ -5,6 +5,7 @@ import hashlib
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import DataLoader
@@ -97,17 +98,30 @@ def stable_seed(*parts) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
 
 
-def make_loader(
-    stream: SampleStream, plan: StepPlan, collator: PromptCollator, workers: int, prefetch: int, pin_memory: bool
-) -> DataLoader:
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How a process reads its batches.
+
+    Attributes:
+        workers: processes that read images; 0: this one.
+        prefetch: batches that each of them prepares ahead.
+        pin_memory: for copies to a GPU.
+    """
+
+    workers: int = 0
+    prefetch: int = 2
+    pin_memory: bool = False
+
+
+def make_loader(stream: SampleStream, plan: StepPlan, collator: PromptCollator, settings: LoaderSettings) -> DataLoader:
     """The micro-batches of a plan, each with its `BatchInfo` as `batch["info"]`."""
     return DataLoader(
         stream,
         batch_sampler=plan,
         collate_fn=_Flatten(collator),
-        num_workers=workers,
-        prefetch_factor=prefetch if workers else None,
-        pin_memory=pin_memory,
+        num_workers=settings.workers,
+        prefetch_factor=settings.prefetch if settings.workers else None,
+        pin_memory=settings.pin_memory,
         generator=torch.Generator().manual_seed(0),  # or making an iterator would draw from the global one
     )
 

@@ -15,28 +15,32 @@ from accelerate.utils import (
     ProjectConfiguration,
 )
 
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.runs.progress import choose_trackers
 
 
-def start_accelerator(args: CLIPSegTrainingArguments) -> Accelerator:
+def start_accelerator(
+    output: Path, *, use_cpu: bool = False, mixed_precision: str = "auto", trackers: tuple[str, ...] = ()
+) -> Accelerator:
     """Devices, processes, precision and trackers.
+
+    Args:
+        output: folder of the run; trackers write into its `logs`.
+        use_cpu: even where there is an accelerator.
+        mixed_precision: "bf16", "fp16", "no", or "auto": bf16 where the device computes in it.
+        trackers: Accelerate's, by name.
 
     Raises:
         ValueError: a way of splitting models over devices, which nothing as small as a decoder needs.
     """
     AcceleratorState._reset_state()  # a second training in one process may want another precision
-    cpu = args.use_cpu or not torch.accelerator.is_available()
-    precision = args.mixed_precision
-    if precision == "auto":
-        precision = "bf16" if computes_in_bf16(cpu) else "no"
+    cpu = use_cpu or not torch.accelerator.is_available()
+    if mixed_precision == "auto":
+        mixed_precision = "bf16" if computes_in_bf16(cpu) else "no"
     accelerator = Accelerator(
         cpu=cpu,
-        mixed_precision=precision,
-        log_with=choose_trackers(args.report_to) or None,
-        project_config=ProjectConfiguration(
-            project_dir=args.output_dir, logging_dir=str(Path(args.output_dir) / "logs")
-        ),
+        mixed_precision=mixed_precision,
+        log_with=choose_trackers(trackers) or None,
+        project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),
         kwargs_handlers=[
             DistributedDataParallelKwargs(broadcast_buffers=False),
             InitProcessGroupKwargs(timeout=timedelta(hours=3)),  # the others wait while one builds the data

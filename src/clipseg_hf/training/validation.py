@@ -1,17 +1,39 @@
 """Validation on a fixed part of the rows, by the evaluation's own protocol; at the end, thresholds."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.distributed import current_shard, merge_processes
+from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES
 from clipseg_hf.evaluation.protocols.referring import ReferringSettings, evaluate_referring
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.assembly import take
 
 THRESHOLD_NAMES = {"text": "text", "image": "image", "mix": "mixed"}
 """The evaluation's kinds of prompts, and what `mask_thresholds` in config.json calls them."""
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """How validation rows are asked about.
+
+    Attributes:
+        samples: images that are asked about, evenly spread over the rows.
+        batch_size: images at once.
+        templates: sentences with one {} for the phrase.
+    """
+
+    samples: int = 256
+    batch_size: int = 8
+    templates: tuple[str, ...] = DEFAULT_TEMPLATES
+
+    def referring(self, prompts: tuple[str, ...]) -> ReferringSettings:
+        """The protocol's settings for some kinds of prompts."""
+        return ReferringSettings(
+            prompts=prompts, boundary_thresholds=(), batch_size=self.batch_size, templates=self.templates
+        )
 
 
 class Validation:
@@ -19,13 +41,13 @@ class Validation:
     one absent phrase for each image. The processes share the work, and each has all numbers.
 
     Args:
-        rows: the validation rows, of which `eval_samples`, evenly spread, are asked.
-        args: the run's.
+        rows: the validation rows.
+        settings: see there.
     """
 
-    def __init__(self, rows, args: CLIPSegTrainingArguments):
-        self.rows = evenly(rows, args.eval_samples)
-        self.settings = _settings(args, ("text", "image"))
+    def __init__(self, rows, settings: ValidationSettings):
+        self.rows = evenly(rows, settings.samples)
+        self.settings = settings.referring(("text", "image"))
 
     def __call__(self, model, processor) -> dict[str, float]:
         """The numbers named in `METRICS`; those that nothing was asked for are left out."""
@@ -38,19 +60,19 @@ class Validation:
         return {name: value for name, value in numbers.items() if not math.isnan(value)}
 
 
-def calibrate(model, processor, rows, args: CLIPSegTrainingArguments) -> dict[str, float]:
+def calibrate(model, processor, rows, settings: ValidationSettings) -> dict[str, float]:
     """Find the thresholds that serve best on the validation rows.
 
     Args:
         model, processor: as they will be saved.
-        rows: the validation rows, of which `calibration_samples`, evenly spread, are asked.
-        args: the run's.
+        rows: the validation rows.
+        settings: see there.
 
     Returns:
         For text, image and mixed prompts the threshold with the highest mean IoU over phrases; for presence, over all
         of them, the one with the highest balanced accuracy. A kind that could not be asked is left out.
     """
-    results = _ask(model, processor, evenly(rows, args.calibration_samples), _settings(args, tuple(THRESHOLD_NAMES)))
+    results = _ask(model, processor, evenly(rows, settings.samples), settings.referring(tuple(THRESHOLD_NAMES)))
     thresholds = {}
     for kind, result in results.items():
         if result.samples:
@@ -79,18 +101,6 @@ def best_split(scores: list[float], present: list[bool]) -> float:
     best = cuts[np.isclose(quality, quality.max())]
     cut = best[len(best) // 2]
     return float((sorted_scores[cut] + sorted_scores[cut + 1]) / 2)
-
-
-def evenly(rows, count: int):
-    """At most `count` rows, evenly spread over all of them."""
-    total = len(rows)
-    return take(rows, [i * total // count for i in range(count)] if total > count else range(total))
-
-
-def _settings(args: CLIPSegTrainingArguments, prompts: tuple[str, ...]) -> ReferringSettings:
-    template = {"templates": (args.prefixes[0],)} if args.prefixes else {}
-    batch_size = max(1, args.per_device_eval_batch_size // 8)  # images; each comes with a few prompts
-    return ReferringSettings(prompts=prompts, boundary_thresholds=(), batch_size=batch_size, **template)
 
 
 def _ask(model, processor, rows, settings: ReferringSettings) -> dict[str, PromptResults]:

@@ -11,7 +11,7 @@ from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.training import loop as training_loop
+from clipseg_hf.training import steps as training_steps
 from clipseg_hf.training import train
 from clipseg_hf.training.caches.blocks import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
@@ -175,8 +175,8 @@ def test_training_with_caches_is_the_same_training(make_args, rows, tmp_path, mo
         given.append(sorted(inputs(dict(micro_batches[0]))))
         return train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
 
-    train_step = training_loop.train_step
-    monkeypatch.setattr(training_loop, "train_step", spy)
+    train_step = training_steps.train_step
+    monkeypatch.setattr(training_steps, "train_step", spy)
     monkeypatch.setattr(PromptCollator, "visual_prompts", None, raising=False)
     _losses(make_args, rows, tmp_path / "again", max_steps=1, **on)
     assert given == [["conditional_embeddings", "labels", "prompt_to_image", "vision_embeds"]]
@@ -192,8 +192,8 @@ def test_a_run_that_is_cut_off_finds_the_same_vectors(make_args, rows, tmp_path)
                 raise KeyboardInterrupt
             return train_step(accelerator, model, optimizer, inputs, micro_batches, step, args)
 
-        train_step = training_loop.train_step
-        patch.setattr(training_loop, "train_step", interrupt)
+        train_step = training_steps.train_step
+        patch.setattr(training_steps, "train_step", interrupt)
         _losses(make_args, rows, tmp_path / "cut", **on)
     assert _losses(make_args, rows, tmp_path / "cut", **on) == whole
 

@@ -62,3 +62,15 @@ def make_phrase(
         "boxes": boxes,
         "mask": mask,
     }
+
+
+def take(rows, numbers):
+    """Some of the rows, in that order."""
+    numbers = list(numbers)
+    return rows.select(numbers) if hasattr(rows, "select") else [rows[i] for i in numbers]
+
+
+def evenly(rows, count: int):
+    """At most `count` rows, evenly spread over all of them."""
+    total = len(rows)
+    return take(rows, [i * total // count for i in range(count)] if total > count else range(total))

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.data.sampling.collate import PromptCollator
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
-from clipseg_hf.training.validation import evenly
 
 CAPTION_HEIGHT, GAP = 14, 4
 TRUTH, PREDICTION = (80, 220, 100), (255, 90, 60)

@@ -9,7 +9,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from PIL import Image
 from tqdm.auto import tqdm
 
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments, closest
+from clipseg_hf.training.arguments import closest
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +40,30 @@ class Report:
 
     Args:
         accelerator: for its trackers.
-        args: the run's.
-        step: steps done before; later lines of an earlier try are dropped from the log file.
+        output: the run's folder.
+        name: of the run, in the trackers.
+        recipe: its settings as plain values, for the trackers.
+        step, max_steps: steps done before, and at the end; later lines of an earlier try are dropped from the log file.
+        quiet: no progress bar.
     """
 
-    def __init__(self, accelerator, args: CLIPSegTrainingArguments, step: int):
+    def __init__(
+        self, accelerator, output: Path, name: str, recipe: dict, step: int, max_steps: int, quiet: bool = False
+    ):
         self.accelerator = accelerator
-        self.log_file = Path(args.output_dir) / LOG_FILE
-        self.pictures = Path(args.output_dir) / PICTURES
+        self.log_file, self.pictures = output / LOG_FILE, output / PICTURES
         main = accelerator.is_main_process
         if main:
             self._drop_lines_after(step)
         if accelerator.log_with:
-            settings = {k: v if isinstance(v, (int, float, str, bool)) else str(v) for k, v in args.to_dict().items()}
-            accelerator.init_trackers(args.run_name or Path(args.output_dir).name, config=settings)
+            settings = {k: v if isinstance(v, (int, float, str, bool)) else str(v) for k, v in recipe.items()}
+            accelerator.init_trackers(name, config=settings)
         self.bar = tqdm(
-            total=args.max_steps,
+            total=max_steps,
             initial=step,
             desc="training",
             unit="step",
-            disable=args.disable_tqdm or not main,
+            disable=quiet or not main,
             dynamic_ncols=True,
         )
 

@@ -8,12 +8,30 @@ from pathlib import Path
 
 import torch
 
+from clipseg_hf.evaluation.reports.report import fingerprint_rows
+from clipseg_hf.training.devices import device_name
+
 PACKAGES = ("clipseg-hf", "torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
 
 
 def describe_environment() -> dict:
     """Versions of Python and of the packages that matter, and the package's git revision where it has one."""
     return {"python": platform.python_version(), "git_revision": git_revision(), "versions": _versions()}
+
+
+def describe_run(accelerator, clip: str, train_rows, validation_rows, *, seed: int, prompts_per_step: int) -> dict:
+    """Where a run's models come from: the environment, fingerprints of its data and its CLIP, and what it runs on."""
+    return {
+        **describe_environment(),
+        "seed": seed,
+        "train_data": fingerprint_rows(train_rows),
+        "validation_data": None if validation_rows is None else fingerprint_rows(validation_rows),
+        "clip": clip,
+        "processes": accelerator.num_processes,
+        "device": device_name(accelerator),
+        "mixed_precision": accelerator.mixed_precision,
+        "prompts_per_step": prompts_per_step,
+    }
 
 
 def _versions() -> dict[str, str | None]:
