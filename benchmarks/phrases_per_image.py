@@ -109,7 +109,7 @@ def as_table(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--world", type=Path, required=True, help="made by `clipseg-hf scenes`")
-    parser.add_argument("--clip", type=Path, required=True, help="made by clipseg_hf.training.pretraining.pretrain")
+    parser.add_argument("--clip", type=Path, required=True, help="made by clipseg_hf.training.pretraining")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--eval-steps", type=int, default=100)
     parser.add_argument("--image-size", type=int, default=160, help="side of the query images in pixels")

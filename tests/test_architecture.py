@@ -53,6 +53,46 @@ def test_imports_point_one_way(folder, path):
     assert not wrong
 
 
+def _imports() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, wherever in the file, packages' own `__init__` left out."""
+    modules = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
+    found = {}
+    for module, path in modules.items():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        found[module] = names & modules.keys()
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    imports, done = _imports(), set()
+
+    def visit(module: str, path: tuple[str, ...]):
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for other in imports[module]:
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in imports:
+        visit(module, ())
+
+
+def test_no_folder_is_a_hall():
+    """One subject in each; what grows beyond a dozen files has two."""
+    sizes = {folder: len(list(folder.glob("*.py"))) for folder in SOURCE.rglob("*") if folder.is_dir()}
+    assert not {str(folder): size for folder, size in sizes.items() if size > 13}
+
+
+def test_every_room_says_what_it_is_for():
+    for path in SOURCE.rglob("__init__.py"):
+        assert len(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") > 100, path
+
+
 def test_every_folder_is_in_the_order():
     folders = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
     assert folders <= set(ORDER)

@@ -181,7 +181,7 @@ def test_bfloat16(checkpoint, segmenter, picture, example):
         ([], {}, ValueError, "There is no prompt: give at least one text"),
         ([3], {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a int"),
         (["a cat", " "], {}, ValueError, "empty phrase"),
-        (["a", "b"], {"threshold": [0.5]}, ValueError, "1 thresholds do not fit 2 prompts"),
+        (["a", "b"], {"threshold": [0.5]}, ValueError, "1 threshold for 2 prompts: give one, or one for each"),
         (["a"], {"threshold": 30}, ValueError, r"A threshold is a probability in \[0, 1\], got \[30.0\]"),
     ],
 )

@@ -238,7 +238,7 @@ OTHER_FEATURES = CLIPSegVisionFeatures(vision_embeds=(torch.zeros(1, 17, 48),), 
         ),
         (
             {"vision_embeds": OTHER_FEATURES, "conditional_embeddings": VECTORS},
-            r"vision_embeds hold 1 activations, this model reads 3 \(extract_layers=\[0, 1, 3\]\)",
+            r"vision_embeds hold 1 activation, this model reads 3 \(extract_layers=\[0, 1, 3\]\)",
         ),
         (
             {"pixel_values": PIXELS, "input_ids": TEXTS, "prompt_to_image": torch.tensor([0, 1, 2])},

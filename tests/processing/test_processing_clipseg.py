@@ -423,15 +423,15 @@ IMAGE, MASK = noise(), box_mask()
         ({"text": ["cat", 3]}, TypeError, r"text\[1\] is a int, expected a string"),
         ({"text": IMAGE, "images": "cat"}, TypeError, "order of the arguments is text, images"),
         ({"text": ["cat", None]}, ValueError, r"text\[1\] is None: a prompt needs a text, an image, or both"),
-        ({"text": ["cat"] * 3, "images": PAIR}, ValueError, "3 prompts do not fit 2 images: give one prompt for each"),
-        ({"text": "cat", "images": PAIR}, ValueError, "1 prompts do not fit 2 images"),
+        ({"text": ["cat"] * 3, "images": PAIR}, ValueError, "3 prompts for 2 images: give one prompt for each"),
+        ({"text": "cat", "images": PAIR}, ValueError, "1 prompt for 2 images: give"),
         ({"text": [["cat"]] * 3, "images": PAIR}, ValueError, "in 3 lists, one for each image, but there are 2 images"),
-        ({"visual_prompt": IMAGE, "images": PAIR}, ValueError, "1 prompts do not fit 2 images"),
+        ({"visual_prompt": IMAGE, "images": PAIR}, ValueError, "1 prompt for 2 images: give"),
         ({"images": []}, ValueError, "images is empty, expected at least one"),
         (
             {"text": ["a", "b"], "visual_prompt": [IMAGE]},
             ValueError,
-            "text has 2 prompts but visual_prompt has 1 prompts",
+            "text has 2 prompts but visual_prompt has 1 prompt",
         ),
         (
             {"text": [["a"], ["b"]], "visual_prompt": [IMAGE, IMAGE]},
@@ -451,7 +451,7 @@ IMAGE, MASK = noise(), box_mask()
         (
             {"visual_prompt": [IMAGE, IMAGE], "visual_prompt_masks": [MASK]},
             ValueError,
-            "visual_prompt has 2 prompts but visual_prompt_masks has 1 prompts",
+            "visual_prompt has 2 prompts but visual_prompt_masks has 1 prompt",
         ),
         (
             {"text": "a", "visual_prompt": [None], "visual_prompt_masks": [MASK]},
@@ -540,7 +540,7 @@ def test_a_tuple_of_examples_is_one_prompt_wherever_it_stands(small):
     assert torch.equal(alone["conditional_pixel_values"], listed["conditional_pixel_values"])
     both = small("cat", visual_prompt=(IMAGE, IMAGE), return_tensors="pt")
     assert both.prompt_kinds == ["mixed"]
-    with pytest.raises(ValueError, match="text has 2 prompts but visual_prompt has 1 prompts"):
+    with pytest.raises(ValueError, match="text has 2 prompts but visual_prompt has 1 prompt"):
         small(["cat", "dog"], visual_prompt=(IMAGE, IMAGE))
 
 

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +95,19 @@ def find_decoder(name_or_path: str | os.PathLike, **hub_arguments: Any) -> str |
 
 
 def merge_with_base(
-    decoder_file: str, config: CLIPSegConfig, base: str | CLIPModel | None = None, **hub_arguments: Any
+    decoder_file: str,
+    config: CLIPSegConfig,
+    base: str | CLIPModel | None,
+    load_whole: Callable[..., PreTrainedModel],
+    **hub_arguments: Any,
 ) -> dict[str, Tensor]:
     """The whole state dict behind a decoder-only checkpoint: its decoder, and the CLIP of its base.
 
     Args:
         decoder_file: path of a `decoder.safetensors`.
         config: the checkpoint's configuration, which names the base.
-        base: the same CLIP from elsewhere, in place of the one that the configuration names.
+        base: the same CLIP from elsewhere, in place of the one that the configuration names; or None.
+        load_whole: the model class's `from_pretrained`, for a base that is a CLIPSeg itself.
         hub_arguments: how to reach the Hub (`token`, `cache_dir`, ...).
 
     Raises:
@@ -122,7 +127,7 @@ def merge_with_base(
             "or pass base_model="
         )
     dtype = getattr(torch, metadata.get("clip_dtype", "float32"))
-    clip = _load_base(base, revision, dtype, **hub_arguments)
+    clip = _load_base(base, revision, dtype, load_whole, **hub_arguments)
     _check_base(clip, config, metadata.get("clip_checksum"), base)
     return {**tensors, **{f"clip.{name}": tensor for name, tensor in clip.items()}}
 
@@ -138,21 +143,22 @@ def clip_checksum(state_dict: Mapping[str, Tensor]) -> str:
 
 
 def _load_base(
-    base: str | CLIPModel, revision: str | None, dtype: torch.dtype, **hub_arguments: Any
+    base: str | CLIPModel,
+    revision: str | None,
+    dtype: torch.dtype,
+    load_whole: Callable[..., PreTrainedModel],
+    **hub_arguments: Any,
 ) -> dict[str, Tensor]:
     """The state dict of the CLIP in a CLIP or CLIPSeg checkpoint."""
     if isinstance(base, CLIPModel):
         return base.to(dtype).state_dict()
-    from clipseg_hf.modeling.modeling_clipseg import CLIPSegForImageSegmentation  # a base may be one, too
-
     hub_arguments = {**hub_arguments, "revision": revision or "main"}
     try:
         kind = AutoConfig.from_pretrained(base, **hub_arguments).model_type
         if kind == "clip":
             return CLIPModel.from_pretrained(base, dtype=dtype, **hub_arguments).state_dict()
         if kind == "clipseg":
-            whole = CLIPSegForImageSegmentation.from_pretrained(base, dtype=dtype, **hub_arguments)
-            return whole.clip.state_dict()
+            return load_whole(base, dtype=dtype, **hub_arguments).clip.state_dict()
     except OSError as error:
         at = f" (revision {revision})" if revision else ""
         raise OSError(

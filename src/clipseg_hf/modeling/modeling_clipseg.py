@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
+from clipseg_hf._counted import counted
 from clipseg_hf.modeling.configuration import get_field
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
@@ -245,7 +246,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         found, expected = len(features.vision_embeds), len(self.config.extract_layers)
         if found != expected:
             raise ValueError(
-                f"vision_embeds hold {found} activations, this model reads {expected} "
+                f"vision_embeds hold {counted(found, 'activation')}, this model reads {expected} "
                 f"(extract_layers={list(self.config.extract_layers)}): they come from another model"
             )
         return features

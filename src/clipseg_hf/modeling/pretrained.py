@@ -8,7 +8,14 @@ import torch
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, PreTrainedModel
 
-from clipseg_hf.modeling import checkpoints
+from clipseg_hf.modeling.checkpoints import (
+    DECODER_FILE,
+    find_decoder,
+    merge_with_base,
+    refuse_mixture,
+    save_decoder,
+    upload_decoder,
+)
 from clipseg_hf.modeling.configuration import (
     OPTIONAL_FIELDS,
     check_config,
@@ -83,10 +90,10 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 kwargs["dtype"] = torch.float32
             decoder_file = None
             if os.path.isdir(name) or base_model is not None or getattr(config, "base_model_name_or_path", None):
-                decoder_file = checkpoints.find_decoder(name, **place)
+                decoder_file = find_decoder(name, **place)
             if decoder_file is not None:
                 reach = {key: value for key, value in place.items() if key not in ("revision", "subfolder")}
-                kwargs["state_dict"] = checkpoints.merge_with_base(decoder_file, config, base_model, **reach)
+                kwargs["state_dict"] = merge_with_base(decoder_file, config, base_model, cls.from_pretrained, **reach)
                 kwargs = {key: value for key, value in kwargs.items() if key not in _PLACE}
                 config.name_or_path, name = os.fspath(name), None
             elif base_model is not None:
@@ -186,7 +193,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         if not decoder_only:
             if base_model is not None or base_model_revision is not None:
                 raise ValueError("base_model is for decoder_only=True; a whole checkpoint brings its CLIP along")
-            checkpoints.refuse_mixture(save_directory, (checkpoints.DECODER_FILE,))
+            refuse_mixture(save_directory, (DECODER_FILE,))
             super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
             return
         if not self._clip_frozen:
@@ -206,9 +213,9 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         if args or (kwargs and not push_to_hub):
             raise TypeError(f"decoder_only=True does not take {sorted(kwargs) or 'these positional arguments'}")
         if is_main_process:
-            checkpoints.save_decoder(self, save_directory, os.fspath(base_model), base_model_revision)
+            save_decoder(self, save_directory, os.fspath(base_model), base_model_revision)
             if push_to_hub:
-                checkpoints.upload_decoder(save_directory, **kwargs)
+                upload_decoder(save_directory, **kwargs)
 
 
 def _load_config(

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from clipseg_hf._counted import counted
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -65,7 +67,7 @@ def read_prompts(given: Any, name: str) -> Prompts:
         )
     entries = [entry for part in given for entry in part]
     if not entries:
-        raise ValueError(f"{name} holds {len(given)} empty lists, expected at least one prompt.")
+        raise ValueError(f"{name} holds {counted(len(given), 'empty list')}, expected at least one prompt.")
     return Prompts(entries, [len(part) for part in given])
 
 
@@ -104,12 +106,13 @@ def prompt_images(prompts: Prompts, images: int) -> list[int] | None:
         if number == images or images == 1:
             return None
         raise ValueError(
-            f"{number} prompts do not fit {images} images: give one prompt for each image, one image for all, or one "
-            "list of prompts for each image, such as [['a cat', 'a dog'], ['a tree']]."
+            f"{counted(number, 'prompt')} for {counted(images, 'image')}: give one prompt for each image, one image "
+            "for all, or one list of prompts for each image, such as [['a cat', 'a dog'], ['a tree']]."
         )
     if len(prompts.counts) != images:
         raise ValueError(
-            f"The prompts come in {len(prompts.counts)} lists, one for each image, but there are {images} images."
+            f"The prompts come in {counted(len(prompts.counts), 'list')}, one for each image, but there are "
+            f"{counted(images, 'image')}."
         )
     if images == 1 or all(count == 1 for count in prompts.counts):
         return None
@@ -152,7 +155,9 @@ def pair_masks(visuals: Prompts, masks: Any) -> list[list[tuple]]:
         else:
             found = (None,) * len(images) if found is None else found
             if not images or not isinstance(found, tuple) or len(found) != len(images):
-                raise ValueError(f"{name} is a tuple of {len(images)} images: its masks are a tuple of as many.")
+                raise ValueError(
+                    f"{name} is a tuple of {counted(len(images), 'image')}: its masks are a tuple of as many."
+                )
             groups.append([(*pair, f"{name}[{i}]") for i, pair in enumerate(zip(images, found, strict=True))])
     return groups
 
@@ -222,4 +227,5 @@ def _flatten(given: Any):
 
 def _describe(prompts: Prompts) -> str:
     number = len(prompts.entries)
-    return f"{number} prompts" if prompts.counts is None else f"{number} prompts in lists of {prompts.counts}"
+    said = counted(number, "prompt")
+    return said if prompts.counts is None else f"{said} in lists of {prompts.counts}"

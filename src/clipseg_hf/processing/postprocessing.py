@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
+from clipseg_hf._counted import counted
 from clipseg_hf.modeling.configuration import THRESHOLD_KINDS, check_thresholds
 from clipseg_hf.processing.masks.outlines import mask_to_box
 from clipseg_hf.processing.masks.rle import encode_rle
@@ -78,7 +79,9 @@ def thresholds_for(
     """
     kinds = [kinds or "text"] * prompts if kinds is None or isinstance(kinds, str) else list(kinds)
     if len(kinds) != prompts or not set(kinds) <= set(PROMPT_KINDS):
-        raise ValueError(f"prompt_kinds are {', '.join(PROMPT_KINDS)}, one for each of {prompts} prompts; got {kinds}.")
+        raise ValueError(
+            f"prompt_kinds are {', '.join(PROMPT_KINDS)}, one for each of {counted(prompts, 'prompt')}; got {kinds}."
+        )
     return [mask_thresholds[kind] for kind in kinds]
 
 
@@ -211,11 +214,13 @@ def _sort_out(logits, prompt_to_image, target_sizes) -> tuple[torch.Tensor, list
         images = prompts if sizes is None else len(sizes)
         owners = [0] * prompts if images == 1 else list(range(prompts))
     if len(owners) != prompts:
-        raise ValueError(f"prompt_to_image names the images of {len(owners)} prompts, but there are {prompts} logits.")
+        raise ValueError(
+            f"prompt_to_image names the images of {counted(len(owners), 'prompt')}, but the logits are of {prompts}."
+        )
     if sizes is not None and owners and (max(owners) >= images or (prompt_to_image is None and prompts < images)):
         raise ValueError(
-            f"{images} target_sizes do not fit {prompts} prompts of {max(owners) + 1} images: give one (height, width) "
-            "for each image."
+            f"{images} target_sizes for {counted(prompts, 'prompt')} of {counted(max(owners) + 1, 'image')}: "
+            "give one (height, width) for each image."
         )
     return logits, owners, sizes or [tuple(logits.shape[1:])] * images
 
@@ -230,7 +235,9 @@ def threshold_of_each(thresholds: float | Sequence[float] | torch.Tensor, prompt
         thresholds = thresholds.tolist()
     values = [float(thresholds)] * prompts if isinstance(thresholds, (int, float)) else [float(t) for t in thresholds]
     if len(values) != prompts:
-        raise ValueError(f"{len(values)} thresholds do not fit {prompts} prompts: give one, or one for each.")
+        raise ValueError(
+            f"{counted(len(values), 'threshold')} for {counted(prompts, 'prompt')}: give one, or one for each."
+        )
     if not all(0 <= value <= 1 for value in values):
         raise ValueError(f"A threshold is a probability in [0, 1], got {values}.")
     return values

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPImageProcessorPil
 
+from clipseg_hf._counted import counted
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation import BenchmarkOptions, read_samples, run_benchmark, write_report
@@ -234,7 +235,7 @@ def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callab
     if _is_whole(folder / "final") and (folder / "final" / RECIPE).read_text(encoding="utf-8") == args.to_yaml():
         echo(f"{variant.title}: trained before.")
         return
-    echo(f"{variant.title}: {args.max_steps} steps.")
+    echo(f"{variant.title}: {counted(args.max_steps, 'step')}.")
     train(args)
     for checkpoint in folder.glob("checkpoint-*"):  # the finished model is all that is wanted
         shutil.rmtree(checkpoint)

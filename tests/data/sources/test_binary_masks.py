@@ -47,7 +47,7 @@ def test_images_without_a_mask_are_counted_and_named_also_where_it_is_strict(roo
     assert rows["image_id"][:] == ["1"] and summary.flaws == {"no_annotation": 3}
     assert summary.examples["no_annotation"] == ["test/4.jpg", "2.jpg", "3.jpg"]
     assert (
-        "1 rows with 2 phrases.\n  3 x no_annotation: nothing is annotated in the image; left the image out (test/4"
+        "1 row with 2 phrases.\n  3 x no_annotation: nothing is annotated in the image; left the image out (test/4"
     ) in str(summary)
 
 

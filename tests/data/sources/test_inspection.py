@@ -61,7 +61,7 @@ def test_every_layout_is_inspected_and_drawn(layouts, kind):
     found = inspect_data(layouts / kind, layouts / "out" / "sheet.png", cache_dir=layouts / "cache")
 
     text = str(found)
-    assert text.startswith(f"{kind} data: 1 rows with 1 phrases.")
+    assert text.startswith(f"{kind} data: 1 row with 1 phrase.")
     assert "1 images, 1 phrases, 1 of them different" in text and "30 x 20 (median)" in text
     assert "note: There is no validation split" in text
     assert "note: train: 100% of the phrases are on one image alone" in text

@@ -88,7 +88,7 @@ def test_a_missing_pairing_is_one_to_one_or_all_to_the_only_image():
             torch.tensor([0, 1]),
             3,
             2,
-            r"prompt_to_image has the shape \(2,\), expected \(3,\): .* each of 3 prompt\(s\)",
+            r"prompt_to_image has the shape \(2,\), expected \(3,\): one for each of 3 prompts",
         ),
         (torch.tensor([0, 1, 2]), 3, 2, "prompt_to_image names the images 0 to 2, but there are 2, numbered from 0"),
     ],

@@ -12,15 +12,10 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet, load_concepts
-from clipseg_hf.training.pretraining.pretrain import (
-    CaptionedPictures,
-    PretrainRecipe,
-    Stage,
-    contrastive_loss,
-    normalize_pictures,
-    pretrain,
-    train_tokenizer,
-)
+from clipseg_hf.training.pretraining.captioned_pictures import CaptionedPictures, normalize_pictures
+from clipseg_hf.training.pretraining.pretrain import contrastive_loss, pretrain
+from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe, Stage
+from clipseg_hf.training.pretraining.small_clip import train_tokenizer
 
 pytestmark = pytest.mark.needs_font
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clipseg_hf._counted import counted
+
 EXAMPLES_KEPT = 5
 
 
@@ -110,7 +112,7 @@ class BuildSummary:
         return cls(**values)
 
     def __str__(self) -> str:
-        lines = [f"{self.rows:,} rows with {self.phrases:,} phrases."]
+        lines = [f"{counted(self.rows, 'row')} with {counted(self.phrases, 'phrase')}."]
         for flaw, count in self.flaws.most_common():
             kind, examples = FLAWS[flaw], self.examples[flaw]
             more = ", ..." if count > len(examples) else ""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from clipseg_hf._counted import counted
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.sampling.augment import flip, jitter_colors
 from clipseg_hf.data.sampling.crops import draw_window, resize_image, resize_mask
@@ -75,7 +76,7 @@ class PromptSampler:
         self.load_supports = load_supports
         if len(self.index.counts) != len(rows):
             raise ValueError(
-                f"The phrase index is over {len(self.index.counts)} rows, but {len(rows)} are given: "
+                f"The phrase index is over {counted(len(self.index.counts), 'row')}, but {len(rows)} are given: "
                 "was it made before a filter? Make it anew with PhraseIndex(rows)."
             )
 
@@ -145,8 +146,9 @@ class PromptSampler:
         count, visits = int(self.index.counts[row]), self.visits(row)
         if not 0 <= visit < visits:
             raise IndexError(
-                f"Row {row} has {count} phrases, so that with phrases_per_image={self.settings.phrases_per_image} an "
-                f"epoch has {visits} visits to it; there is no visit {visit}."
+                f"Row {row} has {counted(count, 'phrase')}, so that with phrases_per_image="
+                f"{self.settings.phrases_per_image} an epoch has {counted(visits, 'visit')} to it; there is no visit "
+                f"{visit}."
             )
         return torch.randperm(count, generator=generator_for(self.seed, epoch, row))[visit::visits].tolist()
 
@@ -206,7 +208,7 @@ class PromptedDataset(torch.utils.data.Dataset):
     def locate(self, item: int) -> tuple[int, int]:
         """(row, visit) of an item."""
         if not 0 <= item < len(self):
-            raise IndexError(f"The data set has {len(self)} items, there is no item {item}.")
+            raise IndexError(f"The data set has {counted(len(self), 'item')}, there is no item {item}.")
         row = int(np.searchsorted(self._end, item, side="right"))
         return row, item - int(self._end[row - 1] if row else 0)
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clipseg_hf._counted import counted
+
 
 def resolve_prompt_to_image(
     prompt_to_image: Tensor | None, num_prompts: int, num_images: int, device: torch.device | str
@@ -23,8 +25,8 @@ def resolve_prompt_to_image(
     if num_images == 1:
         return torch.zeros(num_prompts, dtype=torch.long, device=device)
     raise ValueError(
-        f"{num_prompts} prompts for {num_images} images do not pair one to one: pass prompt_to_image, the number of "
-        f"the image that each of the {num_prompts} prompts asks about"
+        f"{counted(num_prompts, 'prompt')} for {counted(num_images, 'image')} do not pair one to one: pass "
+        f"prompt_to_image, the number of the image that each of the {num_prompts} prompts asks about"
     )
 
 
@@ -149,7 +151,7 @@ def _check_rows(name: str, rows: Tensor, count: int, noun: str, limit: int, targ
         )
     if tuple(rows.shape) != (count,):
         raise ValueError(
-            f"{name} has the shape {tuple(rows.shape)}, expected ({count},): one number for each of {count} {noun}(s)"
+            f"{name} has the shape {tuple(rows.shape)}, expected ({count},): one for each of {counted(count, noun)}"
         )
     if not torch.compiler.is_compiling() and count:
         low, high = int(rows.min()), int(rows.max())

@@ -9,6 +9,7 @@ to oneDNN, by nothing but PyTorch's public layout for it (`Tensor.to_mkldnn`). N
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,12 +32,23 @@ def onednn_inference(example: Tensor) -> AbstractContextManager:
 
 def to_onednn(tensor: Tensor) -> Tensor:
     """`tensor` in oneDNN's layout, so that several layers in turn need not change it; as it is where of no use."""
-    return tensor.to_mkldnn() if _is_usable(tensor) and _is_plain(tensor, torch.float32, torch.bfloat16) else tensor
+    return tensor.to_mkldnn() if _is_usable(tensor) and _is_plain(tensor, *fast_dtypes()) else tensor
 
 
 def from_onednn(tensor: Tensor) -> Tensor:
     """The way back from `to_onednn`."""
     return tensor.to_dense() if tensor.is_mkldnn else tensor
+
+
+@cache
+def fast_dtypes() -> tuple[torch.dtype, ...]:
+    """The kinds of numbers that oneDNN multiplies on this processor: bfloat16 needs AVX-512, and is tried once."""
+    number = torch.ones(1, 1, dtype=torch.bfloat16)
+    try:
+        F.linear(number.to_mkldnn(), number)
+    except RuntimeError:
+        return (torch.float32,)
+    return (torch.float32, torch.bfloat16)
 
 
 class _OneDnn(TorchFunctionMode):
@@ -101,7 +113,7 @@ def _is_attention_of_use(
     return (
         attn_mask is None
         and not (dropout_p or is_causal or enable_gqa)
-        and all(_is_plain(tensor, torch.float32, torch.bfloat16) for tensor in (query, key, value))
+        and all(_is_plain(tensor, *fast_dtypes()) for tensor in (query, key, value))
         and query.ndim == 4
         and query.shape[2] >= _MIN_TOKENS
     )

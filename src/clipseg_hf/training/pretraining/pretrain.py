@@ -1,211 +1,26 @@
-"""A small CLIP from scratch for the emoji world: an ordinary `CLIPModel`, trained with the ordinary contrastive loss.
-
-    python -m clipseg_hf.training.pretraining.pretrain examples/recipes/emoji-clip.yaml -o emoji-clip
+"""Trains a small CLIP for the emoji world: an ordinary `CLIPModel`, by the ordinary contrastive loss.
 
 Pictures are drawn as they are needed, all concepts among them (as CLIP has seen everything): first one emoji on a small
 picture, then scenes, so that most steps are cheap. The result is a folder that `from_clip` takes.
 """
 
-from __future__ import annotations
-
-import argparse
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from tokenizers import Tokenizer, models, trainers
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    CLIPTextConfig,
-    CLIPTokenizer,
-    CLIPVisionConfig,
-    get_cosine_schedule_with_warmup,
-)
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers import CLIPImageProcessorPil, CLIPModel, get_cosine_schedule_with_warmup
 
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
-from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
-
-
-@dataclass
-class Stage:
-    """A stretch of the training.
-
-    Args:
-        steps: optimizer steps.
-        batch_size: pictures, and captions, of a step.
-        image_size: side of the pictures in pixels, a multiple of the patch size.
-        single_share: share of the pictures that show one emoji; the others are scenes of two or three.
-    """
-
-    steps: int
-    batch_size: int
-    image_size: int
-    single_share: float
-
-
-@dataclass
-class PretrainRecipe:
-    """Everything that decides the result.
-
-    Sizes are CLIP's usual terms. The learning rate rises linearly for `warmup_share` of the steps, then falls to 0 by a
-    cosine. `precision` is "bf16" (autocast) or "no".
-    """
-
-    stages: tuple[Stage, ...]
-    vision_width: int = 192
-    vision_layers: int = 6
-    vision_heads: int = 6
-    patch_size: int = 16
-    image_size: int = 160
-    text_width: int = 128
-    text_layers: int = 2
-    text_heads: int = 4
-    context_length: int = 32
-    vocabulary: int = 2000
-    projection_dim: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    warmup_share: float = 0.1
-    precision: str = "bf16"
-    seed: int = 0
-
-    def __post_init__(self):
-        self.stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in self.stages)
-        if not self.stages:
-            raise ValueError("A recipe needs at least one stage (steps, batch_size, image_size, single_share).")
-        for stage in self.stages:
-            if stage.image_size % self.patch_size:
-                raise ValueError(
-                    f"A stage draws pictures of {stage.image_size} pixels, which patches of {self.patch_size} do not "
-                    "divide; choose a multiple."
-                )
-        if self.precision not in ("bf16", "no"):
-            raise ValueError(f"precision is 'bf16' or 'no', got {self.precision!r}.")
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> PretrainRecipe:
-        """Read a recipe; unknown keys are refused."""
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{path} has unknown keys {unknown}; known are {known}.")
-        return cls(**values)
-
-
-def scene_caption(scene: Scene, generator: np.random.Generator) -> str:
-    """What a picture's alt text might say: all of its things, how two of them stand, or one of them."""
-    relations = [phrase.phrase for phrase in scene.phrases if phrase.relations]
-    single = [phrase.phrase for phrase in scene.phrases if not phrase.relations]
-    names = list(dict.fromkeys(instance.concept.name for instance in scene.instances))
-    choice = generator.uniform()
-    if len(names) == 1 or choice < 0.25:
-        caption = single[generator.integers(len(single))]
-    elif relations and choice < 0.5:
-        caption = relations[generator.integers(len(relations))]
-    else:
-        caption = " and ".join(names[number] for number in generator.permutation(len(names)))
-    return PREFIXES[generator.integers(len(PREFIXES))].format(caption)
-
-
-class CaptionedPictures(Dataset):
-    """Pictures with captions, drawn on the fly: item i is the same whenever and wherever it is drawn."""
-
-    def __init__(self, stage: Stage, number: int, concepts: Iterable[EmojiConcept], glyphs: GlyphSheet, seed: int):
-        self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
-        size = ((stage.image_size, stage.image_size),)
-        # The same range of sizes in pixels, hence in patches, at every stage.
-        low, high = min(0.45, 40 / stage.image_size), min(0.95, 128 / stage.image_size)
-        self.single = SceneSettings(
-            sizes=size, concepts_per_scene=(1, 1), object_size=(low, high), repeat_probability=0
-        )
-        self.several = SceneSettings(
-            sizes=size, concepts_per_scene=(2, 3), object_size=(low, 0.6 * high), repeat_probability=0.1
-        )
-
-    def __len__(self):
-        return self.stage.steps * self.stage.batch_size
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, str]:
-        generator = np.random.default_rng([self.seed, self.number, index])
-        settings = self.single if generator.uniform() < self.stage.single_share else self.several
-        scene = draw_scene(generator, self.concepts, self.glyphs, settings)
-        while not scene.instances:  # the one emoji did not fit, once it was turned
-            scene = draw_scene(generator, self.concepts, self.glyphs, settings)
-        return scene.image, scene_caption(scene, generator)
-
-
-def train_tokenizer(captions: Iterable[str], vocabulary: int, context_length: int) -> CLIPTokenizer:
-    """CLIP's kind of tokenizer (byte-level BPE, lower case, "</w>" at a word's end) on other text.
-
-    Args:
-        vocabulary: at most so many tokens; CLIP's 512 byte tokens and 2 special ones are always among them.
-    """
-    if vocabulary < 514:
-        raise ValueError(f"vocabulary must hold CLIP's 512 byte tokens and 2 special ones, got {vocabulary}.")
-    rules = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[]).backend_tokenizer
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.normalizer, learner.pre_tokenizer = rules.normalizer, rules.pre_tokenizer
-    learner.train_from_iterator(
-        captions,
-        trainers.BpeTrainer(vocab_size=vocabulary - 256, end_of_word_suffix="</w>", show_progress=False),
-    )
-    merges = [tuple(merge) for merge in json.loads(learner.to_str())["model"]["merges"]][: vocabulary - 514]
-    alphabet = _byte_alphabet()
-    tokens = alphabet + [byte + "</w>" for byte in alphabet] + ["".join(merge) for merge in merges]
-    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(
-        vocab={token: number for number, token in enumerate(tokens)}, merges=merges, model_max_length=context_length
-    )
-
-
-def _byte_alphabet() -> list[str]:
-    """The 256 characters that stand for bytes in byte-level BPE, in CLIP's order."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(len(others))]
-
-
-def build_clip(recipe: PretrainRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A freshly initialised CLIP of the recipe's size."""
-    common = {"hidden_act": "gelu", "projection_dim": recipe.projection_dim}
-    vision = CLIPVisionConfig(
-        hidden_size=recipe.vision_width,
-        intermediate_size=4 * recipe.vision_width,
-        num_hidden_layers=recipe.vision_layers,
-        num_attention_heads=recipe.vision_heads,
-        image_size=recipe.image_size,
-        patch_size=recipe.patch_size,
-        **common,
-    )
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=recipe.text_width,
-        intermediate_size=4 * recipe.text_width,
-        num_hidden_layers=recipe.text_layers,
-        num_attention_heads=recipe.text_heads,
-        max_position_embeddings=recipe.context_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        **common,
-    )
-    # On a CPU, plain attention is twice as fast as the fused one to train on such short sequences.
-    return CLIPModel._from_config(
-        CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_dim),
-        attn_implementation="eager",
-    )
+from clipseg_hf.training.pretraining.captioned_pictures import CaptionedPictures, normalize_pictures
+from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
+from clipseg_hf.training.pretraining.small_clip import build_clip, train_tokenizer
 
 
 def contrastive_loss(
@@ -290,13 +105,6 @@ def _all_phrases(concepts: Iterable[EmojiConcept]) -> Iterator[str]:
         yield from (f"{word} {concept.name}" for word in words)
 
 
-def normalize_pictures(pictures: np.ndarray) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float with CLIP's mean and standard deviation."""
-    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255  # (B, H, W, 3) -> (B, 3, H, W)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-    return (pixels - mean) / std
-
-
 def _batches(recipe, concepts, glyphs, tokenizer, workers):
     """(pixel_values, tokens, captions) of every step."""
 
@@ -345,20 +153,3 @@ def _save(model: CLIPModel, tokenizer, recipe: PretrainRecipe, measured: dict, f
     ).save_pretrained(folder)
     record = {"recipe": dataclasses.asdict(recipe), "measured": measured, "torch": torch.__version__}
     (folder / "pretraining.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m clipseg_hf.training.pretraining.pretrain", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("recipe", help="YAML file, such as examples/recipes/emoji-clip.yaml")
-    parser.add_argument("-o", "--output", default="emoji-clip", help="folder for the result")
-    parser.add_argument("--font", help="path of NotoColorEmoji.ttf")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
-    given = parser.parse_args()
-    measured = pretrain(PretrainRecipe.from_yaml(given.recipe), given.output, font=given.font, workers=given.workers)
-    print(json.dumps(measured, indent=2))
-
-
-if __name__ == "__main__":
-    main()

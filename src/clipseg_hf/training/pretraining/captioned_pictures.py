@@ -1,0 +1,62 @@
+"""Pictures with captions for the contrastive loss, drawn as they are needed."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet
+from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.training.pretraining.pretrain_recipe import Stage
+
+
+def scene_caption(scene: Scene, generator: np.random.Generator) -> str:
+    """What a picture's alt text might say: all of its things, how two of them stand, or one of them."""
+    relations = [phrase.phrase for phrase in scene.phrases if phrase.relations]
+    single = [phrase.phrase for phrase in scene.phrases if not phrase.relations]
+    names = list(dict.fromkeys(instance.concept.name for instance in scene.instances))
+    choice = generator.uniform()
+    if len(names) == 1 or choice < 0.25:
+        caption = single[generator.integers(len(single))]
+    elif relations and choice < 0.5:
+        caption = relations[generator.integers(len(relations))]
+    else:
+        caption = " and ".join(names[number] for number in generator.permutation(len(names)))
+    return PREFIXES[generator.integers(len(PREFIXES))].format(caption)
+
+
+class CaptionedPictures(Dataset):
+    """Pictures with captions, drawn on the fly: item i is the same whenever and wherever it is drawn."""
+
+    def __init__(self, stage: Stage, number: int, concepts: Iterable[EmojiConcept], glyphs: GlyphSheet, seed: int):
+        self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
+        size = ((stage.image_size, stage.image_size),)
+        # The same range of sizes in pixels, hence in patches, at every stage.
+        low, high = min(0.45, 40 / stage.image_size), min(0.95, 128 / stage.image_size)
+        self.single = SceneSettings(
+            sizes=size, concepts_per_scene=(1, 1), object_size=(low, high), repeat_probability=0
+        )
+        self.several = SceneSettings(
+            sizes=size, concepts_per_scene=(2, 3), object_size=(low, 0.6 * high), repeat_probability=0.1
+        )
+
+    def __len__(self):
+        return self.stage.steps * self.stage.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, str]:
+        generator = np.random.default_rng([self.seed, self.number, index])
+        settings = self.single if generator.uniform() < self.stage.single_share else self.several
+        scene = draw_scene(generator, self.concepts, self.glyphs, settings)
+        while not scene.instances:  # the one emoji did not fit, once it was turned
+            scene = draw_scene(generator, self.concepts, self.glyphs, settings)
+        return scene.image, scene_caption(scene, generator)
+
+
+def normalize_pictures(pictures: np.ndarray) -> torch.Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float with CLIP's mean and standard deviation."""
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255  # (B, H, W, 3) -> (B, 3, H, W)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    return (pixels - mean) / std

@@ -1,0 +1,71 @@
+"""A freshly made CLIP: its tokenizer, learned from captions, and its model."""
+
+import json
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, models, trainers
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+
+from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
+
+
+def train_tokenizer(captions: Iterable[str], vocabulary: int, context_length: int) -> CLIPTokenizer:
+    """CLIP's kind of tokenizer (byte-level BPE, lower case, "</w>" at a word's end) on other text.
+
+    Args:
+        vocabulary: at most so many tokens; CLIP's 512 byte tokens and 2 special ones are always among them.
+    """
+    if vocabulary < 514:
+        raise ValueError(f"vocabulary must hold CLIP's 512 byte tokens and 2 special ones, got {vocabulary}.")
+    rules = CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[]).backend_tokenizer
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = rules.normalizer, rules.pre_tokenizer
+    learner.train_from_iterator(
+        captions,
+        trainers.BpeTrainer(vocab_size=vocabulary - 256, end_of_word_suffix="</w>", show_progress=False),
+    )
+    merges = [tuple(merge) for merge in json.loads(learner.to_str())["model"]["merges"]][: vocabulary - 514]
+    alphabet = _byte_alphabet()
+    tokens = alphabet + [byte + "</w>" for byte in alphabet] + ["".join(merge) for merge in merges]
+    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(
+        vocab={token: number for number, token in enumerate(tokens)}, merges=merges, model_max_length=context_length
+    )
+
+
+def _byte_alphabet() -> list[str]:
+    """The 256 characters that stand for bytes in byte-level BPE, in CLIP's order."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(len(others))]
+
+
+def build_clip(recipe: PretrainRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A freshly initialised CLIP of the recipe's size."""
+    common = {"hidden_act": "gelu", "projection_dim": recipe.projection_dim}
+    vision = CLIPVisionConfig(
+        hidden_size=recipe.vision_width,
+        intermediate_size=4 * recipe.vision_width,
+        num_hidden_layers=recipe.vision_layers,
+        num_attention_heads=recipe.vision_heads,
+        image_size=recipe.image_size,
+        patch_size=recipe.patch_size,
+        **common,
+    )
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.text_width,
+        intermediate_size=4 * recipe.text_width,
+        num_hidden_layers=recipe.text_layers,
+        num_attention_heads=recipe.text_heads,
+        max_position_embeddings=recipe.context_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **common,
+    )
+    # On a CPU, plain attention is twice as fast as the fused one to train on such short sequences.
+    return CLIPModel._from_config(
+        CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_dim),
+        attn_implementation="eager",
+    )
