@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from clipseg_hf.processing import load_image, load_map
+from clipseg_hf.processing.images import UnreadableImageError, measure_image
 
 RGB = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3) * 8  # 2 rows, 5 columns
 
@@ -263,29 +264,6 @@ def test_urls(server):
         load_image("http://127.0.0.1:9/a.png")
 
 
-def test_maps_keep_their_numbers(tmp_path):
-    index = np.array([[0, 1], [7, 255]], dtype=np.uint8)
-    palette = Image.fromarray(index).convert("L")
-    palette.putpalette(list(range(256)) * 3)
-    assert palette.mode == "P"
-    palette.save(tmp_path / "a.png")
-    for given in (index, torch.from_numpy(index), index[None], index[..., None], palette, tmp_path / "a.png"):
-        assert load_map(given).tolist() == index.tolist()
-    assert load_map(Image.fromarray(index).convert("RGB")).tolist() == index.tolist()
-    assert load_map(Image.fromarray(index).convert("RGBA")).tolist() == index.tolist()
-    assert load_map(Image.fromarray(index > 0)).dtype == bool
-    assert load_map(index / 255).dtype == np.float64
-
-
-def test_maps_that_do_not_say_what_is_object():
-    with pytest.raises(ValueError, match=r"masks has colours \(mode RGB\): save it as grey"):
-        load_map(Image.new("RGB", (2, 2), "red"), "masks")
-    with pytest.raises(ValueError, match="partly transparent, which does not say what is object"):
-        load_map(Image.new("RGBA", (2, 2), (255, 255, 255, 0)))
-    with pytest.raises(ValueError, match=r"mask has shape \(3, 4, 4\), expected \(height, width\)"):
-        load_map(np.zeros((3, 4, 4)))
-
-
 def test_files_that_are_open(tmp_path):
     picture = Image.new("RGB", (5, 4), "red")
     picture.save(tmp_path / "a.png")
@@ -294,3 +272,27 @@ def test_files_that_are_open(tmp_path):
     assert load_image(io.BytesIO((tmp_path / "a.png").read_bytes())).tobytes() == picture.tobytes()
     with pytest.raises(ValueError, match="image is not an image that Pillow can read"):
         load_image(io.BytesIO(b"no image"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_sizes_are_measured_as_they_stand_upright(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(buffer, kind, exif=exif)
+    for image in (buffer.getvalue(), {"bytes": buffer.getvalue(), "path": "a"}):
+        loaded = load_image(image)
+        assert measure_image(image) == (loaded.height, loaded.width) == (30, 20)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_its_own():
+    for read in (load_image, measure_image, load_map):
+        with pytest.raises(UnreadableImageError, match="image that Pillow can read: cannot identify") as caught:
+            read({"bytes": b"no image", "path": None})
+        assert isinstance(caught.value, OSError) and isinstance(caught.value, ValueError)
+
+
+def test_the_picture_given_is_nobody_else_s():
+    given = Image.new("RGB", (4, 3))
+    load_image(given).putpixel((0, 0), (255, 0, 0))
+    assert given.getpixel((0, 0)) == (0, 0, 0)

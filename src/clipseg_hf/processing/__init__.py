@@ -1,7 +1,8 @@
 """Images, phrases and masks in; tensors out; masks back."""
 
-from clipseg_hf.processing.images import load_image, load_map
+from clipseg_hf.processing.images import load_image
 from clipseg_hf.processing.inputs import CLIPSegInputs
+from clipseg_hf.processing.masks.mask_files import load_map
 from clipseg_hf.processing.masks.outlines import label_objects, mask_to_box, mask_to_polygons, split_objects
 from clipseg_hf.processing.masks.rle import decode_rle, encode_rle
 from clipseg_hf.processing.postprocessing import PromptedMask, presence_scores

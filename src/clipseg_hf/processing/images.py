@@ -1,4 +1,4 @@
-"""Any picture -> an upright RGB picture of 8 bits; any mask -> its numbers.
+"""Any picture -> an upright RGB picture of 8 bits; the one reader of image files.
 
 Every error names the input (its argument and, where it has one, its file), what was found and what would work.
 """
@@ -6,6 +6,7 @@ Every error names the input (its argument and, where it has one, its file), what
 import base64
 import http.client
 import io
+import os
 import struct
 import urllib.request
 import warnings
@@ -15,13 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-ImageLike = Any  # PIL.Image.Image | numpy.ndarray | torch.Tensor | str | Path | bytes
+from clipseg_hf.processing.pixel_arrays import channels_last, in_range, is_array, numbers_of, to_bytes
 
+ImageLike = Any  # PIL.Image.Image | numpy.ndarray | torch.Tensor | str | Path | bytes | {"bytes": ..., "path": ...}
+
+TRANSPARENT_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
 _DOWNLOAD_SECONDS = 30
-_TRANSPARENT_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, the picture is to be turned by a quarter
+
+
+class UnreadableImageError(ValueError, OSError):
+    """What should hold an image holds none, or one that is damaged or too large."""
 
 
 def load_image(image: ImageLike, name: str = "image", input_data_format: str | None = None) -> Image.Image:
@@ -30,7 +37,8 @@ def load_image(image: ImageLike, name: str = "image", input_data_format: str | N
     Args:
         image: a PIL image; a NumPy array or torch tensor of shape (H, W), (H, W, C) or (C, H, W) with C in 1, 2
             (grey and alpha), 3, 4 and values bool, 0 ... 255, 0 ... 65535 (uint16) or float in [0, 1] or [0, 255];
-            a path, an http(s) or data URL, the bytes of an image file, or such a file opened in binary mode.
+            a path, an http(s) or data URL, the bytes of an image file, such a file opened in binary mode, or
+            `{"bytes", "path"}` as `datasets` keeps it.
         name: what to call it in errors.
         input_data_format: "channels_first" or "channels_last", for arrays whose shape leaves it open.
 
@@ -41,86 +49,61 @@ def load_image(image: ImageLike, name: str = "image", input_data_format: str | N
     Raises:
         FileNotFoundError: the path leads nowhere.
         ConnectionError: the URL cannot be fetched.
-        ValueError: not an image, damaged, a decompression bomb, an empty side, values out of range.
+        UnreadableImageError: not an image, damaged, a decompression bomb. It is a ValueError and an OSError.
+        ValueError: an empty side, values out of range.
         TypeError: nothing of the above.
     """
-    opened, name = _open(image, name, input_data_format)
-    with _explaining(name):
-        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # a phone's photo with its depth map
-            warnings.warn(f"{name} has {opened.n_frames} frames; the first is used.", stacklevel=2)
-        return _to_rgb(_upright(opened, name), name)
+    return read_image(image, name, input_data_format)[0].copy()  # it may be the caller's own
 
 
-def load_map(image: ImageLike, name: str = "mask") -> np.ndarray:
-    """Load a mask or an index map without touching its numbers (a palette picture gives its indices).
+def read_image(
+    image: ImageLike,
+    name: str = "image",
+    input_data_format: str | None = None,
+    at_least: tuple[int, int] | None = None,
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `load_image`, for those who only look at the pixels and may not need all of them.
 
     Args:
-        image: as for `load_image`, with one channel; three equal channels (a grey picture saved as RGB) count as one.
-        name: what to call it in errors.
+        at_least: (height, width). A JPEG file of 2, 4 or 8 times that or more is decoded at 1/2, 1/4 or 1/8 of its
+            size, which is several times faster. None decodes all of it.
 
     Returns:
-        (H, W) array; bool, integer or float as it came.
-
-    Raises:
-        as `load_image`; and ValueError for colours or transparency, which do not say what is object.
+        the picture, which is the given one itself where nothing had to be changed, and the (height, width) of the
+        whole image.
     """
-    if isinstance(image, (np.ndarray, torch.Tensor)):
-        values = _numbers(image)
-        if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
-            values = values[0] if values.shape[0] == 1 else values[..., 0]
-        elif values.ndim == 3 and values.shape[-1] == 3 and (values == values[..., :1]).all():
-            values = values[..., 0]  # as from a grey picture that was read as RGB
-        if values.ndim != 2:
-            raise ValueError(f"{name} has shape {values.shape}, expected (height, width): one number for each pixel.")
-        return values
-    opened, name = _open(image, name, None)
-    with _explaining(name):
-        opened = _upright(opened, name)
-        if opened.mode in _TRANSPARENT_MODES:
-            if np.asarray(opened.convert("RGBA"))[..., 3].min() < 255:
-                raise ValueError(f"{name} is partly transparent, which does not say what is object: save it as grey.")
-            opened = opened.convert("RGB")
-        values = np.array(opened)
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise ValueError(f"{name} has colours (mode {opened.mode}): save it as grey, one number for each pixel.")
-        values = values[..., 0]
-    return values
+    opened, name = open_image(image, name, input_data_format)
+    with explaining(name):
+        whole = None
+        if at_least is not None and opened.format == "JPEG" and opened is not image:
+            height, width = whole = _upright_size(opened)
+            shrink = max((n for n in (2, 4, 8) if height >= n * at_least[0] and width >= n * at_least[1]), default=1)
+            opened.draft(None, (opened.width // shrink, opened.height // shrink))
+        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # a phone's photo with its depth map
+            warnings.warn(f"{name} has {opened.n_frames} frames; the first is used.", stacklevel=3)
+        picture = _to_rgb(upright(opened, name), name)
+        return picture, whole or (picture.height, picture.width)
 
 
-def to_planes(image: np.ndarray | torch.Tensor, name: str = "image", input_data_format: str | None = None):
-    """An array of pixels in any layout -> (3, H, W) float32, its values untouched: for pictures that are prepared
-    already (`do_rescale=False`)."""
-    planes = np.moveaxis(_channels_last(_numbers(image), name, input_data_format), -1, 0)
-    if planes.shape[0] == 1:
-        planes = np.repeat(planes, 3, axis=0)
-    if planes.shape[0] != 3:
-        raise ValueError(f"{name} has {planes.shape[0]} channels, expected 3 in a picture that is prepared already.")
-    return np.ascontiguousarray(planes, dtype=np.float32)
+def measure_image(image: ImageLike, name: str = "image") -> tuple[int, int]:
+    """The (height, width) of an image, upright, without decoding it. It raises what `load_image` does."""
+    opened, name = open_image(image, name)
+    with explaining(name):
+        try:
+            return _upright_size(opened)
+        finally:
+            if opened is not image:
+                opened.close()
 
 
-def scale_to_255(values: np.ndarray, name: str = "image") -> np.ndarray:
-    """Numbers from 0 to 255, or floats in [0, 1] -> numbers from 0 to 255.
-
-    Raises:
-        ValueError: others, such as those of a normalised picture.
-    """
-    is_share = np.issubdtype(values.dtype, np.floating) and values.max() <= 1
-    values = _in_range(values, 1 if is_share else 255, name)
-    return values * 255 if is_share else values
-
-
-def is_array(image) -> bool:
-    """Whether a picture comes as numbers rather than as a file or a PIL image."""
-    return isinstance(image, (np.ndarray, torch.Tensor))
-
-
-def _open(image: ImageLike, name: str, input_data_format: str | None) -> tuple[Image.Image, str]:
+def open_image(image: ImageLike, name: str, input_data_format: str | None = None) -> tuple[Image.Image, str]:
     """-> a PIL image, perhaps not read yet, and its name with the file in it."""
+    if isinstance(image, dict):
+        image = image["path"] if image.get("bytes") is None else image["bytes"]
     if isinstance(image, Image.Image):
         return image, name
-    if isinstance(image, (np.ndarray, torch.Tensor)):
-        return _from_array(_numbers(image), name, input_data_format), name
+    if is_array(image):
+        return _from_array(numbers_of(image), name, input_data_format), name
     if isinstance(image, bytes):
         source: Any = io.BytesIO(image)
     elif isinstance(image, str) and image.startswith(("http://", "https://")):
@@ -131,7 +114,7 @@ def _open(image: ImageLike, name: str, input_data_format: str | None) -> tuple[I
         source = io.BytesIO(_decode_data_url(image, name))
     elif hasattr(image, "read"):
         source = image
-    elif isinstance(image, (str, Path)):
+    elif isinstance(image, (str, os.PathLike)):
         name = f"{name} ({image})"
         source = Path(image)
         if not source.exists():
@@ -143,23 +126,25 @@ def _open(image: ImageLike, name: str, input_data_format: str | None) -> tuple[I
             f"{name} is a {type(image).__name__}, expected a PIL image, an array, a tensor, a path, a URL, bytes "
             "or an open file."
         )
-    with _explaining(name):
+    with explaining(name):
         return Image.open(source), name
 
 
 @contextmanager
-def _explaining(name: str):
-    """Pillow's many ways to fail -> one ValueError that names the input."""
+def explaining(name: str):
+    """Pillow's many ways to fail -> one that names the input."""
     try:
         yield
     except Image.DecompressionBombError as error:
-        raise ValueError(
+        raise UnreadableImageError(
             f"{name} is too large: {error} Scale it down first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it."
         ) from error
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} is not an image that Pillow can read.") from error
+        raise UnreadableImageError(
+            f"{name} is not an image that Pillow can read: cannot identify image file."
+        ) from error
     except (OSError, EOFError, SyntaxError, struct.error, zlib.error) as error:
-        raise ValueError(f"{name} is damaged or cut off: {error}.") from error
+        raise UnreadableImageError(f"{name} is damaged or cut off: {error}.") from error
 
 
 def _download(url: str, name: str) -> bytes:
@@ -181,12 +166,21 @@ def _decode_data_url(url: str, name: str) -> bytes:
         raise ValueError(f"{name} is not valid base64: {error}.") from error
 
 
-def _upright(image: Image.Image, name: str) -> Image.Image:
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    # asking a PNG for its EXIF would decode the picture, unless it has been found already; a TIFF's size is turned
+    is_told = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
+    exif = {} if is_told else image.getexif()
+    size = (image.height, image.width)
+    return size[::-1] if exif.get(_ORIENTATION, 1) >= 5 else size
+
+
+def upright(image: Image.Image, name: str) -> Image.Image:
+    """A picture that is read and turned as its EXIF orientation says; the given one where it stands upright."""
     if 0 in image.size:
         raise ValueError(f"{name} is {image.height} x {image.width} pixels (height x width): there is nothing in it.")
     _refuse_bomb(image.height, image.width)
     image.load()
-    return ImageOps.exif_transpose(image)
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
 
 
 def _refuse_bomb(height: int, width: int) -> None:
@@ -200,83 +194,22 @@ def _refuse_bomb(height: int, width: int) -> None:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
+    if image.mode in TRANSPARENT_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.array(image)
-        # Pillow before 11 opens PNGs of 16 bits as 32-bit integers
-        if image.mode != "F" and (image.mode != "I" or image.format == "PNG" or values.max() > 255):
-            values = _in_range(values, 65535, name).astype(np.uint16)
-        image = Image.fromarray(_to_bytes(values, name))
-    return image.convert("RGB")
-
-
-def _numbers(image: np.ndarray | torch.Tensor) -> np.ndarray:
-    if isinstance(image, torch.Tensor):
-        image = image.detach().cpu()
-        image = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
-    return image
+        if image.mode != "F" and (image.mode != "I" or values.max() > 255):
+            values = in_range(values, 65535, name).astype(np.uint16)
+        image = Image.fromarray(to_bytes(values, name))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_array(values: np.ndarray, name: str, input_data_format: str | None) -> Image.Image:
-    values = _channels_last(values, name, input_data_format)
-    with _explaining(name):
+    values = channels_last(values, name, input_data_format)
+    with explaining(name):
         _refuse_bomb(*values.shape[:2])
-    values = _to_bytes(values, name)
+    values = to_bytes(values, name)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[values.shape[-1]]
     height, width = values.shape[:2]
     return Image.frombytes(mode, (width, height), np.ascontiguousarray(values).tobytes())
-
-
-def _channels_last(values: np.ndarray, name: str, input_data_format: str | None) -> np.ndarray:
-    """(H, W), (H, W, C) or (C, H, W) -> (H, W, C)."""
-    if values.ndim == 2:
-        values = values[..., None]
-    elif values.ndim != 3:
-        raise ValueError(f"{name} has shape {values.shape}, expected (H, W), (H, W, C) or (C, H, W).")
-    elif input_data_format is not None:
-        if input_data_format not in ("channels_first", "channels_last"):
-            raise ValueError(f"input_data_format is 'channels_first' or 'channels_last', got {input_data_format!r}.")
-        if input_data_format == "channels_first":
-            values = np.moveaxis(values, 0, -1)
-    else:
-        # the most usual number of channels decides: a picture may be 1 pixel high
-        outer = values.shape[0], values.shape[-1]
-        channels = next((number for number in (3, 4, 1, 2) if number in outer), None)
-        if outer == (3, 3):
-            warnings.warn(
-                f"{name} of shape {values.shape} may have its channels first or last; taken as first, as transformers "
-                "does. Say which with input_data_format.",
-                stacklevel=2,
-            )
-        if outer[0] == channels:
-            values = np.moveaxis(values, 0, -1)
-    if values.shape[-1] not in (1, 2, 3, 4):
-        raise ValueError(f"{name} has shape {values.shape}, in which no outer axis is 1, 3 or 4 channels.")
-    if 0 in values.shape:
-        raise ValueError(f"{name} has shape {values.shape}: there is nothing in it.")
-    return values
-
-
-def _to_bytes(values: np.ndarray, name: str) -> np.ndarray:
-    """Pixels of any type and usual range -> uint8."""
-    if values.dtype == bool:
-        return values.astype(np.uint8) * 255
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.uint16:  # 65535 -> 255
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise TypeError(f"{name} holds {values.dtype}, expected bool, integers or floats.")
-    return np.rint(scale_to_255(values, name)).astype(np.uint8)
-
-
-def _in_range(values: np.ndarray, top: int, name: str) -> np.ndarray:
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= top):  # also where NaN is
-        raise ValueError(
-            f"{name} holds values from {low:g} to {high:g}, expected bool, 0 to 255, or float in [0, 1]; for a picture "
-            "that is normalised already pass do_resize=False, do_rescale=False, do_normalize=False."
-        )
-    return values

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipseg_hf.processing.images import ImageLike, is_array, load_image, load_map, scale_to_255, to_planes
-from clipseg_hf.processing.masks.mask_images import read_mask
+from clipseg_hf.processing.images import ImageLike, load_image
+from clipseg_hf.processing.masks.mask_files import load_map, read_mask
+from clipseg_hf.processing.pixel_arrays import is_array, scale_to_255, to_planes
 from clipseg_hf.processing.sizes import resized_size, round_to_patch, working_size
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
 

@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 from PIL import Image
 
 from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.sources import load_segmentation_dataset
-from clipseg_hf.data.sources.mask_files import read_binary_mask
 
 
 @pytest.fixture
@@ -60,26 +58,6 @@ def test_masks_within_the_folder_of_images_are_no_images(tmp_path, load, make, m
     assert rows["image_id"][:] == ["1"] and not summary.flaws
 
 
-@pytest.mark.parametrize(
-    "picture",
-    [
-        Image.fromarray(np.array([[0, 1]], np.uint8)),
-        Image.fromarray(np.array([[0, 255]], np.uint8)),
-        Image.fromarray(np.array([[90, 200]], np.uint8)),
-        Image.fromarray(np.array([[False, True]])),
-        Image.fromarray(np.array([[[0] * 3, [255] * 3]], np.uint8)),
-        Image.fromarray(np.array([[0, 65535]], np.uint16)),
-        Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P"),
-    ],
-)
-def test_inside_is_what_is_bright(picture):
-    assert read_binary_mask(picture).tolist() == [[False, True]]
-
-
-def test_black_is_empty():
-    assert not read_binary_mask(Image.new("L", (3, 2))).any()
-
-
 FLAWED = [
     ("missing_image", lambda root: (root / "images" / "1.jpg").unlink(), r"that of mask red_box/1\.png"),
     ("unreadable_image", lambda root: (root / "images" / "1.jpg").write_bytes(b"x"), r"1\.jpg"),
@@ -114,3 +92,14 @@ def test_masks_without_images_are_a_wrong_layout(root, load):
         r".*red_box/1\.png.*Expected images/<name>\.jpg and masks/<phrase>/<name>\.png",
     ):
         load(root)
+
+
+def test_masks_are_turned_as_their_images_are(root, load, masks_of):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    for name in ("images/1.jpg", "masks/tree/1.png"):
+        Image.open(root / name).transpose(Image.Transpose.ROTATE_90).save(root / name, exif=exif)
+
+    rows, summary = load(root, kind="binary_masks")
+
+    assert masks_of(rows[0])["tree"].sum() == 200 and summary.flaws == {}

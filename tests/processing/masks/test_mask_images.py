@@ -1,13 +1,7 @@
-import io
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-from clipseg_hf.data.sources.mask_files import read_binary_mask
-from clipseg_hf.processing import load_map
-from clipseg_hf.processing.masks.mask_images import read_mask
 
 TWO = [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)]
 
@@ -114,46 +108,3 @@ def test_labels_follow_the_size_of_their_image(tiny):
 def test_errors_name_the_map_and_what_it_holds(tiny, text, maps, ignore_index, message):
     with pytest.raises(ValueError, match=message):
         tiny(text, TWO[0], segmentation_maps=maps, ignore_index=ignore_index)
-
-
-def _blurred(suffix: str) -> np.ndarray:
-    """A disc as a drawing program or a JPEG leaves it."""
-    y, x = np.mgrid[:60, :80]
-    disc = np.clip(20 - np.hypot(y - 30, x - 40) + 0.5, 0, 1)
-    buffer = io.BytesIO()
-    Image.fromarray((disc * 255).astype(np.uint8)).save(buffer, suffix, quality=75)
-    return load_map(buffer.getvalue())
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        _blurred("PNG"),
-        _blurred("JPEG"),
-        _blurred("PNG").astype(np.uint16) * 257,
-        (_blurred("PNG") > 127).astype(np.uint16) * 65535,
-        np.repeat(_blurred("PNG")[..., None], 3, axis=2),
-    ],
-    ids=["anti-aliased", "jpeg", "16 bits, anti-aliased", "16 bits", "as RGB"],
-)
-def test_masks_of_drawing_programs_are_read_as_in_training(values):
-    expected = _blurred("PNG") > 127
-    found = read_mask(load_map(values), "mask")
-    assert set(np.unique(found)) == {0, 1}
-    assert (found != expected).mean() < 0.005
-    gray = load_map(values)
-    assert np.array_equal(found > 0, read_binary_mask(Image.fromarray(gray)))  # the reader of training data
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        np.array([[0, 0, 12, 255]], np.uint8),  # an index map and its border
-        np.array([[0, 1, 2, 3]], np.uint8),
-        np.linspace(0, 255, 100).astype(np.uint8)[None],  # a heat map
-        np.array([[0, 0, 0, 90]], np.uint8),
-    ],
-)
-def test_what_may_be_no_mask_is_refused(values):
-    with pytest.raises(ValueError, match="expected a mask of bool, 0/1, 0/255"):
-        read_mask(values, "mask")

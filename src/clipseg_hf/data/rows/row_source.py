@@ -1,20 +1,17 @@
 """What every reader of a data set has in common, whatever its files look like."""
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
-from PIL import Image, UnidentifiedImageError
 
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import ROW_FEATURES
+from clipseg_hf.processing.images import measure_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 IMAGES_PER_SHARD = 500
-
-_ORIENTATION = 274  # the EXIF tag; from 5 on, the picture is to be turned by a quarter
 
 
 class RowSource(ABC):
@@ -50,22 +47,6 @@ class RowSource(ABC):
         """Make the rows of one shard; note what is wrong."""
 
 
-def measure_image(image: dict[str, str | bytes | None]) -> tuple[int, int] | None:
-    """The (height, width) of an image file, upright, without decoding it; None where it cannot be opened as an image.
-
-    Args:
-        image: A path or the bytes, as `FileTree.image` gives them.
-    """
-    try:
-        with Image.open(io.BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"]) as picture:
-            width, height = picture.size
-            # Asking a PNG for it would decode the picture, unless it has been found already.
-            exif = picture.getexif() if picture.format != "PNG" or "exif" in picture.info else {}
-            return (width, height) if exif.get(_ORIENTATION, 1) >= 5 else (height, width)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
-        return None
-
-
 def check_image(
     image: dict[str, str | bytes | None], where: str, summary: BuildSummary, expected: tuple[int, int] | None = None
 ) -> tuple[int, int] | None:
@@ -76,7 +57,10 @@ def check_image(
         where: How a user would look for it.
         expected: The size that its annotation says.
     """
-    size = measure_image(image)
+    try:
+        size = measure_image(image)
+    except (OSError, ValueError):
+        size = None
     if size is None:
         summary.note("unreadable_image", where)
     elif expected is not None and size != expected:

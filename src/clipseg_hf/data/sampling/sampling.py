@@ -5,12 +5,10 @@ process or worker that makes it, nor on what was made before.
 """
 
 import hashlib
-import struct
 from math import ceil
 
 import numpy as np
 import torch
-from PIL import Image
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
@@ -21,8 +19,6 @@ from clipseg_hf.data.sampling.samples import PromptedSample, SampleError, Suppor
 from clipseg_hf.data.sampling.sampling_settings import MIXES, SamplingSettings
 from clipseg_hf.data.vocabulary.phrases import phrase_key, swap_sides
 from clipseg_hf.processing.masks.rle import decode_rle
-
-_BROKEN_FILE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # as Pillow reports it
 
 
 def generator_for(seed: int, epoch: int, row: int, visit: int = 0) -> torch.Generator:
@@ -168,7 +164,7 @@ class PromptSampler:
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
             masks = [_mask(item["phrases"], number) for number in numbers]
-        except (*_BROKEN_FILE, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise SampleError.of(row, item["image_id"], f"{type(error).__name__}: {error}") from error
         for number, mask in zip(numbers, masks, strict=True):
             if mask.shape != whole:

@@ -10,9 +10,8 @@ from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.data.sources.folder_pairs import key_files, open_folder, require_pairs
-from clipseg_hf.data.sources.mask_files import read_binary_mask
+from clipseg_hf.data.sources.mask_files import check_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
-from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "images/<name>.jpg and masks/<phrase>/<name>.png (or say where with images= and masks=)"
 
@@ -89,7 +88,10 @@ class BinaryMaskFiles(RowSource):
             size = check_image(image, item.image, summary)
             if size is None:
                 continue
-            masks = {phrase: self._read_mask(name, item.image, size, summary) for phrase, name in item.masks.items()}
+            masks = {
+                phrase: check_binary_mask(self.masks.tree.image(name), name, item.image, size, summary)
+                for phrase, name in item.masks.items()
+            }
             phrases = [
                 make_phrase(phrase, mask, phrase_id=f"{item.key}__{phrase}")
                 for phrase, mask in sorted(masks.items())
@@ -97,28 +99,6 @@ class BinaryMaskFiles(RowSource):
             ]
             height, width = size
             yield {"image": image, "image_id": item.key, "height": height, "width": width, "phrases": phrases}
-
-    def _read_mask(self, name: str, image: str, size: tuple[int, int], summary: BuildSummary) -> dict | None:
-        return check_binary_mask(read_binary_mask(self.masks.tree.image(name)), name, image, size, summary)
-
-
-def check_binary_mask(mask, where: str, image: str, size: tuple[int, int], summary: BuildSummary) -> dict | None:
-    """The run lengths of a binary mask (height, width) of a phrase; None, and a note, where it cannot be used.
-
-    Args:
-        mask: Of bool, or None where it could not be read.
-        where, image: How a user would look for the mask, and for its image.
-        size: (height, width) of the image.
-    """
-    if mask is None:
-        summary.note("unreadable_mask", where)
-    elif mask.shape != size:
-        summary.note("mask_size_differs", f"{where} ({mask.shape[1]} x {mask.shape[0]}, {image} {size[1]} x {size[0]})")
-    elif not mask.any():
-        summary.note("empty_mask", where)
-    else:
-        return encode_rle(mask)
-    return None
 
 
 def _take_apart(key: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
-from clipseg_hf.data.sources.mask_files import color_value
+from clipseg_hf.processing.masks.mask_files import color_value
 from clipseg_hf.processing.masks.rle import encode_rle
 
 CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "labels.json", "labels.txt", "label_colors.txt")
@@ -43,7 +43,7 @@ class ClassTable:
         it holds a value that is no class.
 
         Args:
-            mask: (height, width) integers, see `read_index_mask`.
+            mask: (height, width) integers, see `load_map`.
             image_id: The row's, from which the phrases' ids are made.
             where: How a user would look for the mask.
         """
@@ -98,7 +98,7 @@ def make_class_table(
         )
     ignored = [] if ignore_index is None else [ignore_index] if isinstance(ignore_index, int) else list(ignore_index)
     if ignore_color is not None:
-        ignored.append(color_value(tuple(ignore_color)))
+        ignored.append(color_value(map(int, ignore_color)))
     names = {_value(value): clean_name(name) for name, value in pairs}
     return ClassTable(names, frozenset(ignored), tuple(left_out))
 
@@ -132,4 +132,4 @@ def _is_value(value) -> bool:
 
 
 def _value(value) -> int:
-    return color_value(value) if isinstance(value, (list, tuple)) else int(value)
+    return color_value(map(int, value)) if isinstance(value, (list, tuple)) else int(value)

@@ -11,9 +11,8 @@ from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
 from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase
-from clipseg_hf.data.sources.binary_masks import check_binary_mask
 from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
-from clipseg_hf.data.sources.mask_files import read_binary_mask, read_index_mask
+from clipseg_hf.data.sources.mask_files import check_binary_mask, check_map
 
 Data = datasets.Dataset | datasets.DatasetDict | str | os.PathLike
 
@@ -122,13 +121,7 @@ class ColumnData(RowSource):
     ) -> list[dict]:
         phrases = []
         for coded in masks:
-            mask = read_index_mask(coded)
-            if mask is None:
-                summary.note("unreadable_mask", where)
-            elif mask.shape != size:
-                sizes = f"{mask.shape[1]} x {mask.shape[0]}, image {size[1]} x {size[0]}"
-                summary.note("mask_size_differs", f"{where} ({sizes})")
-            else:
+            if (mask := check_map(coded, where, "image", size, summary)) is not None:
                 phrases += self.table.phrases(mask, image_id, where, summary) or []
         return phrases
 
@@ -180,7 +173,7 @@ def _read_binary_masks(
         if not phrase:
             summary.note("empty_phrase", where)
             continue
-        mask = check_binary_mask(read_binary_mask(coded), f"mask {number} of {where}", "image", size, summary)
+        mask = check_binary_mask(coded, f"mask {number} of {where}", "image", size, summary)
         if mask is not None:
             phrases.append(make_phrase(phrase, mask, phrase_id=f"{image_id}__{number}"))
     return phrases

@@ -10,9 +10,10 @@ from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
 from clipseg_hf.data.sources.classes import CLASS_FILES, LEFT_OUT, ClassTable, make_class_table
 from clipseg_hf.data.sources.folder_pairs import Folder, key_files, open_folder, require_pairs
-from clipseg_hf.data.sources.mask_files import LOSSLESS_SUFFIXES, read_index_mask
+from clipseg_hf.data.sources.mask_files import check_map
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 
+LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 LAYOUT = (
     "images/<name>.jpg, masks/<name>.png (or another format that loses nothing) and classes.txt or classes.json; or "
     "say where with images=, masks= and classes=, and what names end in with image_ending= and mask_ending="
@@ -67,13 +68,10 @@ class PairedFiles(RowSource):
             size = check_image(image, pair.image, summary)
             if size is None:
                 continue
-            mask = read_index_mask(self.masks.tree.image(pair.mask))
+            mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, size, summary)
             if mask is None:
-                summary.note("unreadable_mask", pair.mask)
-            elif mask.shape != size:
-                sizes = f"{mask.shape[1]} x {mask.shape[0]}, {pair.image} {size[1]} x {size[0]}"
-                summary.note("mask_size_differs", f"{pair.mask} ({sizes})")
-            elif (phrases := self.table.phrases(mask, pair.image_id, pair.mask, summary)) == []:
+                continue
+            if (phrases := self.table.phrases(mask, pair.image_id, pair.mask, summary)) == []:
                 summary.note("no_annotation", f"{pair.image} (nothing but what is left out in {pair.mask})")
             elif phrases is not None:
                 height, width = size

@@ -1,66 +1,53 @@
-"""Reads masks that come as pictures: one value or colour per class, or one picture per phrase."""
+"""Masks of a data set's files, against the images they belong to: what cannot be used is a flaw."""
 
-import io
-from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from clipseg_hf.processing.masks.mask_images import brighter_half
+from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.masks.mask_files import load_map, read_mask
+from clipseg_hf.processing.masks.rle import encode_rle
 
-LOSSLESS_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
-
-def read_index_mask(image: Mapping | Image.Image) -> np.ndarray | None:
-    """Read a mask of one value per pixel.
+def check_map(
+    file: ImageLike,
+    where: str,
+    image: str,
+    size: tuple[int, int],
+    summary: BuildSummary,
+    colors: Literal["numbered", "grey"] = "numbered",
+) -> np.ndarray | None:
+    """The numbers of a mask, (height, width); None, and a note, where it cannot be used.
 
     Args:
-        image: A path or bytes as `FileTree.image` gives them, or a picture. A palette's colours do not matter, its
-            indices do.
-
-    Returns:
-        (height, width) array of int32: the index or grey value; of a colour picture `color_value`. None where it
-        cannot be read.
+        file: A path or the bytes, as `FileTree.image` gives them.
+        where, image: How a user would look for the mask, and for its image.
+        size: (height, width) of the image.
+        colors: See `load_map`.
     """
-    picture = _open(image)
-    if picture is None:
-        return None
-    if picture.mode in ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"):
-        red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB"), dtype=np.int32), -1, 0)
-        return (red << 16) | (green << 8) | blue
-    if picture.mode in ("LA", "La", "PA"):
-        picture = picture.getchannel(0)
-    return np.asarray(picture).astype(np.int32)
-
-
-def read_binary_mask(image: Mapping | Image.Image) -> np.ndarray | None:
-    """Read a mask of inside and outside: 0 and 1, 0 and 255, or shades, of which the brighter half is inside.
-
-    Returns:
-        (height, width) array of bool; None where it cannot be read.
-    """
-    picture = _open(image)
-    if picture is None:
-        return None
-    if picture.mode == "P":
-        values = np.asarray(picture)
-        return values > 0  # index 0 is the background, whatever its colour
-    values = np.asarray(picture if picture.mode in ("1", "L", "I", "F", "I;16") else picture.convert("L"))
-    return brighter_half(values)
-
-
-def color_value(color: tuple[int, int, int]) -> int:
-    """The number that stands for a colour in `read_index_mask`."""
-    red, green, blue = (int(part) for part in color)
-    return (red << 16) | (green << 8) | blue
-
-
-def _open(image: Mapping | Image.Image) -> Image.Image | None:
-    if isinstance(image, Image.Image):
-        return image
     try:
-        picture = Image.open(io.BytesIO(image["bytes"]) if image["bytes"] is not None else image["path"])
-        picture.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        mask = load_map(file, colors=colors)
+    except (OSError, ValueError):
+        mask = None
+    if mask is None:
+        summary.note("unreadable_mask", where)
+    elif mask.shape != size:
+        summary.note("mask_size_differs", f"{where} ({mask.shape[1]} x {mask.shape[0]}, {image} {size[1]} x {size[0]})")
         return None
-    return picture
+    return mask
+
+
+def check_binary_mask(
+    file: ImageLike, where: str, image: str, size: tuple[int, int], summary: BuildSummary
+) -> dict | None:
+    """The run lengths of a phrase's mask, of which the brighter half is inside; None, and a note, where it cannot be
+    used. Arguments as for `check_map`."""
+    mask = check_map(file, where, image, size, summary, colors="grey")
+    if mask is None:
+        return None
+    inside = read_mask(mask, where, lenient=True) > 0
+    if inside.any():
+        return encode_rle(inside)
+    summary.note("empty_mask", where)
+    return None

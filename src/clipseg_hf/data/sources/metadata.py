@@ -12,8 +12,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
 from clipseg_hf.data.rows.rows import make_phrase
-from clipseg_hf.data.sources.binary_masks import check_binary_mask
-from clipseg_hf.data.sources.mask_files import read_binary_mask
+from clipseg_hf.data.sources.mask_files import check_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
@@ -126,7 +125,7 @@ class MetadataFiles(RowSource):
         if mask_name not in files:
             summary.note("missing_mask", where)
             return None
-        mask = check_binary_mask(read_binary_mask(self.tree.image(mask_name)), where, image, size, summary)
+        mask = check_binary_mask(self.tree.image(mask_name), where, image, size, summary)
         return None if mask is None else make_phrase(phrase, mask, phrase_id=f"{image}__{number}")
 
 

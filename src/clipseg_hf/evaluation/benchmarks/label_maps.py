@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.sources.voc import find_voc
 from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 from clipseg_hf.data.vocabulary.phrases import concept_key
+from clipseg_hf.processing.masks.mask_files import load_map
 from clipseg_hf.processing.masks.rle import decode_rle
 
 IGNORED = -1
@@ -80,8 +80,7 @@ class PascalVOC(Sequence):
 
     def __getitem__(self, number: int) -> LabelMap:
         image_id = self.image_ids[number]
-        with Image.open(self.folder / "SegmentationClass" / f"{image_id}.png") as picture:
-            labels = np.array(picture, dtype=np.int64)  # palette indices are the class numbers
+        labels = load_map(self.folder / "SegmentationClass" / f"{image_id}.png").astype(np.int64)
         labels[labels == VOC_BORDER] = IGNORED
         image = decode_image(self.folder / "JPEGImages" / f"{image_id}.jpg")[0]
         if image.shape[:2] != labels.shape:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from clipseg_hf.processing.images import load_map
+from clipseg_hf.processing.masks.mask_files import load_map, read_mask, some_of
 
 
 def make_labels(
@@ -59,57 +59,6 @@ def make_labels(
     return labels
 
 
-def read_mask(values: np.ndarray, name: str, ignore_index: int | None = None) -> np.ndarray:
-    """One mask of bool, 0/1, 0/255, 0/65535 or float in [0, 1] -> (h, w) float32 in [0, 1], and `ignore_index` where it
-    was. Of a mask whose edges are blurred (by JPEG or anti-aliasing), the brighter half.
-
-    Raises:
-        ValueError: other values; or 0/255 where 255 is also to be ignored.
-    """
-    if values.dtype == bool:
-        return values.astype(np.float32)
-    ignored = np.zeros(values.shape, dtype=bool) if ignore_index is None else values == ignore_index
-    counted = values[~ignored]
-    if ignore_index == 255 and ignored.any() and not counted.any():
-        raise ValueError(
-            f"{name} holds only 0 and 255, and ignore_index is 255: a 0/255 mask would lose its object. Pass "
-            "mask > 127, or mark what to ignore by another number."
-        )
-    top = 1
-    if np.issubdtype(values.dtype, np.floating):
-        is_valid = bool(((counted >= 0) & (counted <= 1)).all())
-    else:
-        top = next((top for top in (65535, 255) if (counted == top).any()), 1)
-        is_valid = bool(((counted == 0) | (counted == top)).all())
-        if not is_valid and ignore_index is None and is_blurred_mask(values):
-            return brighter_half(values).astype(np.float32)
-    if not is_valid:
-        raise ValueError(
-            f"{name} holds {_some(counted)}, expected a mask of bool, 0/1, 0/255 or float in [0, 1]"
-            + (f", or {ignore_index} to ignore. " if ignore_index is not None else ". ")
-            + "Compare it (mask > 127) if it is grey; for an index map give one for each image, its prompts counted "
-            "from 1, and ignore_index for pixels that do not count."
-        )
-    mask = values.astype(np.float32) / top
-    mask[ignored] = ignore_index
-    return mask
-
-
-def brighter_half(values: np.ndarray) -> np.ndarray:
-    """Numbers of a mask, from 0 upwards -> (h, w) bool: those above half of the highest; of 0 and 1, the ones."""
-    top = values.max(initial=0)
-    return values > (top / 2 if top > 1 else 0)
-
-
-def is_blurred_mask(values: np.ndarray) -> bool:
-    """Whether integers of 8 or 16 bits are clearly black and white with shades between, and no index map: nearly all
-    are close to an end, and some near the bright end are not at it (the numbers of classes are small, 255 apart)."""
-    shares = values / (255 if values.max(initial=0) <= 255 else 65535)
-    between = (shares > 0.25) & (shares < 0.75)
-    near_white = (shares > 0.5) & (shares < 1)
-    return bool(shares.min() >= 0 and shares.max() > 0.75 and near_white.any() and between.mean() < 0.1)
-
-
 def split_index_map(values: np.ndarray, count: int, name: str, ignore_index: int | None = None) -> list[np.ndarray]:
     """An index map -> one mask for each of `count` prompts, (h, w) float32 of 0, 1 and `ignore_index`.
 
@@ -129,7 +78,7 @@ def split_index_map(values: np.ndarray, count: int, name: str, ignore_index: int
             else "give ignore_index for pixels that do not count."
         )
         raise ValueError(
-            f"{name} holds {_some(unknown)}, but its image has {count} prompts, counted from 1 (0 is none): {hint}"
+            f"{name} holds {some_of(unknown)}, but its image has {count} prompts, counted from 1 (0 is none): {hint}"
         )
     masks = [(values == prompt).astype(np.float32) for prompt in range(1, count + 1)]
     for mask in masks:
@@ -143,9 +92,3 @@ def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return values
     height, width = size
     return np.array(Image.fromarray(values).resize((width, height), Image.Resampling.NEAREST))
-
-
-def _some(values: np.ndarray) -> str:
-    distinct = np.unique(values)
-    shown = ", ".join(f"{value:g}" for value in distinct[:5])
-    return f"{shown}, ... ({len(distinct)} different values)" if len(distinct) > 5 else shown
