@@ -28,9 +28,10 @@ test-oldest: font  ## all tests but the slow ones, with the oldest supported ver
 	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt --editable ".[dev]"
 	.venv-oldest/bin/python -m pytest -m "not slow"
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev  ## style, and the types of the rooms that others build on
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,8 @@ from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
 from clipseg_hf.inference.drawing import overlay, palette
 from clipseg_hf.inference.segmenter import Prompt, Segmenter
-from clipseg_hf.processing import decode_rle
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.processing import CLIPSegProcessor, decode_rle
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SCENES = ASSETS / "emoji-scenes"
@@ -65,7 +67,9 @@ def run_demo(output_dir: str | Path = "outputs/demo", *, echo: Callable[[str], N
     return figure
 
 
-def measure(model, processor, rows: Sequence[dict], *, progress: bool = False) -> dict:
+def measure(
+    model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, rows: Sequence[dict], *, progress: bool = False
+) -> dict:
     """Mean IoU by kind of prompt, for seen and unseen concepts, and how well absent things are told (AUROC).
 
     Returns:
@@ -141,7 +145,7 @@ def draw_figure(segmenter: Segmenter, scenes: dict[str, dict], path: Path) -> Pa
     return path
 
 
-def _draw_row(axes, segmenter: Segmenter, scene: dict, phrase: str, other: dict) -> None:
+def _draw_row(axes: Sequence[Any], segmenter: Segmenter, scene: dict, phrase: str, other: dict) -> None:
     picture, example = scene["image"].convert("RGB"), other["image"].convert("RGB")
     mask = next(decode_rle(entry["mask"]) for entry in other["phrases"] if entry["phrase"] == phrase)
     prompts = [
@@ -167,7 +171,7 @@ def _draw_row(axes, segmenter: Segmenter, scene: dict, phrase: str, other: dict)
         )
 
 
-def _draw_semantic(figure, place, segmenter: Segmenter, scene: dict) -> None:
+def _draw_semantic(figure: Any, place: Any, segmenter: Segmenter, scene: dict) -> None:
     """One scene asked for several things at once, each pixel given to the most probable."""
     names = [entry["phrase"] for entry in scene["phrases"] if not entry["attributes"] and not entry["relations"]]
     picture = scene["image"].convert("RGB")
@@ -187,13 +191,13 @@ def _draw_semantic(figure, place, segmenter: Segmenter, scene: dict) -> None:
     axis.set_ylim(0, 1)
 
 
-def _rectangle(corner, width, height, colour):
+def _rectangle(corner: tuple[float, float], width: float, height: float, colour: tuple[float, ...]) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, width, height, color=colour)
 
 
-def _show(axis, picture) -> None:
+def _show(axis: Any, picture: Image.Image) -> None:
     axis.imshow(picture)
     axis.axis("off")
 

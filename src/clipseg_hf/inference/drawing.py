@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,14 +48,15 @@ def _others() -> tuple[Color, ...]:
         nearest = np.minimum(nearest, ((candidates - color) ** 2 @ (2, 4, 3)))
     for _ in range(len(candidates)):
         best = candidates[nearest.argmax()]
-        order.append(tuple(int(part) for part in best))
+        red, green, blue = (int(part) for part in best)
+        order.append((red, green, blue))
         nearest = np.minimum(nearest, (candidates - best) ** 2 @ (2, 4, 3))
     return tuple(order)
 
 
 def overlay(
     image: Image.Image,
-    masks: Sequence,
+    masks: Sequence | np.ndarray,
     labels: Sequence[str] | None = None,
     *,
     mask_colors: Sequence[Color] | None = None,
@@ -95,7 +97,7 @@ def overlay(
 
 def heat_map(
     image: Image.Image,
-    probabilities,
+    probabilities: Any,
     *,
     colormap: str = "inferno",
     opacity: float = 0.85,
@@ -133,7 +135,7 @@ def heat_map(
     return Image.fromarray((255 * mixed).round().astype(np.uint8))
 
 
-def _as_array(values, image: Image.Image, name: str) -> np.ndarray:
+def _as_array(values: Any, image: Image.Image, name: str) -> np.ndarray:
     values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
     if values.shape != (image.height, image.width):
         raise ValueError(
@@ -148,7 +150,8 @@ def _scaled(image: Image.Image, min_side: int, max_side: int) -> Image.Image:
     factor = min(max(longest, min_side), max_side) / longest
     if factor == 1:
         return image.copy()
-    return image.resize(tuple(max(1, round(side * factor)) for side in image.size), Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _smooth_shape(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:

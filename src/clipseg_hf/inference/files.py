@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -67,9 +68,10 @@ def segment_files(
     """
     images = list(list_images(images, output_dir))
     asked = {"threshold": threshold, "semantic": semantic, "prompts": [_describe(prompt) for prompt in prompts]}
-    labels = [prompt.label for prompt in prompts]
-    options = {"forms": forms, "semantic": semantic, "overwrite": overwrite, "model": model, "asked": asked}
-    writer = ResultWriter(output_dir, images, labels, **options)
+    labels = [str(prompt.label) for prompt in prompts]
+    writer = ResultWriter(
+        output_dir, images, labels, forms=forms, semantic=semantic, overwrite=overwrite, model=model, asked=asked
+    )
     numbers = [number for number, is_done in enumerate(writer.is_done) if not is_done]
     if len(numbers) < len(images):
         echo(f"{len(images) - len(numbers)} of {len(images)} images have their results from an earlier run, left out.")
@@ -125,7 +127,8 @@ class _Reading:
 
     def __init__(self, images: Sequence[str], numbers: Iterable[int], echo: Callable[[str], None]):
         self.images, self.numbers, self.echo = images, numbers, echo
-        self.current, self.failed = -1, []
+        self.current = -1
+        self.failed: list[str] = []
 
     def __iter__(self) -> Iterator[Image.Image]:
         for number in self.numbers:
@@ -142,7 +145,7 @@ class _Reading:
 def _describe(prompt: Prompt) -> dict:
     """What a prompt asks, for JSON; two that ask the same are equal."""
 
-    def name(part):
+    def name(part: Any) -> Any:
         if isinstance(part, (list, tuple)):
             return [name(one) for one in part]
         return part if part is None else str(part)

@@ -28,7 +28,7 @@ class Prompt:
     weight: float = 0.5
     label: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mask is not None and self.image is None:
             raise ValueError("A prompt's mask says where the thing is in its example: give image= with it.")
         if self.text is None and self.image is None:

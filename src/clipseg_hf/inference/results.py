@@ -96,8 +96,8 @@ class Segmentation:
         """The same as a semantic map: each pixel in the mask of one prompt at most, the most probable above its
         threshold; with `label_map`."""
         size = (self.image.height, self.image.width)
-        label_map = semantic_maps(self.logits, torch.zeros(len(self), dtype=torch.long), [size], self.thresholds)[0]
-        label_map = label_map.numpy()
+        all_here = torch.zeros(len(self), dtype=torch.long)
+        label_map = semantic_maps(self.logits, all_here, [size], self.thresholds)[0].numpy()
         masks = np.stack([label_map == number + 1 for number in range(len(self))])
         scores = [
             float(self.probabilities(number)[mask].mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -74,7 +74,7 @@ class ResultWriter:
             for number, files in enumerate(self.files)
         ]
 
-    def _plan(self, stem: str, slugs: Sequence[str]) -> dict[str, Path | list[Path]]:
+    def _plan(self, stem: str, slugs: Sequence[str]) -> dict[str, Any]:
         names: dict[str, str | list[str]] = {}
         if "masks" in self.forms:
             names["masks"] = f"{stem}_labels.png" if self.semantic else [f"{stem}_{slug}.png" for slug in slugs]
@@ -119,7 +119,7 @@ class ResultWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         files = self.files[number]
         if "masks" in files and self.semantic:
-            label_map_image(result.label_map).save(files["masks"])
+            label_map_image(cast(np.ndarray, result.label_map)).save(files["masks"])
         elif "masks" in files:
             for mask, path in zip(result.masks, files["masks"], strict=True):
                 Image.fromarray(mask.astype(np.uint8) * 255).save(path)

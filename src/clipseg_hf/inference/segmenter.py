@@ -87,7 +87,7 @@ class Segmenter:
             OSError: there is no such checkpoint, or it cannot be reached.
         """
         device = _find_device(device)
-        options = {} if dtype is None else {"dtype": dtype}
+        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
         processor = CLIPSegProcessor.from_pretrained(name_or_path, **kwargs)
         model = CLIPSegForImageSegmentation.from_pretrained(name_or_path, **options, **kwargs).to(device)
         return cls(model, processor, prompt_templates=prompt_templates, batch_size=batch_size)
@@ -121,7 +121,7 @@ class Segmenter:
         prompts = read_prompts(prompts)
         embeddings, kinds = self.embed(prompts)
         thresholds = _read_thresholds(threshold, kinds, self.processor.mask_thresholds)
-        labels = [prompt.label for prompt in prompts]
+        labels = [str(prompt.label) for prompt in prompts]
         batch: list = []
         for number, image in enumerate(_as_images(images)):
             batch.append(load_image(image, f"images[{number}]"))
@@ -132,7 +132,9 @@ class Segmenter:
             yield from self._segment(batch, embeddings, labels, kinds, thresholds)
 
     @torch.inference_mode()
-    def _segment(self, images: list, embeddings: Tensor, labels, kinds, thresholds) -> list[Segmentation]:
+    def _segment(
+        self, images: list, embeddings: Tensor, labels: list[str], kinds: list[str], thresholds: list[float]
+    ) -> list[Segmentation]:
         pixel_values = self.processor(images=images, return_tensors="pt")["pixel_values"]
         features = self.model.get_vision_features(pixel_values.to(self.model.device, self.model.dtype))
         results = []
@@ -166,16 +168,15 @@ class Segmenter:
         if has_text:
             rows = {name: inputs[name] for name in ("input_ids", "attention_mask")}
             words = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -1)  # however far it is padded
-            keys = [tuple(token for token in row if token >= 0) for row in words.tolist()]
-            text_vectors = self._encode(keys, rows)
+            text_vectors = self._encode([tuple(t for t in row if t >= 0) for row in words.tolist()], rows)
         if has_image:
             pixels = inputs["conditional_pixel_values"].to(self.model.dtype)
-            keys = [hashlib.blake2b(row.float().numpy().tobytes()).digest() for row in pixels]
-            image_vectors = self._encode(keys, {"conditional_pixel_values": pixels})
+            hashes = [hashlib.blake2b(row.float().numpy().tobytes()).digest() for row in pixels]
+            image_vectors = self._encode(hashes, {"conditional_pixel_values": pixels})
         weights = torch.tensor([float(prompt.weight) for prompt in prompts])
-        owners = (inputs.get(name) for name in ("text_to_prompt", "conditional_to_prompt"))
-        vectors = mix_prompts(text_vectors, image_vectors, *owners, weights, num_prompts=len(prompts))
-        return vectors, inputs.prompt_kinds
+        of_text, of_image = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
+        vectors = mix_prompts(text_vectors, image_vectors, of_text, of_image, weights, num_prompts=len(prompts))
+        return vectors, list(inputs.prompt_kinds or ())
 
     def _encode(self, keys: list, rows: dict[str, Tensor]) -> Tensor:
         """The vector of each row, (R, D): encoded now, or kept from an earlier time."""

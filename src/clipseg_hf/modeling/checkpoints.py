@@ -41,10 +41,12 @@ def save_decoder(model: PreTrainedModel, directory: str | os.PathLike, base: str
     config.dtype = str(model.dtype).removeprefix("torch.")
     config.base_model_name_or_path, config.base_model_revision = base, revision
     config.save_pretrained(directory)
-    tensors = {f"decoder.{name}": tensor.contiguous() for name, tensor in model.decoder.state_dict().items()}
+    tensors = {
+        f"decoder.{name}": tensor.contiguous() for name, tensor in model.get_submodule("decoder").state_dict().items()
+    }
     metadata = {
         "format": "pt",
-        "clip_checksum": clip_checksum(model.clip.state_dict()),
+        "clip_checksum": clip_checksum(model.get_submodule("clip").state_dict()),
         "clip_dtype": str(model.clip.dtype).removeprefix("torch."),
     }
     save_file(tensors, directory / DECODER_FILE, metadata=metadata)
@@ -64,7 +66,7 @@ def upload_decoder(
     repo_id = api.create_repo(repo_id or Path(directory).resolve().name, private=private, exist_ok=True).repo_id
     api.upload_folder(
         repo_id=repo_id,
-        folder_path=directory,
+        folder_path=Path(directory),
         allow_patterns=["config.json", DECODER_FILE],
         revision=revision,
         commit_message=commit_message,
@@ -97,7 +99,7 @@ def find_decoder(name_or_path: str | os.PathLike, **hub_arguments: Any) -> str |
 def merge_with_base(
     decoder_file: str,
     config: CLIPSegConfig,
-    base: str | CLIPModel | None,
+    base: str | os.PathLike | CLIPModel | None,
     load_whole: Callable[..., PreTrainedModel],
     **hub_arguments: Any,
 ) -> dict[str, Tensor]:
@@ -138,12 +140,12 @@ def clip_checksum(state_dict: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(state_dict.items()):
         checksum = zlib.crc32(name.encode(), checksum)
         # (any shape) -> (bytes,)
-        checksum = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), checksum)
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data, checksum)
     return f"{checksum:08x}"
 
 
 def _load_base(
-    base: str | CLIPModel,
+    base: str | os.PathLike | CLIPModel,
     revision: str | None,
     dtype: torch.dtype,
     load_whole: Callable[..., PreTrainedModel],
@@ -151,14 +153,14 @@ def _load_base(
 ) -> dict[str, Tensor]:
     """The state dict of the CLIP in a CLIP or CLIPSeg checkpoint."""
     if isinstance(base, CLIPModel):
-        return base.to(dtype).state_dict()
+        return base.to(dtype).state_dict()  # type: ignore[arg-type]  # transformers hides the types of `to`
     hub_arguments = {**hub_arguments, "revision": revision or "main"}
     try:
         kind = AutoConfig.from_pretrained(base, **hub_arguments).model_type
         if kind == "clip":
             return CLIPModel.from_pretrained(base, dtype=dtype, **hub_arguments).state_dict()
         if kind == "clipseg":
-            return load_whole(base, dtype=dtype, **hub_arguments).clip.state_dict()
+            return load_whole(base, dtype=dtype, **hub_arguments).get_submodule("clip").state_dict()
     except OSError as error:
         at = f" (revision {revision})" if revision else ""
         raise OSError(
@@ -168,7 +170,9 @@ def _load_base(
     raise ValueError(f"the base {base!r} is a model of type {kind!r}, expected a CLIP or CLIPSeg checkpoint")
 
 
-def _check_base(clip: Mapping[str, Tensor], config: CLIPSegConfig, checksum: str | None, base: str | CLIPModel) -> None:
+def _check_base(
+    clip: Mapping[str, Tensor], config: CLIPSegConfig, checksum: str | None, base: str | os.PathLike | CLIPModel
+) -> None:
     """Refuse a CLIP of another shape, or with other weights, than the decoder was saved with."""
     base = "given as base_model" if isinstance(base, CLIPModel) else repr(base)
     with torch.device("meta"):

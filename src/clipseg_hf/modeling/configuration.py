@@ -23,10 +23,16 @@ def get_field(config: CLIPSegConfig, name: str) -> Any:
     return OPTIONAL_FIELDS[name] if value is None else value
 
 
+def vision_fields(config: CLIPSegConfig | CLIPConfig) -> Any:
+    """The vision tower's part of `config`. Stock declares it, and what it holds, wider than it is once made."""
+    return config.vision_config
+
+
 def clip_config_of(config: CLIPSegConfig) -> CLIPConfig:
     """The configuration of the `CLIPModel` inside of a CLIPSeg model."""
-    text = CLIPTextConfig(**_tower_fields(config.text_config), projection_dim=config.projection_dim)
-    vision = CLIPVisionConfig(**_tower_fields(config.vision_config), projection_dim=config.projection_dim)
+    shared: dict[str, Any] = {"projection_dim": config.projection_dim}
+    text = CLIPTextConfig(**_tower_fields(config.text_config), **shared)
+    vision = CLIPVisionConfig(**_tower_fields(config.vision_config), **shared)
     clip_config = CLIPConfig(
         text_config=text,
         vision_config=vision,
@@ -59,7 +65,7 @@ def check_config(config: CLIPSegConfig) -> None:
     Raises:
         ValueError: naming the field, its value and the values that would do.
     """
-    depth = config.vision_config.num_hidden_layers
+    depth, patch = vision_fields(config).num_hidden_layers, vision_fields(config).patch_size
     layers = list(config.extract_layers)
     if not layers or any(not isinstance(layer, int) or not 0 <= layer < depth for layer in layers):
         raise ValueError(
@@ -76,7 +82,6 @@ def check_config(config: CLIPSegConfig) -> None:
             f"reduce_dim={config.reduce_dim} is not a multiple of "
             f"decoder_num_attention_heads={config.decoder_num_attention_heads}"
         )
-    patch = config.vision_config.patch_size
     if config.use_complex_transposed_convolution and patch != 16:
         raise ValueError(
             f"use_complex_transposed_convolution=True upsamples by 4 x 4 = 16 and so needs a vision tower of patch "

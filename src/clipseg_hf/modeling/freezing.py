@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import CLIPModel
 
 
-class FrozenClipMixin:
+class FrozenClipMixin(nn.Module):
     """For a module that holds a `clip`: no gradients for it, and always evaluation mode."""
 
+    clip: CLIPModel
     _clip_frozen = False
 
     def freeze_clip(self) -> None:

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 EMBEDDED = "emoji-tiny"
 _SECONDS = 10  # to wait for the Hub's answer
 # The Hub's client says what it could not do by its HTTP library's exceptions; which library that is differs by version.
-_HUB_ERRORS = (OSError, HfHubHTTPError.__bases__[0])
+_HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, HfHubHTTPError.__bases__[0])
 
 
 def resolve_name(name: str | os.PathLike) -> str:

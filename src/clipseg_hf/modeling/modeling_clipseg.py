@@ -10,7 +10,7 @@ from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import get_field, vision_fields
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
 from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations, patch_grid
@@ -38,7 +38,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         Raises:
             ValueError: if the patch size does not divide H and W, with the nearest sizes that work.
         """
-        grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
+        grid = patch_grid(pixel_values, vision_fields(self.config).patch_size)
         with self.clip_gradients(pixel_values), onednn_inference(pixel_values):
             activations = extract_activations(
                 self.clip.vision_model, pixel_values, self.config.extract_layers, interpolate_pos_encoding
@@ -78,7 +78,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         """
         texts = images = None
         if input_ids is not None and input_ids.shape[0] == 0:
-            texts = self.clip.text_projection.weight.new_empty(0, self.config.projection_dim)
+            texts = self.clip.text_projection.weight.new_empty(0, self.clip.text_projection.out_features)
         elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
                 texts = self.clip.get_text_features(
@@ -94,8 +94,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         if pixel_values.shape[0] == 0:
-            return self.clip.visual_projection.weight.new_empty(0, self.config.projection_dim)
-        patch_grid(pixel_values, self.config.vision_config.patch_size, "conditional_pixel_values")
+            return self.clip.visual_projection.weight.new_empty(0, self.clip.visual_projection.out_features)
+        patch_grid(pixel_values, vision_fields(self.config).patch_size, "conditional_pixel_values")
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
             if masks is not None:
                 return encode_masked_images(self.clip, pixel_values, masks, mask_mode)
@@ -131,8 +131,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         Args:
             pixel_values: (B, 3, H, W), normalised; H and W any multiples of the patch size.
             vision_embeds: in place of `pixel_values`, what `get_vision_features` gave for them.
-            input_ids, attention_mask, position_ids, conditional_pixel_values, conditional_masks, mask_mode,
-            image_prompt_weight, text_to_prompt, conditional_to_prompt: the prompts, see `get_conditional_embeddings`.
+            input_ids, attention_mask, position_ids: the prompts, see `get_conditional_embeddings`.
+            conditional_pixel_values, conditional_masks, mask_mode: likewise.
+            image_prompt_weight, text_to_prompt, conditional_to_prompt: likewise.
             conditional_embeddings: (N, projection_dim), in place of texts and images. Gradients flow into it.
             prompt_to_image: (N,), the image that each prompt asks about. Left out, N == B pairs them one to one and
                 B == 1 asks all of the one image.
@@ -153,11 +154,11 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
 
         # step 1: the query images, once each
-        vision_output = None
-        if (pixel_values is None) == (vision_embeds is None):
-            raise ValueError("pass the query images either as pixel_values or as vision_embeds (one of both)")
-        if vision_embeds is not None:
+        vision_output: Any = None
+        if vision_embeds is not None and pixel_values is None:
             features = self._check_features(vision_embeds)
+        elif vision_embeds is not None or pixel_values is None:
+            raise ValueError("pass the query images either as pixel_values or as vision_embeds (one of both)")
         elif wants_hidden or wants_attentions:
             features, vision_output = self._run_whole_tower(pixel_values, interpolate_pos_encoding, wants_attentions)
         else:
@@ -184,7 +185,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             )
             if not torch.compiler.is_compiling():
                 count = conditional_embeddings.shape[0]
-                kinds = kinds_of_prompts(count, *prompts.values(), text_to_prompt, conditional_to_prompt)
+                kinds = kinds_of_prompts(
+                    count, input_ids, conditional_pixel_values, text_to_prompt, conditional_to_prompt
+                )
         else:
             self._check_embeddings(conditional_embeddings, **prompts)
         prompt_to_image = resolve_prompt_to_image(
@@ -219,7 +222,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             output.prompt_kinds = kinds
         return output
 
-    @property
+    @property  # type: ignore[misc]  # stock's can be set, this one follows the configuration
     def loss_function(self) -> Callable[..., Tensor]:
         """The loss by `config.loss_type`, of logits and labels. In transformers the same field names its own losses."""
         return partial(segmentation_loss, loss_type=get_field(self.config, "loss_type"))
@@ -228,7 +231,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         self, pixel_values: Tensor, interpolate_pos_encoding: bool, output_attentions: bool
     ) -> tuple[CLIPSegVisionFeatures, Any]:
         """All of CLIP's vision layers, for those who want to see their hidden states."""
-        grid = patch_grid(pixel_values, self.config.vision_config.patch_size)
+        grid = patch_grid(pixel_values, vision_fields(self.config).patch_size)
         with self.clip_gradients(pixel_values), onednn_inference(pixel_values):
             output = self.clip.get_image_features(
                 pixel_values,

@@ -1,7 +1,6 @@
 """What the model returns."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ class CLIPSegImageSegmentationOutput(StockOutput):
     """
 
     prompt_to_image: Tensor | None = None
-    prompt_kinds: ClassVar[list[str] | None] = None
+    prompt_kinds = None  # type: list[str] | None
 
 
 @dataclass
@@ -38,7 +37,7 @@ class CLIPSegVisionFeatures(ModelOutput):
         grid: (rows, columns) of the patches; the first token is CLS.
     """
 
-    vision_embeds: tuple[Tensor, ...] | None = None
+    vision_embeds: tuple[Tensor, ...]
     grid: tuple[int, int] | None = None
 
     @property

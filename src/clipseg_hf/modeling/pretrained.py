@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -33,16 +33,18 @@ _PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revisio
 class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     """A frozen `clip` and a trainable `decoder`, loaded and saved under the names of transformers' CLIPSeg."""
 
+    config: CLIPSegConfig
+    decoder: CLIPSegDecoder
     config_class = CLIPSegConfig
     base_model_prefix = "clip"
     main_input_name = "pixel_values"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _no_split_modules = ("CLIPTextEmbeddings", "CLIPVisionEmbeddings", "CLIPEncoderLayer", "DecoderLayer")
+    _no_split_modules = ["CLIPTextEmbeddings", "CLIPVisionEmbeddings", "CLIPEncoderLayer", "DecoderLayer"]  # noqa: RUF012
 
     def __init__(self, config: CLIPSegConfig):
         check_config(config)
@@ -118,7 +120,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         loss_type: str = "bce",
         generator: torch.Generator | None = None,
         **clip_kwargs: Any,
-    ) -> "CLIPSegPreTrainedModel":
+    ) -> Self:
         """A fresh decoder on any CLIP.
 
         Args:
@@ -239,4 +241,4 @@ def _check_model_type(stored: dict[str, Any], name: str | os.PathLike, expected:
         "clip": "a bare CLIP without a decoder: CLIPSegForImageSegmentation.from_clip puts a fresh one on it",
         "clipseg": "a CLIPSeg already: load it by CLIPSegForImageSegmentation.from_pretrained",
     }
-    raise ValueError(f"{name} is {hints.get(found, f'a model of type {found!r}, expected {expected!r}')}")
+    raise ValueError(f"{name} is {hints.get(str(found), f'a model of type {found!r}, expected {expected!r}')}")

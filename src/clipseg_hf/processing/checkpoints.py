@@ -1,5 +1,6 @@
 """What the files of a model say about its processor."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from transformers import CLIPConfig, CLIPSegConfig, PreTrainedConfig, ViTImagePr
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.processing.sizes import round_to_patch
 
 DEFAULT_SIZE = 352  # of the released checkpoints, whose CLIP was trained at 224
@@ -14,7 +16,7 @@ _CLIP_SIZE = 224
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
-def read_model_config(name_or_path, options: Mapping[str, Any]) -> CLIPSegConfig | None:
+def read_model_config(name_or_path: str | os.PathLike, options: Mapping[str, Any]) -> CLIPSegConfig | None:
     """The configuration of the CLIPSeg model beside a processor, None where there is none.
 
     Args:
@@ -29,7 +31,7 @@ def read_model_config(name_or_path, options: Mapping[str, Any]) -> CLIPSegConfig
 
 
 def clip_image_processor(
-    name_or_path, size: int | tuple[int, int] | None, options: Mapping[str, Any]
+    name_or_path: str | os.PathLike, size: int | tuple[int, int] | None, options: Mapping[str, Any]
 ) -> tuple[ViTImageProcessorPil, int]:
     """The image processor for a decoder on a CLIP, and the CLIP's patch size; see `CLIPSegProcessor.from_clip`.
 
@@ -42,7 +44,7 @@ def clip_image_processor(
             f"from_clip expects a CLIP checkpoint, but {name_or_path} is of type {fields.get('model_type')!r}. "
             "For a CLIPSeg checkpoint use from_pretrained."
         )
-    vision = CLIPConfig.from_dict(fields).vision_config
+    vision = vision_fields(CLIPConfig.from_dict(fields))
     patch_size = vision.patch_size
     if size is None:
         size = round_to_patch(min(DEFAULT_SIZE, vision.image_size * DEFAULT_SIZE / _CLIP_SIZE), patch_size)

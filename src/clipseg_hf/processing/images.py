@@ -11,6 +11,7 @@ import struct
 import urllib.request
 import warnings
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,9 @@ def read_image(
             height, width = whole = _upright_size(opened)
             shrink = max((n for n in (2, 4, 8) if height >= n * at_least[0] and width >= n * at_least[1]), default=1)
             opened.draft(None, (opened.width // shrink, opened.height // shrink))
-        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # a phone's photo with its depth map
-            warnings.warn(f"{name} has {opened.n_frames} frames; the first is used.", stacklevel=3)
+        frames = getattr(opened, "n_frames", 1)
+        if frames > 1 and opened.format != "MPO":  # a phone's photo with its depth map
+            warnings.warn(f"{name} has {frames} frames; the first is used.", stacklevel=3)
         picture = _to_rgb(upright(opened, name), name)
         return picture, whole or (picture.height, picture.width)
 
@@ -131,7 +133,7 @@ def open_image(image: ImageLike, name: str, input_data_format: str | None = None
 
 
 @contextmanager
-def explaining(name: str):
+def explaining(name: str) -> Iterator[None]:
     """Pillow's many ways to fail -> one that names the input."""
     try:
         yield

@@ -18,15 +18,15 @@ class CLIPSegInputs(BatchFeature):
     original_sizes: list[tuple[int, int]] | None = None
     prompt_kinds: list[str] | None = None
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Any) -> Any:
         if item in ("original_sizes", "prompt_kinds"):
             return getattr(self, item)
         return super().__getitem__(item)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"data": self.data, "original_sizes": self.original_sizes, "prompt_kinds": self.prompt_kinds}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
 

@@ -4,7 +4,7 @@ Prompts come flat (`["a cat", "a dog"]`) or as one list for each image (`[["a ca
 stands for a prompt without a text or without an image; a tuple of images is one prompt with several examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,7 @@ def pair_masks(visuals: Prompts, masks: Any) -> list[list[tuple]]:
             f"visual_prompt has {_describe(visuals)} but visual_prompt_masks has {_describe(masks)}: give them in the "
             "same order and nesting, None for an image without a mask."
         )
-    groups = []
+    groups: list[list[tuple]] = []
     for number, (images, found) in enumerate(zip(visuals.entries, masks.entries, strict=True)):
         name = visuals.path(number, "visual_prompt")
         if images is None:
@@ -175,7 +175,7 @@ def prompt_kinds(texts: Prompts | None, visuals: Prompts | None) -> list[str] | 
     """For each prompt "text", "image" or "mixed"."""
     if texts is None and visuals is None:
         return None
-    number = len((texts or visuals).entries)
+    number = max(len(side.entries) for side in (texts, visuals) if side is not None)
     has_text = [False] * number if texts is None else [entry is not None for entry in texts.entries]
     has_image = [False] * number if visuals is None else [entry is not None for entry in visuals.entries]
     names = {(True, False): "text", (False, True): "image", (True, True): "mixed"}
@@ -216,7 +216,7 @@ def _is_group(given: Any) -> bool:
     return isinstance(given, tuple) and bool(given) and not any(isinstance(part, (list, tuple)) for part in given)
 
 
-def _flatten(given: Any):
+def _flatten(given: Any) -> Iterator[Any]:
     given = unstack(given, 3)
     if _is_one(given):
         yield given

@@ -1,12 +1,15 @@
 """Pixels as numbers, in any layout, type and usual range."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
 
 
-def to_planes(image: np.ndarray | torch.Tensor, name: str = "image", input_data_format: str | None = None):
+def to_planes(
+    image: np.ndarray | torch.Tensor, name: str = "image", input_data_format: str | None = None
+) -> np.ndarray:
     """An array of pixels in any layout -> (3, H, W) float32, its values untouched: for pictures that are prepared
     already (`do_rescale=False`)."""
     planes = np.moveaxis(channels_last(numbers_of(image), name, input_data_format), -1, 0)
@@ -28,7 +31,7 @@ def scale_to_255(values: np.ndarray, name: str = "image") -> np.ndarray:
     return values * 255 if is_share else values
 
 
-def is_array(image) -> bool:
+def is_array(image: Any) -> bool:
     """Whether a picture comes as numbers rather than as a file or a PIL image."""
     return isinstance(image, (np.ndarray, torch.Tensor))
 

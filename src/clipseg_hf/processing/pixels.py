@@ -23,7 +23,7 @@ class PixelReader:
         patch_size: of the model.
     """
 
-    def __init__(self, image_processor, options: Mapping[str, Any], patch_size: int):
+    def __init__(self, image_processor: Any, options: Mapping[str, Any], patch_size: int):
         self.image_processor = image_processor
         self.options = {key: value for key, value in options.items() if key not in ("return_tensors", "size")}
         self.patch_size = patch_size
@@ -32,11 +32,11 @@ class PixelReader:
         self.do_rescale = self._option("do_rescale")
         self.do_center_crop = self._option("do_center_crop")
 
-    def _option(self, name: str):
+    def _option(self, name: str) -> Any:
         value = self.options.get(name)
         return getattr(self.image_processor, name, None) if value is None else value
 
-    def _standard_size(self, size) -> dict[str, int]:
+    def _standard_size(self, size: Any) -> dict[str, int]:
         size = self.image_processor.size if size is None else size
         if isinstance(size, int):
             size = {"height": size, "width": size}
@@ -76,7 +76,7 @@ class PixelReader:
             for picture, (height, width) in zip(pictures, sizes, strict=True)
         ]
 
-    def _process(self, pictures: list, size: dict[str, int], **more) -> list[np.ndarray]:
+    def _process(self, pictures: list, size: dict[str, int], **more: Any) -> list[np.ndarray]:
         options = self.options | {"size": size} | more
         if any(is_array(picture) for picture in pictures):
             options["input_data_format"] = "channels_first"
@@ -102,21 +102,20 @@ class PixelReader:
                 pixels, values = self._picture_and_mask(picture, mask, name, size, settings.crop)
                 by_shape.setdefault(tuple(pixels.shape), []).append((number, pixels, values))
         for group in by_shape.values():
-            numbers, pixels, masks = zip(*group, strict=True)
             prompts = make_visual_prompt(
-                torch.stack(pixels),
-                torch.stack(masks),
+                torch.stack([pixels for _, pixels, _ in group]),
+                torch.stack([values for _, _, values in group]),
                 size if settings.crop or self.do_resize else None,
                 image_mean=self.image_processor.image_mean,
                 image_std=self.image_processor.image_std,
                 **settings.to_dict(),
             )
-            for number, prompt in zip(numbers, prompts.numpy(), strict=True):
+            for (number, _, _), prompt in zip(group, prompts.numpy(), strict=True):
                 results[number] = prompt
         return results
 
     def _picture_and_mask(
-        self, picture, mask, name: str, size: tuple[int, int], crop: bool
+        self, picture: Any, mask: Any, name: str, size: tuple[int, int], crop: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """-> normalised picture (3, h, w) and its mask (h, w), at the size where the visual prompt is made."""
         values = _prompt_mask(mask, size_of(picture), name)
@@ -132,7 +131,7 @@ def size_of(picture: Image.Image | np.ndarray) -> tuple[int, int]:
     return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[-2:]
 
 
-def _prompt_mask(mask, picture_size: tuple[int, int], name: str) -> torch.Tensor:
+def _prompt_mask(mask: Any, picture_size: tuple[int, int], name: str) -> torch.Tensor:
     """-> (H, W) float32 in [0, 1]."""
     name = name.replace("visual_prompt", "visual_prompt_masks", 1)
     values = load_map(mask, name)
@@ -141,13 +140,13 @@ def _prompt_mask(mask, picture_size: tuple[int, int], name: str) -> torch.Tensor
             f"{name} is {values.shape[0]} x {values.shape[1]} pixels (height x width), but its picture is "
             f"{picture_size[0]} x {picture_size[1]} after its EXIF rotation: they have to agree."
         )
-    values = torch.from_numpy(read_mask(values, name))
-    if not values.any():
+    inside = torch.from_numpy(read_mask(values, name))
+    if not inside.any():
         raise ValueError(
             f"{name} is empty: it has to mark the object to look for with at least one pixel. For the whole picture "
             "as prompt give None as its mask."
         )
-    return values
+    return inside
 
 
 def _shrink_mask(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -6,6 +6,7 @@ their way in. A pixel belongs to the mask where its probability is above the thr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from clipseg_hf.processing.masks.rle import encode_rle
 
 PAPER_THRESHOLD = 0.3  # paper, section 4: fixed for PhraseCut
 PROMPT_KINDS = THRESHOLD_KINDS[:3]
+_UNSET: Any = None  # what `ModelOutput` wants for a default
 PRESENCE_SHARE = 0.01  # of the pixels that speak for presence
 
 
@@ -33,11 +35,11 @@ class PromptedMask(ModelOutput):
         is_present: whether that is above the presence threshold. The mask is given either way.
     """
 
-    mask: torch.Tensor = None
-    probabilities: torch.Tensor = None
-    score: float = None
-    presence: float = None
-    is_present: bool = None
+    mask: torch.Tensor
+    probabilities: torch.Tensor = _UNSET
+    score: float = _UNSET
+    presence: float = _UNSET
+    is_present: bool = _UNSET
 
     def to_record(self) -> dict:
         """What JSON can hold of it: box (COCO's [x, y, width, height], None where the mask is empty), area in pixels,
@@ -197,7 +199,11 @@ def resize_probabilities(logits: torch.Tensor, size: tuple[int, int]) -> torch.T
     return resized[:, 0].clamp(0, 1)
 
 
-def _sort_out(logits, prompt_to_image, target_sizes) -> tuple[torch.Tensor, list[int], list[tuple[int, int]]]:
+def _sort_out(
+    logits: torch.Tensor,
+    prompt_to_image: torch.Tensor | None,
+    target_sizes: Sequence[tuple[int, int]] | torch.Tensor | None,
+) -> tuple[torch.Tensor, list[int], list[tuple[int, int]]]:
     """-> logits (N, H, W), the image of each prompt, the size of each image."""
     if logits.ndim == 2:
         logits = logits[None]
@@ -222,7 +228,7 @@ def _sort_out(logits, prompt_to_image, target_sizes) -> tuple[torch.Tensor, list
             f"{images} target_sizes for {counted(prompts, 'prompt')} of {counted(max(owners) + 1, 'image')}: "
             "give one (height, width) for each image."
         )
-    return logits, owners, sizes or [tuple(logits.shape[1:])] * images
+    return logits, owners, sizes or [(logits.shape[1], logits.shape[2])] * images
 
 
 def threshold_of_each(thresholds: float | Sequence[float] | torch.Tensor, prompts: int) -> list[float]:
@@ -243,7 +249,7 @@ def threshold_of_each(thresholds: float | Sequence[float] | torch.Tensor, prompt
     return values
 
 
-def _read_labels(labels, counts: list[int]) -> list[list[int]]:
+def _read_labels(labels: Any, counts: list[int]) -> list[list[int]]:
     if labels is None:
         return [list(range(1, count + 1)) for count in counts]
     labels = list(labels)

@@ -2,13 +2,15 @@
 
 import difflib
 import inspect
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import AutoTokenizer
 from transformers.processing_utils import ProcessorMixin
 
+from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike
@@ -57,8 +59,8 @@ class CLIPSegProcessor(ProcessorMixin):
 
     def __init__(
         self,
-        image_processor=None,
-        tokenizer=None,
+        image_processor: Any = None,
+        tokenizer: Any = None,
         patch_size: int = 16,
         visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
         mask_thresholds: Mapping[str, float] | None = None,
@@ -69,15 +71,15 @@ class CLIPSegProcessor(ProcessorMixin):
         self.mask_thresholds = read_thresholds(mask_thresholds)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # stock's options of the Hub are in kwargs
         cls,
-        pretrained_model_name_or_path,
+        pretrained_model_name_or_path: str | os.PathLike,
         *,
         patch_size: int | None = None,
         visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
         mask_thresholds: Mapping[str, float] | None = None,
-        **kwargs,
-    ) -> "CLIPSegProcessor":
+        **kwargs: Any,
+    ) -> Self:
         """Load from a folder or the Hub: a checkpoint of this project, of transformers, or one of the old CIDAS ones.
 
         Args:
@@ -89,7 +91,7 @@ class CLIPSegProcessor(ProcessorMixin):
         processor = super().from_pretrained(name, **kwargs)
         config = read_model_config(name, kwargs)
         if config is not None:  # the model's own file has the last word: it is what calibration rewrites
-            processor.patch_size = config.vision_config.patch_size
+            processor.patch_size = vision_fields(config).patch_size
             thresholds = getattr(config, "mask_thresholds", None)
             processor.mask_thresholds = read_thresholds(thresholds or processor.mask_thresholds)
         processor.patch_size = patch_size or processor.patch_size
@@ -98,7 +100,9 @@ class CLIPSegProcessor(ProcessorMixin):
         return processor
 
     @classmethod
-    def from_clip(cls, clip_name_or_path, *, size: int | tuple[int, int] | None = None, **kwargs) -> "CLIPSegProcessor":
+    def from_clip(
+        cls, clip_name_or_path: str | os.PathLike, *, size: int | tuple[int, int] | None = None, **kwargs: Any
+    ) -> Self:
         """The processor for a decoder on any CLIP: its tokenizer, its normalisation, and a size that its patch divides.
 
         Args:
@@ -130,7 +134,7 @@ class CLIPSegProcessor(ProcessorMixin):
         prompt_templates: str | Sequence[str] | None = None,
         visual_prompt_settings: VisualPromptSettings | Mapping[str, Any] | None = None,
         return_tensors: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> CLIPSegInputs:
         """Prepare images and prompts.
 
@@ -212,7 +216,7 @@ class CLIPSegProcessor(ProcessorMixin):
 
     def post_process_prompted_segmentation(
         self,
-        outputs,
+        outputs: Any,
         target_sizes: Sequence[tuple[int, int]] | None = None,
         threshold: float | Sequence[float] | None = None,
         prompt_kinds: str | Sequence[str] | None = None,
@@ -238,7 +242,7 @@ class CLIPSegProcessor(ProcessorMixin):
 
     def post_process_semantic_segmentation(
         self,
-        outputs,
+        outputs: Any,
         target_sizes: Sequence[tuple[int, int]] | None = None,
         labels: Sequence[int] | Sequence[Sequence[int]] | None = None,
         background_threshold: float | Sequence[float] | None = None,
@@ -257,7 +261,9 @@ class CLIPSegProcessor(ProcessorMixin):
         thresholds = self._thresholds(background_threshold, kinds, logits)
         return semantic_maps(logits, owners, target_sizes, thresholds, labels)
 
-    def _thresholds(self, given, kinds, logits: torch.Tensor) -> float | Sequence[float]:
+    def _thresholds(
+        self, given: float | Sequence[float] | None, kinds: str | Sequence[str] | None, logits: torch.Tensor
+    ) -> float | Sequence[float]:
         if given is not None:
             return given
         return thresholds_for(kinds, 1 if logits.ndim == 2 else len(logits), self.mask_thresholds)
@@ -275,11 +281,12 @@ class CLIPSegProcessor(ProcessorMixin):
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise TypeError(f"CLIPSegProcessor knows no option {name!r}.{hint}")
         tokenizer_options = self.tokenizer.init_kwargs
-        merged = self._merge_kwargs(self.valid_processor_kwargs, tokenizer_init_kwargs=tokenizer_options, **kwargs)
+        known_kwargs: Any = self.valid_processor_kwargs
+        merged = self._merge_kwargs(known_kwargs, tokenizer_init_kwargs=tokenizer_options, **kwargs)
         return merged["text_kwargs"], merged["images_kwargs"]
 
 
-def _logits_of(outputs) -> torch.Tensor:
+def _logits_of(outputs: Any) -> torch.Tensor:
     if not hasattr(outputs, "logits"):
         raise TypeError(
             f"outputs is what the model returns, with its logits and which image each prompt asked about; got a "

@@ -29,19 +29,19 @@ def resized_size(
         ValueError: another size, or one that makes an endless strip of the picture.
     """
     height, width = original
-    if size.get("height") and size.get("width"):
-        return size["height"], size["width"]
-    if not size.get("shortest_edge"):
-        given = {key: value for key, value in dict(size).items() if value}
+    given = {key: value for key, value in dict(size).items() if value}
+    if "height" in given and "width" in given:
+        return given["height"], given["width"]
+    if "shortest_edge" not in given:
         raise ValueError(f"size is {{'height', 'width'}} or {{'shortest_edge'}}, got {given}.")
-    scale = size["shortest_edge"] / min(height, width)
-    if size.get("longest_edge"):
-        scale = min(scale, size["longest_edge"] / max(height, width))
+    scale = given["shortest_edge"] / min(height, width)
+    if "longest_edge" in given:
+        scale = min(scale, given["longest_edge"] / max(height, width))
     target = round_to_patch(height * scale, patch_size), round_to_patch(width * scale, patch_size)
     if target[0] * target[1] > MAX_PIXELS:
         raise ValueError(
             f"{name} of {height} x {width} pixels would become {target[0]} x {target[1]} with shortest_edge "
-            f"{size['shortest_edge']}: too large for one pass. Crop it, set a longest_edge, or use a fixed size "
+            f"{given['shortest_edge']}: too large for one pass. Crop it, set a longest_edge, or use a fixed size "
             "such as size={'height': 352, 'width': 352}."
         )
     return target

@@ -4,6 +4,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from clipseg_hf.processing.layout import Prompts
 
@@ -45,7 +46,7 @@ def phrase_rows(texts: Prompts, templates: list[str]) -> list[list[str]]:
         TypeError: an entry is no string.
         ValueError: an empty phrase.
     """
-    groups = []
+    groups: list[list[str]] = []
     for number, phrase in enumerate(texts.entries):
         if phrase is None:
             groups.append([])
@@ -61,7 +62,7 @@ def phrase_rows(texts: Prompts, templates: list[str]) -> list[list[str]]:
     return groups
 
 
-def tokenize(tokenizer, rows: list[str], **options) -> dict:
+def tokenize(tokenizer: Any, rows: list[str], **options: Any) -> Any:
     """Tokenize rows of text; cut what is too long, and say so.
 
     Args:
@@ -98,7 +99,7 @@ def tokenize(tokenizer, rows: list[str], **options) -> dict:
     return tokens
 
 
-def _cut_texts(tokenizer, rows: list[str], tokens, options: dict) -> Iterator[tuple[str, int]]:
+def _cut_texts(tokenizer: Any, rows: list[str], tokens: Any, options: dict) -> Iterator[tuple[str, int]]:
     """What was cut, and how many tokens it has as a whole."""
     if not options["truncation"] or options.get("return_overflowing_tokens"):
         return

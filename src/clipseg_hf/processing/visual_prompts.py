@@ -5,11 +5,13 @@ Everything works on batches of *normalised* pictures, as the original does: a fa
 to black. All functions are pure and differentiable in the pixels where that makes sense.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+
+Statistics = Sequence[float]  # one number for each channel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,7 +42,7 @@ class VisualPromptSettings:
     highlight: str = "dim"
     outline_width: int = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("crop", "blur"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} is True or False, got {getattr(self, name)!r}.")
@@ -90,8 +92,8 @@ def make_visual_prompt(
     background: float = 0.1,
     highlight: str = "dim",
     outline_width: int = 3,
-    image_mean: tuple[float, ...] = IMAGENET_MEAN,
-    image_std: tuple[float, ...] = IMAGENET_STD,
+    image_mean: Statistics = IMAGENET_MEAN,
+    image_std: Statistics = IMAGENET_STD,
 ) -> torch.Tensor:
     """Make visual prompts of pictures and the masks of their objects.
 
@@ -146,8 +148,8 @@ def gaussian_blur(images: torch.Tensor, kernel_size: int = 15, sigma: float = 3.
         raise ValueError(f"kernel_size is odd and positive, got {kernel_size}.")
     offsets = torch.arange(kernel_size, dtype=torch.float64) - kernel_size // 2
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
-    weights = (weights / weights.sum()).tolist()
-    return _smooth(_smooth(images, weights, -1), weights, -2)
+    shares = (weights / weights.sum()).tolist()
+    return _smooth(_smooth(images, shares, -1), shares, -2)
 
 
 def _smooth(images: torch.Tensor, weights: list[float], axis: int) -> torch.Tensor:
@@ -161,7 +163,7 @@ def _smooth(images: torch.Tensor, weights: list[float], axis: int) -> torch.Tens
     return total
 
 
-def _reflect_101(length: int, radius: int, device) -> torch.Tensor:
+def _reflect_101(length: int, radius: int, device: torch.device) -> torch.Tensor:
     """Source index of each place of an axis of `length`, padded by `radius` on both sides: 2 1 | 0 1 2 3 | 2 1."""
     places = torch.arange(-radius, length + radius, device=device)
     period = max(2 * (length - 1), 1)
@@ -255,27 +257,33 @@ def _nearest(start: torch.Tensor, length: torch.Tensor, frame: torch.Tensor, siz
     return torch.where(inside, start[:, None] + places, -1)
 
 
-def dye_red(images: torch.Tensor, masks: torch.Tensor, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> torch.Tensor:
+def dye_red(
+    images: torch.Tensor, masks: torch.Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD
+) -> torch.Tensor:
     """The object in red, the rest grey: grey * (1, 0.2, 0.2) inside and grey outside, in [0, 1], normalised again."""
-    mean, std, red = (_channels(values, images) for values in (mean, std, _RED))
+    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, _RED))
     inside = masks.to(images.dtype).unsqueeze(1)
-    plain = (images * std + mean).clamp(0, 1)
+    plain = (images * deviation + mean_color).clamp(0, 1)
     grey = (plain * _channels(_LUMA, images)).sum(dim=1, keepdim=True)  # (N, 3, H, W) -> (N, 1, H, W)
-    return (grey * (red * inside + (1 - inside)) - mean) / std
+    return (grey * (red * inside + (1 - inside)) - mean_color) / deviation
 
 
 def outline_red(
-    images: torch.Tensor, masks: torch.Tensor, mean=IMAGENET_MEAN, std=IMAGENET_STD, width: int = 3
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    mean: Statistics = IMAGENET_MEAN,
+    std: Statistics = IMAGENET_STD,
+    width: int = 3,
 ) -> torch.Tensor:
     """A red line of `width` pixels just outside of the object. (The paper shows one; its exact shape is ours.)"""
-    mean, std, red = (_channels(values, images) for values in (mean, std, _RED))
+    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, _RED))
     inside = (masks != 0).to(images.dtype).unsqueeze(1)  # (N, 1, H, W)
     grown = torch.nn.functional.max_pool2d(inside, 2 * width + 1, stride=1, padding=width)
     line = grown - inside
-    return images * (1 - line) + (red - mean) / std * line
+    return images * (1 - line) + (red - mean_color) / deviation * line
 
 
-def _channels(values, like: torch.Tensor) -> torch.Tensor:
+def _channels(values: Statistics, like: torch.Tensor) -> torch.Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
 
 

@@ -63,10 +63,10 @@ def mix_prompts(
     weight = _check_weight(image_prompt_weight, num_prompts)
     if missing := _missing_prompts(has_text, has_image):
         raise ValueError(f"prompt(s) {missing} of {num_prompts} have neither a text nor an image")
-    if images is None:
-        return texts
-    if texts is None:
-        return images
+    given = [vectors for vectors in (texts, images) if vectors is not None]
+    if len(given) == 1:
+        return given[0]
+    texts, images = given
     weight = weight.to(images)  # (N,) or ()
     if has_text is not None:
         weight = torch.where(has_text, weight, 1.0)

@@ -1,6 +1,7 @@
 """The trainable part of CLIPSeg: projections, FiLM, post-norm transformer blocks and the readout to pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import get_field, vision_fields
 from clipseg_hf.modeling.layers.onednn import from_onednn, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
 
@@ -31,14 +32,14 @@ class CLIPSegDecoder(nn.Module):
 
     def __init__(self, config: CLIPSegConfig):
         super().__init__()
-        dim, width, patch = config.reduce_dim, config.vision_config.hidden_size, config.vision_config.patch_size
+        dim, vision, prompt_width = config.reduce_dim, vision_fields(config), cast(int, config.projection_dim)
         self.config = config
-        self.film_mul = nn.Linear(config.projection_dim, dim)
-        self.film_add = nn.Linear(config.projection_dim, dim)
-        self.reduces = nn.ModuleList(nn.Linear(width, dim) for _ in config.extract_layers)
+        self.film_mul = nn.Linear(prompt_width, dim)
+        self.film_add = nn.Linear(prompt_width, dim)
+        self.reduces = nn.ModuleList(nn.Linear(vision.hidden_size, dim) for _ in config.extract_layers)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in config.extract_layers)
         refined = config.use_complex_transposed_convolution
-        self.transposed_convolution = RefinedReadout(dim) if refined else SimpleReadout(dim, patch)
+        self.transposed_convolution = RefinedReadout(dim) if refined else SimpleReadout(dim, vision.patch_size)
 
     def forward(
         self,
@@ -72,8 +73,9 @@ class CLIPSegDecoder(nn.Module):
         skips = [reduce(a.to(dtype)) for reduce, a in zip(self.reduces, reversed(activations), strict=True)]
 
         size = _chunk_size(decode_chunk_size, skips[0])
-        prompts = (prompt_to_image, scale, shift)
-        chunks = [prompts] if size is None else zip(*(part.split(size) for part in prompts), strict=True)
+        chunks: Iterable[tuple[Tensor, Tensor, Tensor]] = [(prompt_to_image, scale, shift)]
+        if size is not None:
+            chunks = zip(prompt_to_image.split(size), scale.split(size), shift.split(size), strict=True)
         decoded = [self._decode(skips, *chunk, grid, output_hidden_states, output_attentions) for chunk in chunks]
         logits, hidden_states, attentions = zip(*decoded, strict=True)
         return CLIPSegDecoderOutput(
@@ -93,10 +95,12 @@ class CLIPSegDecoder(nn.Module):
         output_attentions: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Decode one chunk of n prompts."""
-        tokens, hidden_states, attentions = None, [], []
+        hidden_states: list[Tensor] = []
+        attentions: list[Tensor] = []
+        tokens = skips[0][prompt_to_image]  # (B, tokens, D) -> (n, tokens, D)
         for step, (skip, layer) in enumerate(zip(skips, self.layers, strict=True)):
-            skip = skip[prompt_to_image]  # (B, tokens, D) -> (n, tokens, D)
-            tokens = skip if tokens is None else tokens + skip
+            if step > 0:
+                tokens = tokens + skip[prompt_to_image]
             if step == self.config.conditional_layer:
                 tokens = scale * tokens + shift
             if output_hidden_states and not hidden_states:
@@ -115,7 +119,7 @@ class DecoderLayer(GradientCheckpointingLayer):
 
     def __init__(self, config: CLIPSegConfig):
         super().__init__()
-        eps = config.vision_config.layer_norm_eps
+        eps = vision_fields(config).layer_norm_eps
         self.self_attn = DecoderAttention(config)
         self.layer_norm1 = nn.LayerNorm(config.reduce_dim, eps=eps)
         self.mlp = DecoderMLP(config)
@@ -211,8 +215,8 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
         init.zeros_(module.bias)
     elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         bound = module.weight[0].numel() ** -0.5
-        init.uniform_(module.weight, -bound, bound, generator=generator)
-        init.uniform_(module.bias, -bound, bound, generator=generator)
+        for parameter in module.parameters(recurse=False):  # weight and bias
+            init.uniform_(parameter, -bound, bound, generator=generator)
     elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
@@ -228,5 +232,5 @@ def _chunk_size(asked: int | None, tokens: Tensor) -> int | None:
     return asked
 
 
-def _join(parts: Sequence[Tensor]) -> Tensor:
+def _join(parts: tuple[Tensor, ...]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -68,7 +68,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x.flatten(0, -2).to_mkldnn(), weight, bias).to_dense().unflatten(0, x.shape[:-1])
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float | None) -> Tensor:
     """(n, heads, tokens, head) each -> (n, heads, tokens, head), head by head, so that the scores stay in the cache."""
     n, heads, tokens, width = query.shape
     query = (query * (width**-0.5 if scale is None else scale)).contiguous()
@@ -87,7 +87,7 @@ def _is_usable(example: Tensor) -> bool:
         and _IS_X86
         and example.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()

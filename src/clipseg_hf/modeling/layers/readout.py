@@ -4,6 +4,8 @@ Such a convolution gives each input its own patch of outputs, so it is one matri
 general code for it is several times slower on a CPU, and can keep no intermediate result in place.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class SimpleReadout(nn.ConvTranspose2d):
     def __init__(self, dim: int, patch_size: int):
         super().__init__(dim, 1, kernel_size=patch_size, stride=patch_size)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # PyTorch's takes an output size, too
         """(n, R, C, D) -> (n, R * patch, C * patch)."""
         pixels = _upsample(tokens, self)  # (n, R, C, patch * patch)
         size = self.kernel_size[0]
@@ -52,7 +54,7 @@ class RefinedReadout(nn.Sequential):
         return pixels.reshape(n, rows * 16, columns * 16)
 
 
-def _upsample(tokens: Tensor, convolution: nn.ConvTranspose2d) -> Tensor:
+def _upsample(tokens: Tensor, convolution: Any) -> Tensor:
     """(..., D) -> (..., height * width * channels) of the patch behind each token."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (D, channels, h, w) -> (h * w * channels, D)
     bias = convolution.bias.repeat(len(weight) // convolution.out_channels)

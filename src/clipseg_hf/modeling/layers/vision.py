@@ -1,10 +1,11 @@
 """CLIP's vision tower as CLIPSeg uses it: left early for query images, masked inside for image prompts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPModel
 
 MASK_MODES = ("cls_last", "cls_all", "patches_all")
@@ -32,7 +33,7 @@ def patch_grid(pixel_values: Tensor, patch_size: int, name: str = "pixel_values"
 
 
 def extract_activations(
-    vision_model: nn.Module, pixel_values: Tensor, extract_layers: Sequence[int], interpolate_pos_encoding: bool = True
+    vision_model: Any, pixel_values: Tensor, extract_layers: Sequence[int], interpolate_pos_encoding: bool = True
 ) -> tuple[Tensor, ...]:
     """Activations of CLIP's vision layers, running no layer beyond the last one wanted.
 
@@ -76,7 +77,7 @@ def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, m
             f"conditional_masks have the shape {tuple(masks.shape)}, expected ({len(pixel_values)}, height, width): "
             f"one mask for each of the {len(pixel_values)} image prompt(s)"
         )
-    vision_model = clip.vision_model
+    vision_model: Any = clip.vision_model
     hidden_states = vision_model.embeddings(pixel_values, interpolate_pos_encoding=True)
     hidden_states = vision_model.pre_layrnorm(hidden_states)  # (S, 1 + patches, width)
 
@@ -95,9 +96,9 @@ def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, m
 
 
 def _near_sizes(height: int, width: int, patch_size: int) -> list[tuple[int, int]]:
-    down = [max(side // patch_size, 1) * patch_size for side in (height, width)]
-    up = [-(-max(side, 1) // patch_size) * patch_size for side in (height, width)]
-    return [tuple(down), tuple(up)]
+    down_height, down_width = (max(side // patch_size, 1) * patch_size for side in (height, width))
+    up_height, up_width = (-(-max(side, 1) // patch_size) * patch_size for side in (height, width))
+    return [(down_height, down_width), (up_height, up_width)]
 
 
 def _score_factors(patches: Tensor, mode: str) -> Tensor:
@@ -111,7 +112,7 @@ def _score_factors(patches: Tensor, mode: str) -> Tensor:
     return factors
 
 
-def _scaled_attention(attention: nn.Module, hidden_states: Tensor, factors: Tensor) -> Tensor:
+def _scaled_attention(attention: Any, hidden_states: Tensor, factors: Tensor) -> Tensor:
     """One self-attention of CLIP with its scores multiplied by `factors`."""
     query, key, value = (
         # (S, tokens, width) -> (S, tokens, heads, head) -> (S, heads, tokens, head)

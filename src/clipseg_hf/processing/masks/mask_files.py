@@ -10,7 +10,8 @@ Files of data sets are what they are, so their reader asks for more lenient rule
 | shades | floats are kept; of black and white with blurred edges the brighter half, else refused | the brighter half |
 """
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def load_map(
     return values
 
 
-def color_value(color):
+def color_value(color: Iterable[Any]) -> Any:
     """The number that stands for a colour - three numbers, or three arrays - in `load_map(..., colors="numbered")`."""
     red, green, blue = color
     return (red << 16) | (green << 8) | blue

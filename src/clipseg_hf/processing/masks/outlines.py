@@ -1,12 +1,14 @@
 """Masks -> boxes, polygons, separate objects: the forms that annotation tools take. (RLE: `encode_rle`.)"""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, down, left, up; (x, y)
 
 
-def mask_to_box(mask) -> list[int] | None:
+def mask_to_box(mask: Any) -> list[int] | None:
     """(h, w) bool -> COCO's [x, y, width, height] in pixels, or None where the mask is empty."""
     mask = _as_bool(mask)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -16,7 +18,7 @@ def mask_to_box(mask) -> list[int] | None:
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
 
 
-def label_objects(mask) -> tuple[np.ndarray, int]:
+def label_objects(mask: Any) -> tuple[np.ndarray, int]:
     """Number the connected parts of a mask (pixels touch by their sides).
 
     Args:
@@ -52,7 +54,7 @@ def label_objects(mask) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(labels), len(roots)
 
 
-def split_objects(mask, min_area: int = 1) -> list[np.ndarray]:
+def split_objects(mask: Any, min_area: int = 1) -> list[np.ndarray]:
     """The connected parts of a mask as masks of their own, the largest first.
 
     Args:
@@ -67,7 +69,7 @@ def split_objects(mask, min_area: int = 1) -> list[np.ndarray]:
     return [labels == part + 1 for part in np.argsort(-areas, kind="stable") if areas[part] >= min_area]
 
 
-def mask_to_polygons(mask) -> list[list[int]]:
+def mask_to_polygons(mask: Any) -> list[list[int]]:
     """The exact outlines of a mask, along the edges of its pixels, as COCO's polygons.
 
     Args:
@@ -96,7 +98,7 @@ def mask_to_polygons(mask) -> list[list[int]]:
     return polygons
 
 
-def _as_bool(mask) -> np.ndarray:
+def _as_bool(mask: Any) -> np.ndarray:
     mask = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(f"Expected one mask of shape (height, width), got shape {mask.shape}.")

@@ -1,11 +1,12 @@
 """Masks as COCO run-length codes, the form that tables, JSON files and other tools keep them in."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 
 
-def encode_rle(mask) -> dict:
+def encode_rle(mask: Any) -> dict:
     """Code one binary mask as COCO's compressed RLE.
 
     Args:
@@ -27,7 +28,7 @@ def encode_rle(mask) -> dict:
         if wrong.size:
             raise ValueError(f"encode_rle takes a mask of 0 and 1, found {wrong[0]}: threshold it first (mask > t).")
     coded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": list(mask.shape), "counts": coded["counts"].decode("ascii")}
+    return {"size": list(mask.shape), "counts": cast(bytes, coded["counts"]).decode("ascii")}
 
 
 def decode_rle(rle: Mapping) -> np.ndarray:
