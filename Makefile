@@ -11,7 +11,7 @@ export GOMP_SPINCOUNT ?= 0
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow test-oldest lint format wheel font clean
+.PHONY: demo test test-slow test-oldest lint format docs wheel font clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -37,6 +37,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs  ## build the site into site/; a warning or a broken link is an error
+	$(BIN)/mkdocs build --strict
+
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
@@ -52,6 +55,10 @@ $(VENV)/.dev: $(VENV)/.package
 	$(PIP) --editable ".[dev]"
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.package
+	$(PIP) --editable ".[docs]"
+	touch $@
+
 # The emoji font is needed to draw scenes; the tests that draw say so and are left out where it cannot be had.
 font: $(VENV)/.package
 	@$(BIN)/python -c "from clipseg_hf.data.emoji_world.emoji_glyphs import find_emoji_font; find_emoji_font()" 2>/dev/null \
@@ -60,4 +67,4 @@ font: $(VENV)/.package
 	|| echo "Noto Color Emoji is missing: install fonts-noto-color-emoji to run the tests that draw scenes."
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) build dist site src/*.egg-info

@@ -36,7 +36,7 @@ def load_map(
         (H, W) array; bool, integer or float as it came.
 
     Raises:
-        as `load_image`; and ValueError for colours or transparency, which do not say what is object.
+        ValueError: colours or transparency, which do not say what is object; all else as `load_image`.
     """
     if is_array(image):
         return _one_channel(numbers_of(image), name)
