@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clipseg_hf.data.sampling.normalization import Normalizer
 from clipseg_hf.data.sampling.samples import PromptedSample, SampleError
 from clipseg_hf.data.sampling.visual_examples import VisualPromptMaker
+from clipseg_hf.processing.pixels import Normalizer
 from clipseg_hf.processing.texts import CLIP_TEXT_LENGTH, tokenize
 
 
