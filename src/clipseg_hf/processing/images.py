@@ -12,7 +12,7 @@ import urllib.request
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,7 @@ def load_image(image: ImageLike, name: str = "image", input_data_format: str | N
 
 
 def read_image(
-    image: ImageLike,
-    name: str = "image",
-    input_data_format: str | None = None,
-    at_least: tuple[int, int] | None = None,
+    image: ImageLike, name: str = "image", input_data_format: str | None = None, at_least: tuple[int, int] | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     """As `load_image`, for those who only look at the pixels and may not need all of them.
 
@@ -90,12 +87,8 @@ def read_image(
 def measure_image(image: ImageLike, name: str = "image") -> tuple[int, int]:
     """The (height, width) of an image, upright, without decoding it. It raises what `load_image` does."""
     opened, name = open_image(image, name)
-    with explaining(name):
-        try:
-            return _upright_size(opened)
-        finally:
-            if opened is not image:
-                opened.close()
+    with explaining(name), nullcontext() if opened is image else opened:
+        return _upright_size(opened)
 
 
 def open_image(image: ImageLike, name: str, input_data_format: str | None = None) -> tuple[Image.Image, str]:

@@ -23,6 +23,7 @@ from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import iterate_list, read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
+from clipseg_hf.data.rows.rows import make_row
 
 # fmt: off
 KNOWN_WRONG_SIZE = frozenset((
@@ -124,13 +125,8 @@ class PhraseCutFiles(RowSource):
                 height, width = self._images[image_id][0]
                 tasks = (read_element(file, start, end) for start, end in places)
                 phrases = [make_task_phrase(task, height, width, summary) for task in tasks]
-                yield {
-                    "image": image,
-                    "image_id": str(image_id),
-                    "height": height,
-                    "width": width,
-                    "phrases": [phrase for phrase in phrases if phrase is not None],
-                }
+                phrases = [phrase for phrase in phrases if phrase is not None]
+                yield make_row(image, str(image_id), (height, width), phrases)
 
     def _find_image(self, image_id: int, summary: BuildSummary) -> dict[str, Any] | None:
         if str(image_id) not in self._image_files:

@@ -60,10 +60,9 @@ def check_image(
     try:
         size = measure_image(image)
     except (OSError, ValueError):
-        size = None
-    if size is None:
         summary.note("unreadable_image", where)
-    elif expected is not None and size != expected:
+        return None
+    if expected is not None and size != expected:
         sizes = "{1} x {0}, annotated {3} x {2}".format(*size, *expected)
         summary.note("image_size_differs", f"{where} ({sizes})")
         return None

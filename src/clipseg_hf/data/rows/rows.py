@@ -30,6 +30,11 @@ ROW_FEATURES = datasets.Features(
 )
 
 
+def make_row(image: dict, image_id: str, size: tuple[int, int], phrases: list[dict]) -> dict:
+    """Make one row of an image, its size (height, width), and what `make_phrase` made."""
+    return {"image": image, "image_id": image_id, "height": size[0], "width": size[1], "phrases": phrases}
+
+
 def make_phrase(
     phrase: str,
     mask: dict,

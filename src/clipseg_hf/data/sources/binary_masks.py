@@ -8,7 +8,7 @@ from typing import NamedTuple
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
-from clipseg_hf.data.rows.rows import make_phrase
+from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.folder_pairs import key_files, open_folder, require_pairs
 from clipseg_hf.data.sources.mask_files import check_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
@@ -97,8 +97,7 @@ class BinaryMaskFiles(RowSource):
                 for phrase, mask in sorted(masks.items())
                 if mask is not None
             ]
-            height, width = size
-            yield {"image": image, "image_id": item.key, "height": height, "width": width, "phrases": phrases}
+            yield make_row(image, item.key, size, phrases)
 
 
 def _take_apart(key: str) -> tuple[str, str, str]:

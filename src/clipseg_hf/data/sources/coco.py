@@ -12,7 +12,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import iterate_members, read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
-from clipseg_hf.data.rows.rows import make_phrase
+from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.classes import clean_name
 from clipseg_hf.data.sources.coco_masks import read_segmentation, unite_masks
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
@@ -143,13 +143,8 @@ class CocoFiles(RowSource):
                 if check_image(image, item.file, summary, item.size) is None:
                     continue
                 annotations = [read_element(file, *place) for place in item.annotations]
-                yield {
-                    "image": image,
-                    "image_id": str(item.image_id),
-                    "height": item.size[0],
-                    "width": item.size[1],
-                    "phrases": self._make_phrases(annotations, item, self._categories[split], summary),
-                }
+                phrases = self._make_phrases(annotations, item, self._categories[split], summary)
+                yield make_row(image, str(item.image_id), item.size, phrases)
 
     def _make_phrases(
         self, annotations: list[dict], item: CocoImage, categories: dict[int, str], summary: BuildSummary

@@ -10,7 +10,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
-from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase
+from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase, make_row
 from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
 from clipseg_hf.data.sources.mask_files import check_binary_mask, check_map
 
@@ -114,7 +114,7 @@ class ColumnData(RowSource):
         else:
             texts = values[phrase_column] if isinstance(values[phrase_column], list) else [values[phrase_column]]
             phrases = _read_binary_masks(masks, texts, image_id, where, size, summary)
-        return {"image": image, "image_id": image_id, "height": size[0], "width": size[1], "phrases": phrases}
+        return make_row(image, image_id, size, phrases)
 
     def _read_index_masks(
         self, masks: list, image_id: str, where: str, size: tuple[int, int], summary: BuildSummary

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES, RowSource, check_image, in_shards
+from clipseg_hf.data.rows.rows import make_row
 from clipseg_hf.data.sources.classes import CLASS_FILES, LEFT_OUT, ClassTable, make_class_table
 from clipseg_hf.data.sources.folder_pairs import Folder, key_files, open_folder, require_pairs
 from clipseg_hf.data.sources.mask_files import check_map
@@ -69,13 +70,11 @@ class PairedFiles(RowSource):
             if size is None:
                 continue
             mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, size, summary)
-            if mask is None:
-                continue
-            if (phrases := self.table.phrases(mask, pair.image_id, pair.mask, summary)) == []:
+            phrases = None if mask is None else self.table.phrases(mask, pair.image_id, pair.mask, summary)
+            if phrases == []:
                 summary.note("no_annotation", f"{pair.image} (nothing but what is left out in {pair.mask})")
             elif phrases is not None:
-                height, width = size
-                yield {"image": image, "image_id": pair.image_id, "height": height, "width": width, "phrases": phrases}
+                yield make_row(image, pair.image_id, size, phrases)
 
 
 class IndexMaskFiles(PairedFiles):

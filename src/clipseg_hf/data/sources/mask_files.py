@@ -1,22 +1,15 @@
 """Masks of a data set's files, against the images they belong to: what cannot be used is a flaw."""
 
-from typing import Literal
-
 import numpy as np
 
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.masks.mask_files import load_map, read_mask
+from clipseg_hf.processing.masks.mask_files import Colors, load_map, read_mask
 from clipseg_hf.processing.masks.rle import encode_rle
 
 
 def check_map(
-    file: ImageLike,
-    where: str,
-    image: str,
-    size: tuple[int, int],
-    summary: BuildSummary,
-    colors: Literal["numbered", "grey"] = "numbered",
+    file: ImageLike, where: str, image: str, size: tuple[int, int], summary: BuildSummary, colors: Colors = "numbered"
 ) -> np.ndarray | None:
     """The numbers of a mask, (height, width); None, and a note, where it cannot be used.
 
@@ -29,10 +22,9 @@ def check_map(
     try:
         mask = load_map(file, colors=colors)
     except (OSError, ValueError):
-        mask = None
-    if mask is None:
         summary.note("unreadable_mask", where)
-    elif mask.shape != size:
+        return None
+    if mask.shape != size:
         summary.note("mask_size_differs", f"{where} ({mask.shape[1]} x {mask.shape[0]}, {image} {size[1]} x {size[0]})")
         return None
     return mask

@@ -11,7 +11,7 @@ from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
-from clipseg_hf.data.rows.rows import make_phrase
+from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.mask_files import check_binary_mask
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 
@@ -105,13 +105,8 @@ class MetadataFiles(RowSource):
             if size is None:
                 continue
             phrases = [self._make_phrase(line, number, name, size, files, summary) for number, line in enumerate(lines)]
-            yield {
-                "image": image,
-                "image_id": str(PurePosixPath(name).with_suffix("")),
-                "height": size[0],
-                "width": size[1],
-                "phrases": [phrase for phrase in phrases if phrase is not None],
-            }
+            phrases = [phrase for phrase in phrases if phrase is not None]
+            yield make_row(image, str(PurePosixPath(name).with_suffix("")), size, phrases)
 
     def _make_phrase(
         self, line: Line, number: int, image: str, size: tuple[int, int], files: set[str], summary: BuildSummary

@@ -18,12 +18,12 @@ import numpy as np
 from clipseg_hf.processing.images import TRANSPARENT_MODES, ImageLike, explaining, open_image, upright
 from clipseg_hf.processing.pixel_arrays import is_array, numbers_of
 
+Colors = Literal["refused", "numbered", "grey"]
+
 _COLOR_MODES = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def load_map(
-    image: ImageLike, name: str = "mask", colors: Literal["refused", "numbered", "grey"] = "refused"
-) -> np.ndarray:
+def load_map(image: ImageLike, name: str = "mask", colors: Colors = "refused") -> np.ndarray:
     """Load a mask or an index map without touching its numbers (a palette picture gives its indices).
 
     Args:
@@ -39,7 +39,14 @@ def load_map(
         ValueError: colours or transparency, which do not say what is object; all else as `load_image`.
     """
     if is_array(image):
-        return _one_channel(numbers_of(image), name)
+        values = numbers_of(image)
+        if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
+            values = values[0] if values.shape[0] == 1 else values[..., 0]
+        elif values.ndim == 3 and values.shape[-1] == 3 and (values == values[..., :1]).all():
+            values = values[..., 0]  # as from a grey picture that was read as RGB
+        if values.ndim != 2:
+            raise ValueError(f"{name} has shape {values.shape}, expected (height, width): one number for each pixel.")
+        return values
     opened, name = open_image(image, name)
     with explaining(name):
         opened = upright(opened, name)
@@ -112,16 +119,6 @@ def some_of(values: np.ndarray) -> str:
     distinct = np.unique(values)
     shown = ", ".join(f"{value:g}" for value in distinct[:5])
     return f"{shown}, ... ({len(distinct)} different values)" if len(distinct) > 5 else shown
-
-
-def _one_channel(values: np.ndarray, name: str) -> np.ndarray:
-    if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
-        values = values[0] if values.shape[0] == 1 else values[..., 0]
-    elif values.ndim == 3 and values.shape[-1] == 3 and (values == values[..., :1]).all():
-        values = values[..., 0]  # as from a grey picture that was read as RGB
-    if values.ndim != 2:
-        raise ValueError(f"{name} has shape {values.shape}, expected (height, width): one number for each pixel.")
-    return values
 
 
 def _brighter_half(values: np.ndarray) -> np.ndarray:
