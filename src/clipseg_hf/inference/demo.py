@@ -13,8 +13,8 @@ from PIL import Image
 
 from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.drawing.overlay import overlay, palette
 from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
-from clipseg_hf.inference.drawing import overlay, palette
 from clipseg_hf.inference.segmenter import Prompt, Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor, decode_rle
@@ -173,6 +173,8 @@ def _draw_row(axes: Sequence[Any], segmenter: Segmenter, scene: dict, phrase: st
 
 def _draw_semantic(figure: Any, place: Any, segmenter: Segmenter, scene: dict) -> None:
     """One scene asked for several things at once, each pixel given to the most probable."""
+    from matplotlib.patches import Rectangle
+
     names = [entry["phrase"] for entry in scene["phrases"] if not entry["attributes"] and not entry["relations"]]
     picture = scene["image"].convert("RGB")
     result = segmenter(picture, names)[0].exclusive()
@@ -184,17 +186,11 @@ def _draw_semantic(figure: Any, place: Any, segmenter: Segmenter, scene: dict) -
     axis.text(0.0, 0.86, "Many prompts, one look at the image", fontsize=15, weight="bold", color=INK)
     for number, (name, colour) in enumerate(zip(names, palette(len(names)), strict=True)):
         height = 0.66 - 0.15 * number
-        axis.add_patch(_rectangle((0.0, height - 0.03), 0.035, 0.09, tuple(part / 255 for part in colour)))
+        axis.add_patch(Rectangle((0.0, height - 0.03), 0.035, 0.09, color=tuple(part / 255 for part in colour)))
         found = f"{result.scores[number]:.2f}" if result.masks[number].any() else "not found"
         axis.text(0.055, height, f"{name}   {found}", fontsize=13, color=INK)
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
-
-
-def _rectangle(corner: tuple[float, float], width: float, height: float, colour: tuple[float, ...]) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, width, height, color=colour)
 
 
 def _show(axis: Any, picture: Image.Image) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from clipseg_hf.drawing.overlay import heat_map, overlay
 from clipseg_hf.processing.masks.outlines import mask_to_box
 from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.processing.postprocessing import presence_scores, prompted_masks, resize_probabilities, semantic_maps
@@ -107,15 +108,11 @@ class Segmentation:
     def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
         """The image with its masks in colour, mere outlines where the thing may be absent, and, if wanted, a legend;
         options of `drawing.overlay`."""
-        from clipseg_hf.inference.drawing import overlay
-
         options.setdefault("opacity", [0.5 if present else 0.0 for present in self.is_present])
         return overlay(self.image, self.masks, list(self.captions()) if legend else None, **options)
 
     def heat_map(self, number: int, **options: Any) -> Image.Image:
         """The image under the probabilities of prompt `number`; options of `drawing.heat_map`."""
-        from clipseg_hf.inference.drawing import heat_map
-
         return heat_map(self.image, self.probabilities(number), **options)
 
     def captions(self) -> Iterator[str]:

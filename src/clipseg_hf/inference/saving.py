@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from clipseg_hf._version import __version__
-from clipseg_hf.inference.drawing import palette
+from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.inference.results import Segmentation
 
 FORMS = ("masks", "overlay", "json", "heatmaps")

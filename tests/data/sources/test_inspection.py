@@ -8,6 +8,7 @@ import clipseg_hf
 from clipseg_hf.data.inspection import inspect_data, inspect_rows
 from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
 from clipseg_hf.data.rows.rows import make_phrase
+from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.processing.masks.rle import encode_rle
 
 EMOJI_SCENES = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
@@ -122,10 +123,10 @@ def test_masks_are_drawn_in_the_colours_of_the_legend():
     row = make_row("a", {"half": 100, "the same half": 100, "corner": 4}, size=(10, 20))
     sheet = draw_sheet([Tile(row, "train · a")], "mine", "3 phrases")
     card = np.asarray(sheet)
-    red, blue, green = (230, 57, 70), (29, 120, 200), (22, 160, 98)
+    red, blue, yellow = palette(3)
 
     assert has_color(card, red) and has_color(card, blue)
-    assert not has_color(card, green)  # two masks, not three: equal ones are drawn once
+    assert not has_color(card, yellow)  # two masks, not three: equal ones are drawn once
     picture = card[100:320]
     assert has_color(picture, red) and has_color(picture, blue)
 

@@ -8,9 +8,10 @@ from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.data.sampling.collate import PromptCollator
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
+from clipseg_hf.drawing.fonts import font_for
+from clipseg_hf.drawing.overlay import FOUND, TRUTH, Color, paint_mask
 
 CAPTION_HEIGHT, GAP = 14, 4
-TRUTH, PREDICTION = (80, 220, 100), (255, 90, 60)
 
 
 class PictureGrid:
@@ -47,9 +48,9 @@ class PictureGrid:
         by_example = dict(zip(owners, found, strict=True))
         lines = []
         for n, sample in enumerate(self.samples):
-            truth = _paint(sample.image, sample.masks[0] * 1.0, TRUTH)
-            example = _paint(sample.image, by_example[n], PREDICTION) if n in by_example else 0 * truth
-            cells = [sample.image, truth, _paint(sample.image, by_text[n], PREDICTION), example]
+            truth = _paint(sample.image, sample.masks[0], TRUTH)
+            example = _paint(sample.image, by_example[n], FOUND) if n in by_example else 0 * truth
+            cells = [sample.image, truth, _paint(sample.image, by_text[n], FOUND), example]
             lines.append(_line(cells, sample.phrases[0]))
         return np.concatenate(lines)
 
@@ -60,15 +61,16 @@ class PictureGrid:
         return model(vision_embeds=features, conditional_embeddings=vectors).logits.float().sigmoid().cpu().numpy()
 
 
-def _paint(image: np.ndarray, strength: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+def _paint(image: np.ndarray, strength: np.ndarray, color: Color) -> np.ndarray:
     """The image darkened, and the colour over it as strong as (H, W) in [0, 1] says."""
-    strength = 0.75 * strength[..., None]
-    return (0.6 * image * (1 - strength) + np.array(color) * strength).astype(np.uint8)
+    picture = Image.fromarray((0.6 * image).astype(np.uint8))
+    paint_mask(picture, strength, color, opacity=0.75)
+    return np.asarray(picture)
 
 
 def _line(cells: list[np.ndarray], caption: str) -> np.ndarray:
     gap = np.zeros((cells[0].shape[0], GAP, 3), np.uint8)
     pictures = np.concatenate([part for cell in cells for part in (cell, gap)][:-1], axis=1)
     head = Image.new("RGB", (pictures.shape[1], CAPTION_HEIGHT))
-    ImageDraw.Draw(head).text((2, 1), caption, fill="white")
+    ImageDraw.Draw(head).text((2, 0), caption, fill="white", font=font_for(caption, 11))
     return np.concatenate([np.asarray(head), pictures])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from clipseg_hf.inference import drawing
-from clipseg_hf.inference.drawing import heat_map, overlay, palette
+from clipseg_hf.drawing import overlay as drawing
+from clipseg_hf.drawing.overlay import heat_map, overlay, palette
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -25,6 +25,7 @@ _CHOSEN: tuple[Color, ...] = (
     (255, 130, 50),
     (120, 80, 220),
 )
+TRUTH, FOUND, EXAMPLE = _CHOSEN[3], _CHOSEN[0], _CHOSEN[1]  # green, red and blue, wherever an answer is shown
 _INK, _PAPER = (34, 34, 34), (255, 255, 255)
 
 
@@ -80,7 +81,7 @@ def overlay(
     Raises:
         ValueError: masks of another size than the image, or another number of labels, colours or opacities than masks.
     """
-    masks = [_as_array(mask, image, f"masks[{number}]") for number, mask in enumerate(masks)]
+    masks = [_as_array(mask, image, f"masks[{number}]").astype(bool) for number, mask in enumerate(masks)]
     chosen = palette(len(masks)) if mask_colors is None else list(mask_colors)
     opacities = [opacity] * len(masks) if isinstance(opacity, (int, float)) else list(opacity)
     for name, values in (("labels", labels), ("mask_colors", mask_colors), ("opacities", opacities)):
@@ -91,8 +92,39 @@ def overlay(
     picture = _scaled(image.convert("RGB"), min_side, max_side)
     line = max(1, round(max(picture.size) / 400))
     for mask, color, inside in zip(masks, chosen, opacities, strict=True):
-        _paint(picture, _smooth_shape(mask, picture.size), color, inside, line)
+        paint_mask(picture, mask, color, inside, line)
     return picture if labels is None else _with_legend(picture, list(labels), chosen)
+
+
+def paint_mask(
+    picture: Image.Image, mask: np.ndarray, color: Color, opacity: float, line: int = 0, halo: int = 0
+) -> None:
+    """Lay a mask over a picture, whatever their sizes, touching no more of the picture than that takes.
+
+    Args:
+        picture: RGB, painted on.
+        mask: (h, w) bool, or float in [0, 1]: so strong is the colour.
+        opacity: of the colour inside, in [0, 1].
+        line: how far an opaque outline reaches to either side of the edge, in pixels; 0: none.
+        halo: how far white reaches beyond the outline: it is seen on any ground, the colour alone is not.
+    """
+    shape = _smooth_shape(mask, picture.size)
+    box = shape.getbbox()
+    if box is None:
+        return
+    margin = line + halo + 3
+    box = (
+        max(box[0] - margin, 0),
+        max(box[1] - margin, 0),
+        min(box[2] + margin, shape.width),
+        min(box[3] + margin, shape.height),
+    )
+    part = shape.crop(box)
+    picture.paste(color, box, part.point(lambda value: round(value * opacity)))
+    if halo:
+        picture.paste("white", box, _outline(part, line + halo))
+    if line:
+        picture.paste(color, box, _outline(part, line))
 
 
 def heat_map(
@@ -156,7 +188,7 @@ def _scaled(image: Image.Image, min_side: int, max_side: int) -> Image.Image:
 
 def _smooth_shape(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """A mask at the drawing's size, 0 ... 255, its edge smooth where it was enlarged."""
-    shape = Image.fromarray(mask.astype(bool).astype(np.uint8) * 255)
+    shape = Image.fromarray(np.multiply(mask, 255, dtype=np.float32).round().astype(np.uint8))
     if shape.size == size:
         return shape
     enlarged = size[0] / shape.width
@@ -166,30 +198,14 @@ def _smooth_shape(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return shape.point(lambda value: min(255, max(0, round((value - 127.5) * steepness + 127.5))))
 
 
-def _paint(picture: Image.Image, shape: Image.Image, color: Color, opacity: float, line: int) -> None:
-    """Paint a shape and its outline, touching no more of the picture than that takes."""
-    box = shape.getbbox()
-    if box is None:
-        return
-    margin = line + 3
-    box = (
-        max(box[0] - margin, 0),
-        max(box[1] - margin, 0),
-        min(box[2] + margin, shape.width),
-        min(box[3] + margin, shape.height),
-    )
-    part = shape.crop(box)
-    paint = Image.new("RGB", part.size, color)
-    picture.paste(paint, box, part.point(lambda value: round(value * opacity)))
-    picture.paste(paint, box, _outline(part, line))
-
-
 def _outline(shape: Image.Image, width: int) -> Image.Image:
     """A line of `width` pixels to either side of a shape's edge."""
     grown = shrunk = shape
     for _ in range(width):
         grown, shrunk = grown.filter(ImageFilter.MaxFilter(3)), shrunk.filter(ImageFilter.MinFilter(3))
     line = np.asarray(grown, dtype=np.int16) - np.asarray(shrunk, dtype=np.int16)
+    if width == 1:  # smoothed, it would turn pale
+        return Image.fromarray(np.minimum(2 * line, 255).astype(np.uint8))
     return Image.fromarray(line.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
 
 
