@@ -3,6 +3,7 @@
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import ImageFont
 
@@ -49,7 +50,7 @@ def _system_fonts() -> list[str]:
     """Paths of installed fonts, upright ones of normal weight first, without serifs before the others."""
     from matplotlib.font_manager import fontManager
 
-    def rank(font) -> tuple:
+    def rank(font: Any) -> tuple:
         weight = font.weight if isinstance(font.weight, int) else 400
         return font.style != "normal", abs(weight - 400), "Mono" in font.name, "Sans" not in font.name, font.fname
 

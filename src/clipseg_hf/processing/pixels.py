@@ -137,7 +137,7 @@ class Normalizer:
         mean: (3, 1, 1) float32, the pixel that becomes 0.
     """
 
-    def __init__(self, image_processor):
+    def __init__(self, image_processor: Any) -> None:
         factor = image_processor.rescale_factor if image_processor.do_rescale else 1
         mean = image_processor.image_mean if image_processor.do_normalize else (0, 0, 0)
         std = image_processor.image_std if image_processor.do_normalize else (1, 1, 1)
