@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import clipseg_hf
+from clipseg_hf import assets
+from clipseg_hf.assets import EMOJI_SCENES
 from clipseg_hf.cli import app
 from clipseg_hf.cli.models import Benchmark
 from clipseg_hf.evaluation import BENCHMARKS, BenchmarkOptions
@@ -22,8 +23,6 @@ from clipseg_hf.processing import decode_rle, load_map
 _spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parent / "inference" / "conftest.py")
 small_models = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(small_models)
-
-SCENES = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def folder(tmp_path, monkeypatch, checkpoint) -> Path:
         Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
     Image.fromarray(np.eye(40, dtype=bool)).save(tmp_path / "mask.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(checkpoint))
+    monkeypatch.setattr(assets, "EMOJI_TINY", str(checkpoint))
     return tmp_path
 
 
@@ -266,7 +265,7 @@ def test_scenes_go_into_a_new_folder(tmp_path):
 
 
 def test_inspect_the_shipped_scenes(folder):
-    out = succeed("inspect", SCENES, "-o", "new/sheet.png")
+    out = succeed("inspect", EMOJI_SCENES, "-o", "new/sheet.png")
     assert "24 images" in out
     assert str(Path("new/sheet.png")) in out
     assert Image.open(folder / "new" / "sheet.png").width > 500
@@ -323,7 +322,7 @@ def test_evaluate(calls):
 
 
 def test_evaluate_the_shipped_scenes(folder):
-    command = ("evaluate", "--benchmark", "referring", "--data", SCENES, "--model", "emoji-tiny", "--limit", 4)
+    command = ("evaluate", "--benchmark", "referring", "--data", EMOJI_SCENES, "--model", "emoji-tiny", "--limit", 4)
     table = succeed(*command, "-o", "out")
     assert table.startswith("| prompt | subset | samples | mIoU @0.3 |")
     assert "| text | unseen |" in table

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from clipseg_hf import EMOJI_TINY
-from clipseg_hf.inference.demo import SCENES, load_scenes
+from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
+from clipseg_hf.inference.demo import load_scenes
 from clipseg_hf.processing import decode_rle, encode_rle, mask_to_box
 
 README = Path(__file__).parents[1] / "README.md"
@@ -35,7 +35,7 @@ def pictures(tmp_path_factory):
     (folder / "my_pictures" / "images").mkdir()
     scenes["9"]["image"].save(folder / "my_pictures" / "images" / "one.jpg")
     shutil.copy(folder / "example_mask.png", folder / "my_pictures" / "masks" / "dog" / "one.png")
-    shutil.copytree(SCENES, folder / "scenes")
+    shutil.copytree(EMOJI_SCENES, folder / "scenes")
     _write_layouts(folder, decode_rle(phrase["mask"]))
     dog = next(phrase for phrase in scenes["2"]["phrases"] if phrase["phrase"] == "dog")
     Image.fromarray(decode_rle(dog["mask"])).save(folder / "street_mask.png")

@@ -1,16 +1,23 @@
 """CLIPSeg for Hugging Face: segment with text, images or both; train, measure and publish it.
 
-`AutoModelForImageSegmentation` knows CLIPSeg once this package is imported; nothing else of transformers changes.
+`AutoModelForImageSegmentation` knows CLIPSeg once this package is imported; nothing else of transformers changes. The
+names below are imported on first use.
 """
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clipseg_hf import _auto_classes
+from clipseg_hf._lazy import import_on_first_use
 from clipseg_hf._version import __version__
-from clipseg_hf.modeling import CLIPSegForImageSegmentation, register_auto_classes
-from clipseg_hf.processing import CLIPSegProcessor, VisualPromptSettings
+from clipseg_hf.assets import EMOJI_TINY
 
-EMOJI_TINY = str(Path(__file__).parent / "assets" / "emoji-tiny")
-"""Folder of the embedded checkpoint, for `from_pretrained`."""
+if TYPE_CHECKING:
+    from clipseg_hf import modeling as modeling
+    from clipseg_hf import processing as processing
+    from clipseg_hf.modeling import CLIPSegForImageSegmentation
+    from clipseg_hf.processing import CLIPSegProcessor, VisualPromptSettings
+else:
+    __getattr__, __dir__ = import_on_first_use(__name__)
 
 __all__ = [
     "EMOJI_TINY",
@@ -20,4 +27,4 @@ __all__ = [
     "__version__",
 ]
 
-register_auto_classes()
+_auto_classes.register()

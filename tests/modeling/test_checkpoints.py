@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints, register_auto_classes
+from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints
 from clipseg_hf.modeling.checkpoints import clip_checksum, find_decoder
 
 
@@ -192,7 +192,6 @@ def test_a_base_has_a_revision(trained, tmp_path, base, prompts):
 
 
 def test_the_auto_class_loads_it(saved, trained, prompts):
-    register_auto_classes()
     again = transformers.AutoModelForImageSegmentation.from_pretrained(saved)
     assert isinstance(again, CLIPSegForImageSegmentation)
     assert torch.equal(again(**prompts).logits, trained(**prompts).logits)

@@ -3,16 +3,15 @@
 import huggingface_hub
 import pytest
 
-import clipseg_hf
-from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor, assets
 from clipseg_hf.modeling.model_names import find_model
 
 
 def test_folders_and_the_embedded_checkpoint(tmp_path, monkeypatch):
     assert find_model(tmp_path) == str(tmp_path)
-    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(tmp_path))
+    monkeypatch.setattr(assets, "EMOJI_TINY", str(tmp_path))
     assert find_model("emoji-tiny") == str(tmp_path)
-    monkeypatch.setattr(clipseg_hf, "EMOJI_TINY", str(tmp_path / "lost"))
+    monkeypatch.setattr(assets, "EMOJI_TINY", str(tmp_path / "lost"))
     with pytest.raises(FileNotFoundError, match=r"lacks its embedded checkpoint, .*lost: install it anew"):
         find_model("emoji-tiny")
 
@@ -71,7 +70,7 @@ def test_the_embedded_checkpoint_has_one_name_everywhere():
     model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny")
     assert model.num_parameters() < 5_000_000
     thresholds = CLIPSegProcessor.from_pretrained("emoji-tiny").mask_thresholds
-    assert thresholds == CLIPSegProcessor.from_pretrained(clipseg_hf.EMOJI_TINY).mask_thresholds
+    assert thresholds == CLIPSegProcessor.from_pretrained(EMOJI_TINY).mask_thresholds
     with pytest.raises(ValueError, match=r"is a CLIPSeg already: load it by .*from_pretrained"):
         CLIPSegForImageSegmentation.from_clip("emoji-tiny")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.drawing.overlay import overlay, palette
@@ -19,9 +20,7 @@ from clipseg_hf.inference.segmenter import Prompt, Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor, decode_rle
 
-ASSETS = Path(__file__).parents[1] / "assets"
-SCENES = ASSETS / "emoji-scenes"
-MEASURED = ASSETS / "emoji-tiny" / "measured.json"
+MEASURED = Path(EMOJI_TINY) / "measured.json"
 FIGURE = "clipseg-demo.png"
 
 # One row of the figure each: the scene, what is asked of it, and the scene that gives the example. They are picked from
@@ -33,7 +32,7 @@ INK, PAPER, OUTLINE = "#1d2733", "#ffffff", "#ff2d78"
 
 def load_scenes() -> dict[str, dict]:
     """The shipped scenes: image id -> row."""
-    return {row["image_id"]: row for row in load_phrasecut_plus(SCENES, split="test", streaming=True)}
+    return {row["image_id"]: row for row in load_phrasecut_plus(EMOJI_SCENES, split="test", streaming=True)}
 
 
 def run_demo(output_dir: str | Path = "outputs/demo", *, echo: Callable[[str], None] = print) -> Path:
@@ -46,8 +45,6 @@ def run_demo(output_dir: str | Path = "outputs/demo", *, echo: Callable[[str], N
     Returns:
         The figure's path.
     """
-    from clipseg_hf import EMOJI_TINY
-
     start = time.perf_counter()
     segmenter, scenes = Segmenter.from_pretrained(EMOJI_TINY), load_scenes()
     rows = list(scenes.values())

@@ -4,7 +4,7 @@ from clipseg_hf.modeling.conversion import convert_original_checkpoint, load_ope
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder
 from clipseg_hf.modeling.loss import segmentation_loss
-from clipseg_hf.modeling.modeling_clipseg import CLIPSegForImageSegmentation, register_auto_classes
+from clipseg_hf.modeling.modeling_clipseg import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "convert_original_checkpoint",
     "load_openai_clip",
     "mix_prompts",
-    "register_auto_classes",
     "segmentation_loss",
 ]

@@ -6,6 +6,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
+from clipseg_hf import assets
+
 EMBEDDED = "emoji-tiny"
 _SECONDS = 10  # to wait for the Hub's answer
 # The Hub's client says what it could not do by its HTTP library's exceptions; which library that is differs by version.
@@ -22,13 +24,13 @@ def resolve_name(name: str | os.PathLike) -> str:
         FileNotFoundError: the package lacks its checkpoint.
         ValueError: the folder of a training run, whose model is in its `final`.
     """
-    from clipseg_hf import EMOJI_TINY
-
     name = os.fspath(name)
     if name == EMBEDDED and not Path(name).exists():
-        if not Path(EMOJI_TINY).is_dir():
-            raise FileNotFoundError(f"This installation lacks its embedded checkpoint, {EMOJI_TINY}: install it anew.")
-        return EMOJI_TINY
+        if not Path(assets.EMOJI_TINY).is_dir():
+            raise FileNotFoundError(
+                f"This installation lacks its embedded checkpoint, {assets.EMOJI_TINY}: install it anew."
+            )
+        return assets.EMOJI_TINY
     final = Path(name) / "final"
     if (final / "config.json").is_file() and not (Path(name) / "config.json").exists():
         raise ValueError(f"{name} is the folder of a training run; did you mean {final}, its finished model?")

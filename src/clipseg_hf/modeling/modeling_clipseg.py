@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageSegmentation, CLIPSegConfig
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
@@ -270,8 +269,3 @@ NO_PROMPT = (
     "`clipseg_hf.CLIPSegProcessor(images=..., text=...)`. CLIPSeg segments what a prompt asks for, so pipelines that "
     'know only images, such as transformers\' "image-segmentation", cannot run it; use the model with its processor'
 )
-
-
-def register_auto_classes() -> None:
-    """Let `AutoModelForImageSegmentation` find this class for CLIPSeg checkpoints; no other Auto class changes."""
-    AutoModelForImageSegmentation.register(CLIPSegConfig, CLIPSegForImageSegmentation, exist_ok=True)

@@ -17,6 +17,7 @@ import torch
 from transformers import CLIPImageProcessorPil
 
 from clipseg_hf._counted import counted
+from clipseg_hf.assets import EMOJI_TINY
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation import BenchmarkOptions, read_samples, run_benchmark, write_report
@@ -30,7 +31,6 @@ from clipseg_hf.training.loop import train
 from clipseg_hf.training.runs.folders import MANIFEST, BrokenFolder, read_manifest, recover, write_whole
 from clipseg_hf.training.runs.run_folder import PROVENANCE, RECIPE
 
-EMBEDDED = Path(__file__).parents[1] / "assets" / "emoji-tiny"
 PLAN = "plan.json"
 QUICK = {"max_steps": 40, "per_device_train_batch_size": 16}
 QUICKER = ("referring", "zero-shot", "generalized", "visual-prompts")  # one-shot needs pairs of scenes
@@ -206,10 +206,10 @@ def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
         aside.rename(work / "world")
     recover(work)
     if not (work / "clip" / MANIFEST).is_file():
-        processor = CLIPSegProcessor.from_pretrained(EMBEDDED)
+        processor = CLIPSegProcessor.from_pretrained(EMOJI_TINY)
         pixels = processor.image_processor
         with write_whole(work / "clip") as folder:
-            CLIPSegForImageSegmentation.from_pretrained(EMBEDDED).clip.save_pretrained(folder)
+            CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY).clip.save_pretrained(folder)
             processor.tokenizer.save_pretrained(folder)
             CLIPImageProcessorPil(image_mean=pixels.image_mean, image_std=pixels.image_std).save_pretrained(folder)
 

@@ -1,17 +1,13 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-import clipseg_hf
+from clipseg_hf.assets import EMOJI_SCENES
 from clipseg_hf.data.inspection import inspect_data, inspect_rows
 from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.processing.masks.rle import encode_rle
-
-EMOJI_SCENES = Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes"
 
 
 def make_row(image_id, phrases, size=(10, 20), color=(200, 200, 200)):

@@ -1,0 +1,9 @@
+"""What ships with the package, as folders: a small trained checkpoint, and scenes to try it on."""
+
+from pathlib import Path
+
+EMOJI_TINY = str(Path(__file__).parent / "emoji-tiny")
+"""Folder of the embedded checkpoint, for `from_pretrained`."""
+
+EMOJI_SCENES = str(Path(__file__).parent / "emoji-scenes")
+"""Folder of scenes with phrases and masks in PhraseCut's layout, for `load_segmentation_dataset`."""
