@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "clipseg_hf"
 # A folder may import from those before it.
 ORDER = [
     "assets",
+    "console",
     "modeling",
     "processing",
     "drawing",

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from clipseg_hf import assets
 from clipseg_hf.assets import EMOJI_SCENES
 from clipseg_hf.cli import app
-from clipseg_hf.cli.models import Benchmark
 from clipseg_hf.evaluation import BENCHMARKS, BenchmarkOptions
+from clipseg_hf.evaluation.__main__ import Benchmark
 from clipseg_hf.processing import decode_rle, load_map
 
 _spec = importlib.util.spec_from_file_location("small_models", Path(__file__).parent / "inference" / "conftest.py")
@@ -300,7 +300,7 @@ def test_train(calls, tmp_path):
 
 
 def test_evaluate(calls):
-    made = calls("clipseg_hf.inference.files.evaluate_model")
+    made = calls("clipseg_hf.evaluation.evaluate_model")
     succeed(
         *("evaluate", "--benchmark", "one-shot", "--data", "VOCdevkit", "--model", "m", "-o", "out", "--fold", 0),
         *("--fold", 2, "--episodes", 100, "--limit", 50, "--seed", 3, "--arithmetic", "clipseg", "--batch-size", 8),

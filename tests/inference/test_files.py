@@ -8,7 +8,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from clipseg_hf.inference import Segmenter
-from clipseg_hf.inference.files import convert_file, evaluate_model
+from clipseg_hf.inference.files import convert_file
 
 KEYS = Path(__file__).parents[1] / "fixtures" / "reference" / "checkpoint_keys.json"
 LAYERS = (0, 1, 2)
@@ -65,8 +65,3 @@ def test_errors(original, clip, tmp_path):
     with pytest.raises(ValueError, match=r"list\.pth holds a list, expected a state dict"):
         convert(tmp_path / "list.pth")
     assert not (tmp_path / "out").exists()
-
-
-def test_data_that_is_not_there_is_said_before_a_model_is_looked_for(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist[\s\S]*'referring' is run on PhraseCut"):
-        evaluate_model(str(tmp_path / "no_model"), "referring", str(tmp_path / "nowhere"))

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipseg_hf.training import CLIPSegTrainingArguments
-from clipseg_hf.training.arguments import parse_overrides
+from clipseg_hf.training import CLIPSegTrainingArguments, parse_overrides
 
 
 def test_defaults_are_the_papers_recipe():

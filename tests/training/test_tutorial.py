@@ -92,8 +92,7 @@ def test_what_it_says_about_the_output_is_so(place):
 
 
 def test_the_options_that_it_names_exist():
-    from clipseg_hf.training import CLIPSegTrainingArguments
-    from clipseg_hf.training.arguments import parse_overrides
+    from clipseg_hf.training import CLIPSegTrainingArguments, parse_overrides
 
     settings = re.findall(r"`(\w+=[\w./-]+)`", TUTORIAL) + re.findall(r"--set (\w+=[\w./-]+)", TUTORIAL)
     assert len(settings) >= 10

@@ -50,8 +50,8 @@ def inspect(
     Recognises PhraseCut, COCO, Pascal VOC, images with metadata.jsonl, folders of masks, and data sets with columns;
     prints what is in it, and what is wrong with it.
     """
+    from clipseg_hf.console.overrides import parse_overrides
     from clipseg_hf.data.inspection import inspect_data
-    from clipseg_hf.training import parse_overrides
 
     chosen = parse_overrides(option) | ({} if kind is None else {"kind": kind})
     num_proc = processes if processes > 1 else None

@@ -6,20 +6,9 @@ from typing import Annotated
 
 import typer
 
-from clipseg_hf.cli.app import DEFAULT_MODEL, DeviceOption, ModelOption, app, hide_bars_from_files
-
-
-class Benchmark(StrEnum):
-    referring = "referring"
-    zero_shot = "zero-shot"
-    one_shot = "one-shot"
-    generalized = "generalized"
-    visual_prompts = "visual-prompts"
-
-
-class Arithmetic(StrEnum):
-    default = "default"
-    clipseg = "clipseg"
+from clipseg_hf.cli.app import app
+from clipseg_hf.console.commands import hide_bars_from_files
+from clipseg_hf.evaluation.__main__ import evaluate
 
 
 class ComparedMetric(StrEnum):
@@ -39,73 +28,15 @@ def train(
     A run that was cut off goes on from its last checkpoint. For several devices: `accelerate launch -m
     clipseg_hf.training RECIPE.yaml`.
     """
-    from clipseg_hf.training import CLIPSegTrainingArguments, parse_overrides
+    from clipseg_hf.console.overrides import parse_overrides
+    from clipseg_hf.training import CLIPSegTrainingArguments
     from clipseg_hf.training import train as run
 
     result = run(CLIPSegTrainingArguments.from_yaml(recipe, parse_overrides(set)))
     typer.echo(f"The finished model is in {result.folder}.")
 
 
-@app.command()
-def evaluate(
-    benchmark: Annotated[Benchmark, typer.Option(metavar="NAME", help=f"One of {', '.join(Benchmark)}.")],
-    data: Annotated[str, typer.Option(metavar="DIR", help="Folder of the data, in its official layout.")],
-    model: ModelOption = DEFAULT_MODEL,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Write a report: JSON, table, plots, samples."),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Of the data. Left out, test or val.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images, evenly spread.")] = None,
-    option: Annotated[
-        list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
-    ] = [],  # noqa: B006
-    prompt: Annotated[
-        list[str], typer.Option(help="referring, one-shot: text, image or mix. Repeat for more.", show_default="all")
-    ] = [],  # noqa: B006
-    template: Annotated[
-        list[str], typer.Option(help="Sentence around a phrase, such as '{}'. Vectors of several are averaged.")
-    ] = [],  # noqa: B006
-    threshold: Annotated[
-        list[float], typer.Option(help="To report, of 0.02, 0.04 ... 0.98. Repeat for more.", show_default="0.3, 0.5")
-    ] = [],  # noqa: B006
-    unseen: Annotated[int, typer.Option(help="zero-shot: how many Pascal classes count as unseen.")] = 10,
-    fold: Annotated[
-        list[int], typer.Option(help="one-shot: fold that the model was trained for. Repeat for more.")
-    ] = [],  # noqa: B006
-    episodes: Annotated[
-        str | None, typer.Option(metavar="N|FILE", help="one-shot: how many for each fold, or a published list.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images encoded at once.")] = None,
-    arithmetic: Annotated[Arithmetic, typer.Option(help="clipseg is the original's arithmetic.")] = Arithmetic.default,
-    seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,
-    device: DeviceOption = None,
-) -> None:
-    """Measure a model by one of the paper's protocols.
-
-    Prints a table in percent. For several processes: `torchrun --nproc-per-node 2 -m clipseg_hf.cli evaluate ...`.
-    """
-    from clipseg_hf.evaluation import BenchmarkOptions
-    from clipseg_hf.inference.files import evaluate_model
-    from clipseg_hf.training import parse_overrides
-
-    hide_bars_from_files()
-    options = BenchmarkOptions(
-        split=split,
-        limit=limit,
-        reader=parse_overrides(option),
-        prompts=tuple(prompt) or None,
-        templates=tuple(template) or None,
-        at=tuple(threshold) or (0.3, 0.5),
-        unseen=unseen,
-        folds=tuple(fold) or None,
-        episodes=int(episodes) if episodes and episodes.isdecimal() else episodes,
-        batch_size=batch_size,
-        arithmetic=arithmetic.value,
-        seed=seed,
-        progress=True,
-    )
-    evaluate_model(model, benchmark.value, data, output, options, device=device, echo=typer.echo)
+app.command()(evaluate)
 
 
 @app.command()

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clipseg_hf.cli.app import app, hide_bars_from_files
+from clipseg_hf.cli.app import app
+from clipseg_hf.console.commands import hide_bars_from_files
 
 
 class WorldName(StrEnum):
@@ -38,8 +39,8 @@ def reproduce(
 
     Goes on where it was cut off. The emoji world takes two CPU cores less than three hours.
     """
+    from clipseg_hf.console.overrides import parse_overrides
     from clipseg_hf.reproduction.reproduce import reproduce as run
-    from clipseg_hf.training import parse_overrides
 
     hide_bars_from_files()
     if world and data and world != data:

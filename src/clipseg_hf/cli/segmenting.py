@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clipseg_hf.cli.app import DEFAULT_MODEL, DeviceOption, ModelOption, app, hide_bars_from_files
+from clipseg_hf.cli.app import app
+from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, ModelOption, hide_bars_from_files
 
 
 class Form(StrEnum):

@@ -1,9 +1,7 @@
-"""Files in, files out: what `clipseg-hf segment`, `convert` and `evaluate` do."""
+"""Files in, files out: what `clipseg-hf segment` and `convert` do."""
 
-import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,6 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
-from clipseg_hf.evaluation import (
-    BenchmarkOptions,
-    Evaluation,
-    markdown_table,
-    process_group,
-    run_benchmark,
-    write_report,
-)
-from clipseg_hf.evaluation.benchmarks.benchmark_data import require_data
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
@@ -156,50 +145,6 @@ def _describe(prompt: Prompt) -> dict:
 def _listed(files: Sequence[str | Path], limit: int = 6) -> str:
     names = [Path(path).name for path in files]
     return ", ".join(names if len(names) <= limit else [*names[:limit], f"and {len(names) - limit} more"])
-
-
-def evaluate_model(
-    model: str,
-    benchmark: str,
-    data: str,
-    output_dir: str | Path | None = None,
-    options: BenchmarkOptions | None = None,
-    *,
-    device: str | None = None,
-    echo: Callable[[str], None] = print,
-) -> Evaluation:
-    """Measure a model by a benchmark, and report it. Processes that torchrun started share the work, the first reports.
-
-    Args:
-        model: see `find_model`.
-        benchmark, data, options: see `run_benchmark`.
-        output_dir: for the report, see `write_report`; None: nothing is written.
-        device: see `Segmenter.from_pretrained`.
-        echo: takes each line of the report.
-
-    Raises:
-        as `find_model` and `run_benchmark`.
-    """
-    options = options or BenchmarkOptions()
-    with process_group() as rank:
-        if rank:
-            options = replace(options, progress=False)
-        require_data(data, benchmark)
-        segmenter = Segmenter.from_pretrained(find_model(model), device=device or _own_gpu())
-        parts = segmenter.model, segmenter.processor
-        evaluation = run_benchmark(benchmark, *parts, data, options)
-        if rank == 0:
-            echo(markdown_table(evaluation.summary).rstrip())
-            if output_dir is not None:
-                files = write_report(evaluation, output_dir, model=model, data=data, segmenter=parts)
-                echo(f"\n{output_dir}: {', '.join(path.name for path in files.values())}")
-    return evaluation
-
-
-def _own_gpu() -> str | None:
-    """Of several processes on one machine each takes the GPU of its number, where there are GPUs."""
-    local = os.environ.get("LOCAL_RANK")
-    return f"cuda:{int(local) % torch.cuda.device_count()}" if local and torch.cuda.is_available() else None
 
 
 def convert_file(

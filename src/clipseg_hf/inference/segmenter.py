@@ -14,6 +14,7 @@ from torch import Tensor
 from clipseg_hf.inference.prompts import Prompt, read_prompts
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.devices import find_device
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
@@ -77,7 +78,7 @@ class Segmenter:
 
         Args:
             name_or_path: of a CLIPSeg checkpoint; "emoji-tiny" is the one inside of this package.
-            device: None: a GPU where there is one, else the CPU.
+            device: None: a GPU where there is one, else the CPU; see `find_device`.
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`.
             prompt_templates, batch_size: see the class.
             kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
@@ -86,7 +87,7 @@ class Segmenter:
             ValueError: a device that is not there, or a checkpoint of another kind of model.
             OSError: there is no such checkpoint, or it cannot be reached.
         """
-        device = _find_device(device)
+        device = find_device(device)
         options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
         processor = CLIPSegProcessor.from_pretrained(name_or_path, **kwargs)
         model = CLIPSegForImageSegmentation.from_pretrained(name_or_path, **options, **kwargs).to(device)
@@ -193,16 +194,6 @@ class Segmenter:
             while len(self._vectors) > KEPT_VECTORS:
                 self._vectors.popitem(last=False)
             return found
-
-
-def _find_device(device: torch.device | str | None) -> torch.device | str:
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each device has its own way to be missing
-        raise ValueError(f"The device {device} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:

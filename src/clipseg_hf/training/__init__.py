@@ -1,6 +1,14 @@
 """Training: one documented set of arguments, one loop, exact resume."""
 
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments, parse_overrides
-from clipseg_hf.training.loop import TrainingResult, TrainingStopped, train
+from typing import TYPE_CHECKING
+
+from clipseg_hf._lazy import import_on_first_use
+
+if TYPE_CHECKING:
+    from clipseg_hf.console.overrides import parse_overrides
+    from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+    from clipseg_hf.training.loop import TrainingResult, TrainingStopped, train
+else:
+    __getattr__, __dir__ = import_on_first_use(__name__)
 
 __all__ = ["CLIPSegTrainingArguments", "TrainingResult", "TrainingStopped", "parse_overrides", "train"]

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments, parse_overrides
+from clipseg_hf.console.overrides import parse_overrides
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 
 
 def main(arguments: list[str] | None = None) -> int:

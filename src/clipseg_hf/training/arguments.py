@@ -273,17 +273,6 @@ class CLIPSegTrainingArguments:
         return "\n".join(lines)
 
 
-def parse_overrides(settings: Iterable[str]) -> dict:
-    """`["learning_rate=5e-4", "crop=false"]` -> `{"learning_rate": "5e-4", "crop": False}`, values read as YAML."""
-    values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"An override is written key=value, got {setting!r}.")
-        values[key.strip()] = yaml.safe_load(text)
-    return values
-
-
 def _read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"There is no recipe {path}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-import clipseg_hf
+from clipseg_hf.assets import EMOJI_SCENES
 
 HERE = Path(__file__).parents[1]  # where conftest is
 
@@ -43,8 +43,9 @@ def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_pat
         share_of_the_protocol(color_model, color_processor, color_rows),
         share_of_the_metric(-1, str(tmp_path / "alone")),
     )
+    paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     second = subprocess.Popen(
-        [sys.executable, __file__, str(tmp_path)], env=os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+        [sys.executable, __file__, str(tmp_path)], env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     )
     try:
         assert share_of_the_metric(0, str(tmp_path / "both")) == metric_alone
@@ -60,23 +61,22 @@ def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_pat
 
 
 def test_the_program_by_two_processes_writes_the_report_of_one(tmp_path, monkeypatch):
-    """As torchrun starts them: this process is the first, the second is the program itself."""
-    from clipseg_hf.evaluation import BenchmarkOptions
-    from clipseg_hf.inference.files import evaluate_model
+    """As torchrun and `accelerate launch` start them: this process is the first, the second is the program itself."""
+    from clipseg_hf.evaluation import BenchmarkOptions, evaluate_model
 
-    scenes = str(Path(clipseg_hf.__file__).parent / "assets" / "emoji-scenes")
     options, said = BenchmarkOptions(limit=6, batch_size=2, prompts=("mix",)), []
 
     def report(name: str) -> dict[str, bytes]:
-        evaluate_model("emoji-tiny", "referring", scenes, tmp_path / name, options, device="cpu", echo=said.append)
-        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        out = tmp_path / name
+        evaluate_model("emoji-tiny", "referring", EMOJI_SCENES, out, options, device="cpu", echo=said.append)
+        return {path.name: path.read_bytes() for path in out.iterdir()}
 
     alone = report("one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
     flags = ("--limit", "6", "--batch-size", "2", "--prompt", "mix", "--device", "cpu", "-o", str(tmp_path / "second"))
-    command = ("-m", "clipseg_hf.cli", "evaluate", "--benchmark", "referring", "--data", scenes, *flags)
+    command = ("-m", "clipseg_hf.evaluation", "--benchmark", "referring", "--data", EMOJI_SCENES, *flags)
     second = subprocess.Popen(
         [sys.executable, *command, "--model", "emoji-tiny"],
         env=os.environ | meeting | {"RANK": "1", "OMP_NUM_THREADS": "1"},

@@ -1,0 +1,103 @@
+"""Commands: how their errors end, and options of the same meaning."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from clipseg_hf._version import __version__
+
+DEFAULT_MODEL = "CIDAS/clipseg-rd64-refined"
+USER_ERRORS = (ValueError, TypeError, OSError, ImportError)
+_UsageError = typer.BadParameter.__base__  # click's, wherever this version of Typer keeps it
+
+
+class Commands(TyperGroup):
+    """Errors that a user can mend end with their message and exit code 2; `--debug`, anywhere, shows their origin."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        own = args[: args.index("--")] if "--" in args else args
+        debug = ["--debug"] if "--debug" in own else []
+        rest = [argument for argument in own if argument != "--debug"] + args[len(own) :]
+        try:
+            return super().parse_args(ctx, debug + rest)
+        except _UsageError as error:
+            _fail(_say(error))
+
+    def invoke(self, ctx):
+        debug = ctx.params.get("debug", False)
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            _fail(_say(error))
+        except Exception as error:
+            if debug or not (isinstance(error, USER_ERRORS) or type(error).__module__.startswith("clipseg_hf.")):
+                raise
+            _fail(str(error) or type(error).__name__)
+
+
+def _say(error: Exception) -> str:
+    command = error.ctx.command_path if error.ctx else "clipseg-hf"
+    message = " ".join(error.format_message().split())
+    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See `{command} --help`."
+
+
+def _fail(message: str) -> None:
+    lines = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
+    typer.echo("\n".join([f"error: {lines[0]}", *lines[1:]]), err=True)
+    raise typer.Exit(2)
+
+
+def new_app(help: str | None = None) -> typer.Typer:
+    """An empty command line, which knows --debug and --version."""
+    app = typer.Typer(
+        cls=Commands,
+        help=help,
+        no_args_is_help=True,
+        context_settings={"default_map": {"help": False}},  # without it, Typer loads pydantic to make False of None
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    return app
+
+
+def run_module(name: str, command: Callable[..., None]) -> None:
+    """`python -m NAME`: one command of the command line, as the program of a launcher for several processes."""
+    app = new_app()
+    app.command(name)(command)
+    app([name, *sys.argv[1:]], prog_name="python -m")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"clipseg-hf {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="Folder, name on the Hub, or emoji-tiny, which is built in.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Such as cpu, cuda or mps; a GPU where there is one.", show_default=False)
+]
+
+
+def hide_bars_from_files() -> None:
+    """transformers draws its bars into logs, too."""
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
