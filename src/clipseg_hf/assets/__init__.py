@@ -1,4 +1,7 @@
-"""What ships with the package, as folders: a small trained checkpoint, and scenes to try it on."""
+"""What ships with the package: the embedded checkpoint `emoji-tiny`, and scenes to try it on.
+
+Nothing comes in; out come the two folders, as texts. Both names are public.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,8 @@
-"""Rows of images with their phrases, wherever they come from, and the samples drawn of them. No model in here."""
+"""Rows of images with their phrases, wherever they come from, and the samples drawn of them. No model in here.
+
+In come files of any layout, out come rows, and from rows batches for a model. The public names are those below,
+resolved on first use; `inspection` tells what a data set holds.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,8 @@
-"""How good a model is: metrics, the paper's protocols, reports."""
+"""How good a model is: metrics, benchmarks, the paper's protocols, reports.
+
+In come a model, its processor and rows or a data set's name, out come numbers, and a report as files. The public names
+are those below; `python -m clipseg_hf.evaluation` runs a benchmark, by one process or several.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

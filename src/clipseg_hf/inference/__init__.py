@@ -1,4 +1,8 @@
-"""A model at work: loaded once, asked often."""
+"""A model at work: loaded once, asked often.
+
+In come images and prompts, out come `Segmentation`s that can be combined, drawn and saved. The public names are those
+below; `files` and `demo` are what `clipseg-hf segment` and `clipseg-hf demo` call.
+"""
 
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.results import Segmentation

@@ -1,4 +1,8 @@
-"""The model: a frozen CLIP and a trainable decoder."""
+"""The model: a frozen CLIP and a trainable decoder.
+
+In come pixels, tokens and prompt vectors, out come logits; checkpoints are read and written here. The public names are
+those below, and `layers` holds the parts of the network.
+"""
 
 from clipseg_hf.modeling.conversion import convert_original_checkpoint, load_openai_clip
 from clipseg_hf.modeling.layers.conditioning import mix_prompts

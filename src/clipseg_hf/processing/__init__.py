@@ -1,4 +1,8 @@
-"""Images, phrases and masks in; tensors out; masks back."""
+"""Images, phrases and masks in; tensors out; masks back.
+
+What goes in is whatever people have (files, URLs, arrays, PIL, base64), what comes out is what the model takes, and
+from its logits masks, label maps, boxes, polygons and run lengths. The public names are those below.
+"""
 
 from clipseg_hf.processing.images import load_image
 from clipseg_hf.processing.inputs import CLIPSegInputs

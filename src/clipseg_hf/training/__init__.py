@@ -1,4 +1,8 @@
-"""Training: one documented set of arguments, one loop, exact resume."""
+"""Training: one documented set of arguments, one loop, exact resume.
+
+In comes a recipe, out comes a run's folder with checkpoints, logs and the finished model. The public names are those
+below; `python -m clipseg_hf.training` runs a recipe, by one process or several.
+"""
 
 from typing import TYPE_CHECKING
 
