@@ -84,6 +84,14 @@ def test_an_empty_mask_is_no_support(rows):
     assert (5, 0) not in draw(PhraseIndex(empty).draw_support, "red car", 0)
 
 
+def test_entries_of_one_phrase_are_one_example_which_is_not_empty_unless_all_are():
+    index = PhraseIndex([row(("dog", "dog", "4"), ("cat", "cat"), ("Dog", "dog"), ("dog", "dog")), row(("dog", "dog"))])
+    assert index.counts.tolist() == [4, 1] and index.different.tolist() == [2, 1]
+    assert index.numbers(0) == [0, 1] and index.numbers(1) == [0]
+    assert index["dog"] == [(0, 0), (0, 2), (0, 3), (1, 0)]
+    assert draw(index.draw_support, "dog", 1, times=50).keys() == {(0, 0)}  # for all three
+
+
 def test_a_full_mask_is_a_support(rows):
     full = [*rows, row(("dog", "dog", "04"))]
     assert PhraseIndex(full).draw_support("dog", 4, torch.Generator()) == (5, 0)

@@ -68,9 +68,9 @@ def test_a_row_without_phrases_is_not_visited(make_row):
     dataset = PromptedDataset(sampler(rows))
     assert len(dataset) == 1
     assert dataset.locate(0) == (1, 0)
-    with pytest.raises(IndexError, match="has 1 items, there is no item 1"):
+    with pytest.raises(IndexError, match="has 1 item, there is no item 1"):
         dataset[1]
-    with pytest.raises(IndexError, match=r"Row 1 has 1 phrases, .*phrases_per_image=1 an epoch has 1 visits to it"):
+    with pytest.raises(IndexError, match=r"Row 1 has 1 phrase, .*phrases_per_image=1 an epoch has 1 visit to it"):
         dataset.sampler.sample(1, 0, visit=1)
 
 
@@ -230,6 +230,13 @@ def test_a_sample_never_asks_the_same_twice(make_row):
         sample = sampler([row], phrases_per_image=4, crop=False, negative_probability=0).sample(0, epoch)
         assert sorted(phrase.lower() for phrase in sample.phrases) == ["cat", "dog"]
         assert len(sample.phrase_ids) == len(sample.masks) == 2
+
+
+def test_a_phrase_with_an_entry_for_each_thing_is_asked_once_in_an_epoch(make_row):
+    things = [("dog", (0, 0, 10, 10)), ("cat", (10, 10, 20, 20)), ("Dog", (20, 0, 30, 10)), ("dog", (30, 30, 40, 40))]
+    row = make_row(0, [(phrase, phrase.lower(), "red", box) for phrase, box in things], (40, 40))
+    samples = list(all_samples([row], 2, crop=False, image_size=40, negative_probability=0))
+    assert sorted((s.phrases[0], int(s.masks.sum())) for s in samples) == 2 * [("cat", 100)] + 2 * [("dog", 300)]
 
 
 def test_a_thin_mask_survives_the_resize(make_row):

@@ -34,6 +34,11 @@ def test_classes_are_bare_names(color_rows):
     assert find_classes(color_rows, ["red", "blue"]) == {"red": [(1, 0)], "blue": [(0, 1), (2, 0), (3, 0)]}
 
 
+def test_a_class_with_a_mask_for_each_thing_is_on_an_image_once(color_rows):
+    color_rows[0]["phrases"] += color_rows[0]["phrases"]
+    assert find_classes(color_rows, ["red", "blue"]) == {"red": [(0, 0), (1, 0)], "blue": [(0, 1), (2, 0), (3, 0)]}
+
+
 def test_episodes_pair_different_images(color_rows):
     places = find_classes(color_rows, ["red", "blue", "green"])
     episodes = draw_episodes(places, FOLDS, 50)

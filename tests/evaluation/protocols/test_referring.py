@@ -3,8 +3,10 @@
 import dataclasses
 
 import datasets
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clipseg_hf.data.rows.rows import ROW_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
@@ -25,6 +27,22 @@ def test_text_prompts_by_hand(color_model, color_processor, color_rows):
     assert numbers["iou_fg_0.5"] == pytest.approx(24 / (24 + 4 + 12))
     assert numbers["phrasecut_0.5"]["mean_iou"] == pytest.approx((4 + 1 / 2 + 1 / 4) / 6)
     assert numbers["phrasecut_0.5"]["accuracy_0.5"] == pytest.approx(4 / 6)  # 1/2 is not above 0.5
+
+
+def test_a_phrase_with_a_mask_for_each_thing_is_asked_once_for_all_of_them(color_model, color_processor, make_row):
+    left, middle, right = slice(0, 4), slice(6, 10), slice(12, 16)
+    rows = [
+        make_row(name, {"red": left, other: middle}, {"red": left, other: middle, "Red": right})
+        for name, other in (("a", "blue"), ("b", "green"))
+    ]
+    for row in rows:
+        pixels = np.array(row["image"])
+        pixels[:, right] = pixels[:, left]
+        row["image"] = Image.fromarray(pixels)
+    results = evaluate_referring(color_model, color_processor, rows)
+    for kind in ("text", "image", "mix"):
+        assert [sample["phrase"][0] for sample in results[kind].samples] == ([*"rbrg"] if kind == "text" else [*"rr"])
+        assert set(results[kind].counts.per_sample(0.5).tolist()) == {1}  # of each half alone it would be 1/2
 
 
 def test_presence_by_hand(color_model, color_processor, color_rows):

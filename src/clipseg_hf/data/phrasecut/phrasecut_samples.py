@@ -11,12 +11,13 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_builder import RowBuilder
 from clipseg_hf.data.rows.row_images import undecoded
+from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_runs
 from clipseg_hf.data.rows.row_source import RowSource, in_shards
 from clipseg_hf.data.rows.rows import PHRASE_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling.sampling import generator_for
-from clipseg_hf.data.vocabulary.phrases import PREFIXES, phrase_key
-from clipseg_hf.processing.masks.rle import decode_rle, encode_rle
+from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.processing.masks.rle import encode_rle
 
 SAMPLE_FEATURES = datasets.Features(
     {
@@ -75,11 +76,8 @@ class PhraseCutSamples(RowSource):
         rows, index = self._load(split)
         for i in shard:
             row = rows[i]
-            by_phrase: dict[str, list[dict]] = {}  # what is entered twice is asked once, for all that it marks
-            for entry in row["phrases"]:
-                by_phrase.setdefault(phrase_key(entry["phrase"]), []).append(entry)
-            for number, entries in enumerate(by_phrase.values()):
-                yield self._sample(rows, index, i, row, entries, generator_for(self.seed, 0, i, number))
+            for visit, number in enumerate(different_phrases(row["phrases"])):
+                yield self._sample(rows, index, i, row, number, generator_for(self.seed, 0, i, visit))
 
     def _load(self, split: str) -> tuple[datasets.Dataset, PhraseIndex]:
         if split not in self._loaded:
@@ -89,9 +87,10 @@ class PhraseCutSamples(RowSource):
         return self._loaded[split]
 
     def _sample(
-        self, rows, index: PhraseIndex, i: int, row: dict, entries: list[dict], generator: torch.Generator
+        self, rows, index: PhraseIndex, i: int, row: dict, number: int, generator: torch.Generator
     ) -> dict[str, Any]:
-        phrase, mask = entries[0]["phrase"], _unite(entries)
+        entry = row["phrases"][number]
+        phrase, mask = entry["phrase"], phrase_runs(row["phrases"], number)
         other = None
         if torch.rand((), generator=generator) < self.negative_probability:
             other = index.draw_negative(i, generator)
@@ -101,7 +100,7 @@ class PhraseCutSamples(RowSource):
         place = index.draw_support(phrase, i, generator)
         return {
             **{key: row[key] for key in ("image", "image_id", "height", "width")},
-            "phrase_id": entries[0]["phrase_id"],
+            "phrase_id": entry["phrase_id"],
             "phrase": phrase,
             "prompt": prefix.replace("{}", phrase),
             "negative": other is not None,
@@ -120,12 +119,5 @@ def _support(rows: datasets.Dataset, place: tuple[int, int] | None) -> dict[str,
         "support_image": row["image"],
         "support_image_id": row["image_id"],
         "support_phrase_id": entry["phrase_id"],
-        "support_mask": entry["mask"],
+        "support_mask": phrase_runs(row["phrases"], place[1]),
     }
-
-
-def _unite(entries: list[dict]) -> dict[str, Any]:
-    """The mask of all that a row marks with one phrase."""
-    if len(entries) == 1:
-        return entries[0]["mask"]
-    return encode_rle(np.logical_or.reduce([decode_rle(entry["mask"]) for entry in entries]))

@@ -19,34 +19,40 @@ class PhraseIndex:
     """All phrases of some rows, and where they occur.
 
     Phrases that differ in case or blanks alone are the same. An occurrence is a pair (row, phrase_number): the place
-    in `rows`, and in that row's `phrases`.
+    in `rows`, and in that row's `phrases`. Entries of a row with one phrase are asked as one, under the first's number.
 
     Args:
         rows: a sequence of rows (see `rows.py`): a `datasets.Dataset`, of which only the words are read, or a list.
 
     Attributes:
         phrases: the different phrases, as first spelled, in order of their first occurrence.
-        counts: (number of rows,) int64, how many phrases each row has.
+        counts, different: (number of rows,) int64, how many phrases each row has, and how many that differ.
     """
 
     def __init__(self, rows):
         self.phrases: list[str] = []
         self._phrase_ids: dict[str, int] = {}
         self._concept_ids: dict[str, int] = {}
-        counts, phrases, concepts, shown = [], [], [], []
+        counts, phrases, concepts, shown, is_first = [], [], [], [], []
         for entries in _entries(rows):
             counts.append(len(entries))
+            first: dict[int, int] = {}  # phrase -> its first occurrence in the row
             for phrase, name, runs in entries:
-                phrases.append(self._phrase_id(phrase))
+                number, occurrence = self._phrase_id(phrase), len(phrases)
+                phrases.append(number)
+                is_first.append(first.setdefault(number, occurrence) == occurrence)
                 concepts.append(self._concept_ids.setdefault(concept_key(name or phrase), len(self._concept_ids)))
                 shown.append(not _is_one_run(runs))
+                shown[first[number]] |= shown[occurrence]  # what several mark, the first stands for
         # Flat arrays, not lists of pairs: small for PhraseCut's 345,000 phrases, and never copied to forked workers.
         self.counts = np.asarray(counts, dtype=np.int64)
         self._start = np.concatenate(([0], np.cumsum(self.counts)))  # row -> its first occurrence
         self._row = np.repeat(np.arange(len(counts)), self.counts)  # occurrence -> row
         self._phrase = np.asarray(phrases, dtype=np.int32)  # occurrence -> phrase
         self._concept = np.asarray(concepts, dtype=np.int32)  # occurrence -> concept
-        self._shown = np.asarray(shown, dtype=bool)  # occurrence -> whether its mask has a pixel
+        self._is_first = np.asarray(is_first, dtype=bool)  # occurrence -> whether no other of its row comes before it
+        self._shown = np.asarray(shown, dtype=bool) & self._is_first  # occurrence -> whether it can be an example
+        self.different = np.bincount(self._row[self._is_first], minlength=len(counts))
         self._by_phrase = np.argsort(self._phrase, kind="stable")  # occurrences, by phrase, then by row
         self._first = np.searchsorted(self._phrase[self._by_phrase], np.arange(len(self.phrases) + 1))
 
@@ -68,6 +74,10 @@ class PhraseIndex:
         """
         return [self._place(occurrence) for occurrence in self._occurrences(phrase)]
 
+    def numbers(self, row: int) -> list[int]:
+        """The phrase_number of each phrase of a row, of those that stand there several times the first."""
+        return np.flatnonzero(self._is_first[self._own(row)]).tolist()
+
     def is_true_of(self, phrase: str, row: int) -> bool:
         """Whether a row says that its image shows this: it has the phrase, or its names have the phrase's name (in
         singular or plural)."""
@@ -76,8 +86,8 @@ class PhraseIndex:
         return self._concept_ids.get(concept_key(phrase)) in self._concept[self._own(row)]
 
     def draw_support(self, phrase: str, row: int, generator: torch.Generator) -> tuple[int, int] | None:
-        """Draw an occurrence of a phrase in another image than `row`, each as probable as the others. Those whose mask
-        is empty show nothing, and are not drawn.
+        """Draw an occurrence of a phrase in another image than `row`, each image as probable as the others. Those whose
+        mask is empty show nothing, and are not drawn.
 
         Returns:
             (row, phrase_number), or None where no other image shows the phrase.

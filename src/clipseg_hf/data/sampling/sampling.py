@@ -12,13 +12,13 @@ import torch
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import phrase_mask
 from clipseg_hf.data.sampling.augment import flip, jitter_colors
 from clipseg_hf.data.sampling.crops import draw_window, resize_image, resize_mask
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling.samples import PromptedSample, SampleError, Support
 from clipseg_hf.data.sampling.sampling_settings import MIXES, SamplingSettings
-from clipseg_hf.data.vocabulary.phrases import phrase_key, swap_sides
-from clipseg_hf.processing.masks.rle import decode_rle
+from clipseg_hf.data.vocabulary.phrases import swap_sides
 
 
 def generator_for(seed: int, epoch: int, row: int, visit: int = 0) -> torch.Generator:
@@ -36,8 +36,8 @@ class PromptSampler:
     Samples are not filled up to P, which would change the share of negatives, or ask some phrases more often. A row
     without phrases has no visits.
 
-    Entries of a row that share a phrase are asked as one, once in a sample: their masks are united, since the phrase is
-    true of all of them. So a phrase with no pixel left in the crop is a true negative, and none has to be dropped.
+    Entries of a row that share a phrase are asked as one, once in an epoch, for all that they mark (`row_phrases`).
+    So a phrase with no pixel left in the crop is a true negative, and none has to be dropped.
 
     Args:
         rows: see `rows.py`.
@@ -78,7 +78,7 @@ class PromptSampler:
 
     def visits(self, row: int) -> int:
         """How many samples an epoch takes of a row."""
-        return ceil(int(self.index.counts[row]) / self.settings.phrases_per_image)
+        return ceil(int(self.index.different[row]) / self.settings.phrases_per_image)
 
     def sample(self, row: int, epoch: int = 0, visit: int = 0) -> PromptedSample:
         """Draw the sample of one visit to a row.
@@ -91,9 +91,6 @@ class PromptSampler:
         numbers = self._deal(row, epoch, visit)
         generator = generator_for(self.seed, epoch, row, visit)
         item = self.rows[row]
-        numbers = list({phrase_key(item["phrases"][number]["phrase"]): number for number in numbers[::-1]}.values())[
-            ::-1
-        ]
         image, masks = self._look(row, item, numbers)
         if settings.crop:  # by the phrases of this visit: the crop must not tell which of them is a negative
             window = draw_window(masks, settings.min_foreground, generator, settings.size)
@@ -139,14 +136,15 @@ class PromptSampler:
 
     def _deal(self, row: int, epoch: int, visit: int) -> list[int]:
         """The numbers of the phrases that a visit asks."""
-        count, visits = int(self.index.counts[row]), self.visits(row)
+        numbers, visits = self.index.numbers(row), self.visits(row)
         if not 0 <= visit < visits:
             raise IndexError(
-                f"Row {row} has {counted(count, 'phrase')}, so that with phrases_per_image="
+                f"Row {row} has {counted(len(numbers), 'phrase')}, so that with phrases_per_image="
                 f"{self.settings.phrases_per_image} an epoch has {counted(visits, 'visit')} to it; there is no visit "
                 f"{visit}."
             )
-        return torch.randperm(count, generator=generator_for(self.seed, epoch, row))[visit::visits].tolist()
+        order = torch.randperm(len(numbers), generator=generator_for(self.seed, epoch, row))
+        return [numbers[place] for place in order[visit::visits].tolist()]
 
     def _draw_support(self, row: int, phrase: str, generator: torch.Generator) -> tuple[Support | None, float]:
         """A support for a phrase asked of a row, and its weight; (None, 0) for a prompt by text alone."""
@@ -163,7 +161,7 @@ class PromptSampler:
         needed."""
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
-            masks = [_mask(item["phrases"], number) for number in numbers]
+            masks = [phrase_mask(item["phrases"], number) for number in numbers]
         except (OSError, ValueError, TypeError) as error:
             raise SampleError.of(row, item["image_id"], f"{type(error).__name__}: {error}") from error
         for number, mask in zip(numbers, masks, strict=True):
@@ -186,7 +184,7 @@ class PromptedDataset(torch.utils.data.Dataset):
     def __init__(self, sampler: PromptSampler, strict: bool = True):
         self.sampler = sampler
         self.strict = strict
-        counts, limit = sampler.index.counts, sampler.settings.phrases_per_image
+        counts, limit = sampler.index.different, sampler.settings.phrases_per_image
         self._end = np.cumsum(-(-counts // limit))  # row -> one past its last item
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
@@ -216,13 +214,6 @@ class PromptedDataset(torch.utils.data.Dataset):
             if self.strict:
                 raise
             return error
-
-
-def _mask(entries: list[dict], number: int) -> np.ndarray:
-    """(h, w) bool: all that the row marks with the phrase of one of its entries."""
-    key = phrase_key(entries[number]["phrase"])
-    masks = [decode_rle(entry["mask"]) for entry in entries if phrase_key(entry["phrase"]) == key]
-    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import different_phrases
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 from clipseg_hf.data.vocabulary.phrases import concept_key
@@ -163,8 +164,9 @@ def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:
     places: dict[str, list[Place]] = {name: [] for name in classes}
     words = rows.select_columns(["phrases"]) if hasattr(rows, "select_columns") else rows
     for row in range(len(rows)):
-        for number, entry in enumerate(words[row]["phrases"]):
-            name = names.get(bare_name(entry))
+        entries = words[row]["phrases"]
+        for number in different_phrases(entries):
+            name = names.get(bare_name(entries[number]))
             if name is not None:
                 places[name].append((row, number))
     return places

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.rows.row_images import decode_image
+from clipseg_hf.data.rows.row_phrases import phrase_mask
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks, resize_probabilities
-from clipseg_hf.processing.masks.rle import decode_rle
 from clipseg_hf.processing.postprocessing import presence_scores
 
 PROMPT_KINDS = ("text", "image", "mix")
@@ -99,12 +99,12 @@ class QueryEvaluator:
 def load_example(rows: Sequence[dict], place: Place) -> tuple[np.ndarray, np.ndarray]:
     """An example image (h, w, 3) uint8 and the mask (h, w) bool of its object."""
     row = rows[place[0]]
-    return decode_image(row["image"])[0], decode_rle(row["phrases"][place[1]]["mask"])
+    return decode_image(row["image"])[0], phrase_mask(row["phrases"], place[1])
 
 
 def true_mask(row: Mapping, number: int) -> torch.Tensor:
-    """The mask of a row's phrase, (h, w) bool."""
-    return torch.from_numpy(decode_rle(row["phrases"][number]["mask"]))
+    """The mask of a row's phrase, (h, w) bool: all that the row marks with it."""
+    return torch.from_numpy(phrase_mask(row["phrases"], number))
 
 
 def check_kinds(prompts: Sequence[str]) -> None:

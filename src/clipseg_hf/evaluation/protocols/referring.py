@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import different_phrases
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
@@ -123,7 +124,7 @@ class _Drawer:
         """Queries of row `number`, which is image `image` of its batch."""
         generator = generator_for(self.settings.seed, 0, number)
         drawn = []
-        for n in range(len(row["phrases"])):
+        for n in different_phrases(row["phrases"]):
             query = self._ask(number, image, row, n, generator)
             sample = {"row": number, "phrase_number": n, "image_id": row["image_id"]}
             sample |= {"phrase_id": row["phrases"][n]["phrase_id"], "phrase": query.phrase}

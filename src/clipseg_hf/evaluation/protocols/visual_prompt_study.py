@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_mask
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
 from clipseg_hf.evaluation.metrics.arithmetic import exact_mean
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Place, batches
-from clipseg_hf.processing.masks.rle import decode_rle
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 
 PLAIN = VisualPromptSettings(crop=False, blur=False, background=1.0)
@@ -138,7 +138,7 @@ def study_visual_prompts(
             batch = [(rows[row], number) for row, number in (places[n] for n in numbers)]
             names = [_names(row["phrases"], number) for row, number in batch]
             texts = prompted.text_vectors([name for group in names for name in group])
-            shown = [(decode_image(row["image"])[0], decode_rle(row["phrases"][n]["mask"])) for row, n in batch]
+            shown = [(decode_image(row["image"])[0], phrase_mask(row["phrases"], n)) for row, n in batch]
             sizes = [len(group) for group in names]
             result.plain += _true_probabilities(model, _encode(prompted, shown, PLAIN), texts, sizes)
             for name, made in variants.items():
@@ -152,11 +152,11 @@ def _draw_objects(rows, settings: VisualPromptStudySettings) -> list[Place]:
     places: list[Place] = []
     for number in torch.randperm(len(rows), generator=generator).tolist():
         row = words[number]
-        objects = [n for n, entry in enumerate(row["phrases"]) if bare_name(entry)]
+        objects = [n for n in different_phrases(row["phrases"]) if bare_name(row["phrases"][n])]
         if len(_names(row["phrases"], objects[0]) if objects else ()) < settings.min_names:
             continue
         area = settings.min_area * row["height"] * row["width"]
-        large = [n for n in objects if np.count_nonzero(decode_rle(row["phrases"][n]["mask"])) >= area]
+        large = [n for n in objects if np.count_nonzero(phrase_mask(row["phrases"], n)) >= area]
         if large:  # one object of an image, as the paper's "images"
             places.append((number, large[int(torch.randint(len(large), (), generator=generator))]))
         if len(places) == settings.samples:

@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import phrase_mask
 from clipseg_hf.drawing.contact_sheet import Card, Line, draw_sheet, fit
 from clipseg_hf.drawing.overlay import EXAMPLE, FOUND, TRUTH, Color, heat_map
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel, resize_probabilities
 from clipseg_hf.evaluation.protocols.queries import load_example
-from clipseg_hf.processing.masks.rle import decode_rle
 
 PLACE = (176, 176)  # width and height for a picture, in pixels
 _ASKED = {"text": "asked by text", "image": "asked by the example alone", "mix": "asked by text and example"}
@@ -82,7 +82,7 @@ def _card(
     row = rows[sample["row"]]
     pixels = decode_image(row["image"])[0]
     numbers = sample.get("phrase_numbers", [sample["phrase_number"]])  # a generalised prompt asks for several
-    truth = np.any([decode_rle(row["phrases"][n]["mask"]) for n in numbers], axis=0)
+    truth = np.any([phrase_mask(row["phrases"], n) for n in numbers], axis=0)
     vectors = _vectors(prompted, rows, sample, prompt, weight)
     logits = prompted.logits(prompted.encode_images([pixels]), vectors, [0])
     probabilities = resize_probabilities(logits.sigmoid(), truth.shape)[0].cpu().numpy()
