@@ -1,6 +1,7 @@
 """From arguments to the parts of a run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,6 +33,26 @@ def test_a_share_is_set_aside_where_there_is_no_validation_split(pictures, make_
     assert len(set(names[0] + names[1])) == 10
     again = assembly.build_rows(args)
     assert [[row["image_id"] for row in rows] for rows in again] == names
+
+
+def test_all_rows_of_a_picture_are_on_one_side(pictures, make_args, tmp_path):
+    pictures = shutil.copytree(pictures, tmp_path / "copied")
+    for name in ("images", "masks/star"):
+        for file in sorted((pictures / name).iterdir()):
+            for copy in range(3):
+                shutil.copy(file, file.with_stem(f"{file.stem}_copy_{copy}"))
+    args = make_args(train_data=str(pictures), validation_fraction=0.2, eval_steps=1)
+    sides = [{row["image_id"][0] for row in rows} for rows in assembly.build_rows(args)]
+    assert [len(side) for side in sides] == [8, 2] and not sides[0] & sides[1]
+
+
+def test_one_picture_cannot_be_divided(pictures, make_args, tmp_path):
+    pictures = shutil.copytree(pictures, tmp_path / "same")
+    for file in (pictures / "images").iterdir():
+        file.write_bytes((pictures / "images" / "0.jpg").read_bytes())
+    args = make_args(train_data=str(pictures), validation_fraction=0.2, eval_steps=1)
+    with pytest.raises(ValueError, match=r"but the 10 rows to train on show 1 picture: there is none for each side"):
+        assembly.build_rows(args)
 
 
 def test_the_validation_split_comes_before_a_share(squares, make_args):

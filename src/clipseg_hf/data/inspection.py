@@ -35,6 +35,7 @@ class SplitInspection:
         areas: The 10th, 50th and 90th percentile of the masks' share of the image.
         small: The share of masks that cover less than 1 % of the image.
         empty: How many masks are empty.
+        repeated: How many rows show a picture that an earlier row shows, too.
         broken: Images that cannot be decoded, or are of another size than their masks.
     """
 
@@ -49,6 +50,7 @@ class SplitInspection:
     areas: tuple[float, float, float]
     small: float
     empty: int
+    repeated: int = 0
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -99,6 +101,11 @@ class Inspection:
                 )
             if split.small > 0.5:
                 hints.append(f"{name}: most masks are small; crops help (crop=True), and so does a larger image_size.")
+            if split.repeated:
+                hints.append(
+                    f"{name}: {split.repeated:,} of {split.images:,} rows show the picture of an earlier row. "
+                    "They stay together where a share is set aside, and are no examples for each other."
+                )
             if split.broken:
                 hints.append(f"{name}: training leaves broken images out and counts them; with strict=True it stops.")
         return hints
@@ -173,7 +180,7 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
     index = PhraseIndex(rows)
     if not len(index):
         raise ValueError(f"There is not one phrase in these {len(rows)} rows.")
-    places = {phrase: {row for row, _ in index[phrase]} for phrase in index}
+    places = {phrase: {int(index.pictures[row]) for row, _ in index[phrase]} for phrase in index}
     shared = sum(len(index[phrase]) for phrase in index if len(places[phrase]) > 1)
     common = Counter({phrase: len(found) for phrase, found in places.items()}).most_common(8)
     sizes, areas = [], []
@@ -195,6 +202,7 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
         areas=tuple(float(value) for value in np.percentile(areas, (10, 50, 90))),
         small=float(np.mean(np.array(areas) < _SMALL)),
         empty=int(np.sum(np.array(areas) == 0)),
+        repeated=int(np.sum(index.pictures != np.arange(len(rows)))),
         broken=_find_broken(rows) if check_images else [],
     )
 

@@ -4,9 +4,12 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from clipseg_hf._counted import counted
+from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.rows import take
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
@@ -269,7 +272,19 @@ def _load(args: CLIPSegTrainingArguments, data: str, split: str):
 
 
 def _split(rows, fraction: float, seed: int):
-    """Set a share of the rows aside, drawn by the seed; at least one on each side."""
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(stable_seed(seed, "split"))).tolist()
-    held = max(1, min(round(len(rows) * fraction), len(rows) - 1))
-    return take(rows, sorted(order[held:])), take(rows, sorted(order[:held]))
+    """Set a share of the pictures aside, each with all of its rows, drawn by the seed; at least one on each side.
+
+    Raises:
+        ValueError: there are no two pictures.
+    """
+    numbers = number_pictures(rows)
+    pictures = np.unique(numbers)
+    if len(pictures) < 2:
+        raise ValueError(
+            f"validation_fraction sets some of the pictures aside, but the {counted(len(rows), 'row')} to train on "
+            f"show {counted(len(pictures), 'picture')}: there is none for each side."
+        )
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(stable_seed(seed, "split"))).numpy()
+    held = max(1, min(round(len(pictures) * fraction), len(pictures) - 1))
+    is_held = np.isin(numbers, pictures[order[:held]])
+    return take(rows, np.flatnonzero(~is_held).tolist()), take(rows, np.flatnonzero(is_held).tolist())

@@ -142,3 +142,16 @@ def test_a_dataset_gives_the_same_index_as_its_rows_also_after_a_filter(world):
 def test_a_dataset_is_indexed_without_decoding_an_image(world):
     broken = [entry | {"image": {"bytes": b"no image", "path": None}} for entry in world]
     assert len(PhraseIndex(datasets.Dataset.from_list(broken, features=ROW_FEATURES))) == 5
+
+
+def test_rows_of_one_picture_say_together_what_is_true_of_it_and_are_no_examples_for_each_other():
+    things = [("cat", "cat"), ("dog", "dog"), ("dog", "dog"), ("old dog", "dog"), ("boat", "boat")]
+    rows = [row(thing) | {"image": image} for thing, image in zip(things, (b"a", b"b", b"a", b"b", b"c"), strict=True)]
+    index = PhraseIndex(rows)
+    assert index.pictures.tolist() == [0, 1, 0, 1, 4]
+    assert index.is_true_of("dog", 0) and index.is_true_of("dogs", 0) and not index.is_true_of("boat", 2)
+    assert draw(index.draw_support, "dog", 0, times=50).keys() == {(1, 0)}  # row 2 is the same picture
+    assert draw(index.draw_support, "cat", 2, times=5).keys() == {None}
+    assert draw(index.draw_negative, 0, times=50).keys() == {"boat"}
+    assert draw(index.draw_negative, 3, times=50).keys() == {"cat", "boat"}
+    assert index.numbers(2) == [0] and index.counts.tolist() == [1, 1, 1, 1, 1]

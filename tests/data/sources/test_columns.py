@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.data.rows.flaws import FlawError
+from clipseg_hf.data.rows.row_phrases import phrase_mask
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 
@@ -15,7 +16,7 @@ def picture(value=128):
 def data(make):
     """Two pictures with a text and a mask each."""
     columns = {
-        "photo": [picture(), picture()],
+        "photo": [picture(), picture(90)],
         "label": [Image.fromarray(make.boxed(0, 0, 9, 9, value=255)), Image.fromarray(make.boxed(0, 0, 5, 5))],
         "text": ["red  box", "tree"],
     }
@@ -58,6 +59,25 @@ def test_a_row_may_hold_lists_of_phrases_and_masks(load, make, masks_of):
     rows, _ = load(data, mask_column="masks", phrase_column="texts", strict=True)
 
     assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"a": 81, "b": 9}
+
+
+def test_rows_with_one_picture_are_made_into_one(load, make, masks_of):
+    """The plain layout of the Hub: a row for each mask."""
+    masks = [make.boxed(0, 0, 5, 5), make.boxed(0, 0, 9, 9), make.boxed(10, 0, 20, 5), make.boxed(9, 9, 12, 12)]
+    data = datasets.Dataset.from_dict(
+        {
+            "image": [picture(1), picture(2), picture(1), picture(1)],
+            "mask": [Image.fromarray(mask) for mask in masks],
+            "text": ["dog", "cat", "dog", "tree"],
+        }
+    )
+
+    rows, summary = load(data, phrase_column="text", strict=True)
+
+    assert rows["image_id"][:] == ["train-0", "train-1"] and not summary.flaws
+    assert [entry["phrase_id"] for entry in rows[0]["phrases"]] == ["train-0__0", "train-2__0", "train-3__0"]
+    assert [entry["phrase"] for entry in rows[0]["phrases"]] == ["dog", "dog", "tree"]
+    assert phrase_mask(rows[0]["phrases"], 0).sum() == 75
 
 
 def test_saved_data_and_parquet_folders_are_loaded_by_name(data, load, tmp_path):

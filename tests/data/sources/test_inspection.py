@@ -3,8 +3,9 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.assets import EMOJI_SCENES
-from clipseg_hf.data.inspection import inspect_data, inspect_rows
+from clipseg_hf.data.inspection import Inspection, inspect_data, inspect_rows
 from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
+from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.processing.masks.rle import encode_rle
@@ -25,7 +26,7 @@ def test_what_is_counted_can_be_counted_by_hand():
     rows = [
         make_row("a", {"dog": 100, "red box": 1, "cat": 20}),
         make_row("b", {"dog": 50}, size=(20, 40)),
-        make_row("c", {"dog": 0, "tree": 20}),
+        make_row("c", {"dog": 0, "tree": 20}, color=(90, 90, 90)),
     ]
 
     found = inspect_rows(rows)
@@ -36,6 +37,18 @@ def test_what_is_counted_can_be_counted_by_hand():
     assert found.heights == (10, 10, 20) and found.widths == (20, 20, 40)
     assert found.areas[1] == pytest.approx((0.0625 + 0.1) / 2)  # of 0, 0.005, 0.0625, 0.1, 0.1, 0.5
     assert found.small == pytest.approx(2 / 6) and found.empty == 1 and found.broken == []
+
+
+def test_rows_that_show_the_same_picture_are_told():
+    rows = [make_row("a", {"dog": 9}), make_row("b", {"dog": 9}, color=(9, 9, 9)), make_row("c", {"cat": 9, "dog": 9})]
+
+    found = inspect_rows([*rows, make_row("d", {"tree": 9, "cat": 5})])
+
+    assert found.repeated == 2 and found.supported == 3 / 6  # a, c and d are one picture: no other shows a cat
+    assert (
+        "train: 2 of 4 rows show the picture of an earlier row. They stay together where a share is set aside, and are "
+        "no examples for each other."
+    ) in Inspection("columns", {"train": found}, BuildSummary()).hints
 
 
 def test_images_that_are_cut_off_or_do_not_fit_are_named(tmp_path):

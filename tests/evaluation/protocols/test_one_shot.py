@@ -70,6 +70,12 @@ def test_numbers_by_hand(color_model, color_processor, color_rows, tmp_path):
         assert (summary["mean of folds"]["samples"], summary["mean of folds"]["classes"]) == (3, 2)
 
 
+def test_a_copy_of_a_picture_is_no_example_for_it(tiny_model, tiny_processor, color_rows):
+    rows = [*color_rows, {**color_rows[0], "image_id": "copy"}]
+    results = evaluate_one_shot(tiny_model, tiny_processor, rows, {"fold": ["red"]}, OneShotSettings(episodes=30))
+    assert {(s["row"], s["example"][0]) for s in results["image"].samples} == {(0, 1), (1, 0)}
+
+
 def test_shares_and_settings(tiny_model, tiny_processor, color_rows):
     settings = OneShotSettings(episodes=5, batch_size=2, prompts=("image", "text", "mix"))
     whole = evaluate_one_shot(tiny_model, tiny_processor, color_rows, FOLDS, settings)

@@ -1,6 +1,7 @@
 """Which images share a phrase: where supports and negatives come from.
 
-The index is made over the rows that are there, so that it stays true after a filter.
+The index is made over the rows that are there, so that it stays true after a filter. Rows of the same picture
+(`rows/pictures.py`) are about one image: none is an example for another, and what one says is true of all.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,6 +11,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.vocabulary.phrases import concept_key, phrase_key
 
 _TRIES = 16  # draws for a negative before all phrases are looked through
@@ -22,11 +24,13 @@ class PhraseIndex:
     in `rows`, and in that row's `phrases`. Entries of a row with one phrase are asked as one, under the first's number.
 
     Args:
-        rows: a sequence of rows (see `rows.py`): a `datasets.Dataset`, of which only the words are read, or a list.
+        rows: a sequence of rows (see `rows.py`): a `datasets.Dataset` or a list; the words are read, and as much of
+            the images as tells which are the same.
 
     Attributes:
         phrases: the different phrases, as first spelled, in order of their first occurrence.
         counts, different: (number of rows,) int64, how many phrases each row has, and how many that differ.
+        pictures: (number of rows,) int64, the first row that shows the same picture, see `number_pictures`.
     """
 
     def __init__(self, rows):
@@ -52,6 +56,11 @@ class PhraseIndex:
         self._concept = np.asarray(concepts, dtype=np.int32)  # occurrence -> concept
         self._is_first = np.asarray(is_first, dtype=bool)  # occurrence -> whether no other of its row comes before it
         self._shown = np.asarray(shown, dtype=bool) & self._is_first  # occurrence -> whether it can be an example
+        self.pictures = number_pictures(rows)
+        self._shared: dict[int, list[int]] = {}  # picture -> its rows, where there are several
+        for row in np.flatnonzero(self.pictures != np.arange(len(counts))).tolist():
+            picture = int(self.pictures[row])
+            self._shared.setdefault(picture, [picture]).append(row)
         self.different = np.bincount(self._row[self._is_first], minlength=len(counts))
         self._by_phrase = np.argsort(self._phrase, kind="stable")  # occurrences, by phrase, then by row
         self._first = np.searchsorted(self._phrase[self._by_phrase], np.arange(len(self.phrases) + 1))
@@ -76,11 +85,11 @@ class PhraseIndex:
 
     def numbers(self, row: int) -> list[int]:
         """The phrase_number of each phrase of a row, of those that stand there several times the first."""
-        return np.flatnonzero(self._is_first[self._own(row)]).tolist()
+        return np.flatnonzero(self._is_first[self._start[row] : self._start[row + 1]]).tolist()
 
     def is_true_of(self, phrase: str, row: int) -> bool:
-        """Whether a row says that its image shows this: it has the phrase, or its names have the phrase's name (in
-        singular or plural)."""
+        """Whether the rows of a row's picture say that it shows this: they have the phrase, or their names have the
+        phrase's name (in singular or plural)."""
         if phrase in self:
             return any(self._is_true(occurrence, row) for occurrence in self._occurrences(phrase))
         return self._concept_ids.get(concept_key(phrase)) in self._concept[self._own(row)]
@@ -95,19 +104,15 @@ class PhraseIndex:
         if phrase not in self:
             return None
         occurrences = self._occurrences(phrase)
-        occurrences = occurrences[self._shown[occurrences]]
-        begin, end = np.searchsorted(self._row[occurrences], (row, row + 1))  # those of `row` itself
-        others = len(occurrences) - int(end - begin)
-        if others == 0:
-            return None
-        drawn = _below(others, generator)
-        return self._place(occurrences[drawn if drawn < begin else drawn + end - begin])
+        is_other = self.pictures[self._row[occurrences]] != self.pictures[row]
+        others = occurrences[self._shown[occurrences] & is_other]
+        return self._place(others[_below(len(others), generator)]) if len(others) else None
 
     def draw_negative(self, row: int, generator: torch.Generator, without: Collection[str] = ()) -> str | None:
         """Draw a phrase of other rows that is not true of this one, in proportion to how often phrases occur.
 
-        The original asks only for another string; here it must not be one of the row's phrases, nor its name among
-        the row's names (in singular or plural).
+        The original asks only for another string; here it must not be one of the picture's phrases, nor its name among
+        the picture's names (in singular or plural), whichever row has them.
 
         Args:
             without: phrases that are not wanted either.
@@ -141,8 +146,10 @@ class PhraseIndex:
         phrase_id = self._phrase_ids[key]
         return self._by_phrase[self._first[phrase_id] : self._first[phrase_id + 1]]
 
-    def _own(self, row: int) -> slice:
-        return slice(self._start[row], self._start[row + 1])
+    def _own(self, row: int) -> np.ndarray:
+        """The occurrences on a row's picture."""
+        rows = self._shared.get(int(self.pictures[row]), [row])
+        return np.concatenate([np.arange(self._start[n], self._start[n + 1]) for n in rows])
 
     def _is_true(self, occurrence: int, row: int) -> bool:
         own = self._own(row)

@@ -8,6 +8,7 @@ import datasets
 
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
 from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase, make_row
@@ -21,7 +22,7 @@ class ColumnData(RowSource):
     """A data set of which some columns are images, masks and phrases.
 
     Either each of its rows is an image with a binary mask and a phrase (or equally many of both, in lists), or, with
-    `classes`, an image with an index mask.
+    `classes`, an image with an index mask. Rows with the same picture are made into one.
 
     Args:
         data: A `datasets.Dataset` or `DatasetDict`, a folder where one was saved, or a name on the Hub.
@@ -73,20 +74,30 @@ class ColumnData(RowSource):
         data = [f"{split} {rows._fingerprint}" for split, rows in self._data.items()]
         return digest(self.name, repr(self.columns), repr(self.table), *data)
 
-    def shards(self, split: str, summary: BuildSummary) -> list[range]:
-        return in_shards(range(len(self._data[split])))
-
-    def rows(self, split: str, shard: range, summary: BuildSummary) -> Iterator[dict]:
+    def shards(self, split: str, summary: BuildSummary) -> list[list[list[int]]]:
+        """The numbers of rows, those with one picture together."""
         rows = self._data[split]
-        for number in shard:
-            if self._has_rows:
-                row = {name: rows[number][name] for name in ROW_FEATURES}
-                if row["phrases"]:
-                    yield row
-                else:
-                    summary.note("no_annotation", f"row {split}-{number}")
-            elif (row := self._make_row(rows[number], f"{split}-{number}", summary)) is not None:
+        pictures = range(len(rows)) if self._has_rows else number_pictures(rows, self.columns[0]).tolist()
+        groups: dict[int, list[int]] = {}
+        for number, picture in enumerate(pictures):
+            groups.setdefault(picture, []).append(number)
+        return in_shards(list(groups.values()))
+
+    def rows(self, split: str, shard: list[list[int]], summary: BuildSummary) -> Iterator[dict]:
+        rows = self._data[split]
+        for numbers in shard:
+            if not self._has_rows:
+                made = [self._make_row(rows[number], f"{split}-{number}", summary) for number in numbers]
+                made = [row for row in made if row is not None]
+                if made:
+                    yield {**made[0], "phrases": [entry for row in made for entry in row["phrases"]]}
+                continue
+            [number] = numbers
+            row = {name: rows[number][name] for name in ROW_FEATURES}
+            if row["phrases"]:
                 yield row
+            else:
+                summary.note("no_annotation", f"row {split}-{number}")
 
     def _make_row(self, values: dict, image_id: str, summary: BuildSummary) -> dict | None:
         image_column, mask_column, phrase_column = self.columns

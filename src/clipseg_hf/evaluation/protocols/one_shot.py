@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.row_phrases import different_phrases
 from clipseg_hf.data.sampling.sampling import generator_for
@@ -172,6 +173,15 @@ def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:
     return places
 
 
+def _once_a_picture(places: Mapping[str, Sequence[Place]], rows) -> dict[str, list[Place]]:
+    """Of the rows that show a class on the same picture the first, so that no picture is its own example."""
+    pictures = number_pictures(rows).tolist()
+    return {
+        name: list({pictures[place[0]]: place for place in reversed(spots)}.values())[::-1]
+        for name, spots in places.items()
+    }
+
+
 def evaluate_one_shot(
     model,
     processor,
@@ -198,6 +208,7 @@ def evaluate_one_shot(
     rows = undecoded(rows)
     if episodes is None:
         places = find_classes(rows, [name for classes in folds.values() for name in classes])
+        places = _once_a_picture(places, rows)
         episodes = draw_episodes(places, folds, settings.episodes, settings.seed)
     results = {kind: PromptResults.at(settings.thresholds) for kind in settings.prompts}
     prompted = PromptedModel(model, processor, settings.templates)
