@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from clipseg_hf._text_files import read_text
+
 METRICS = tuple(f"{kind}_{name}" for kind in ("text", "image") for name in ("miou_best", "miou_0.5", "ap", "auroc"))
 """What a validation measures; `clipseg_hf.evaluation` says how."""
 
@@ -279,7 +281,7 @@ def _read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict:
     if path.resolve() in seen:
         raise ValueError(f"{path} extends itself, by way of {' -> '.join(p.name for p in seen)}.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(read_text(path)) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from clipseg_hf._text_files import text_start
+
 CHUNK_BYTES = 1 << 20
 _LONGEST_TOKEN = 32  # what a chunk's end has cut off (a number, an escape) looks broken no further back than this
 _AFTER_VALUE = frozenset(",] \t\r\n")
@@ -27,7 +29,7 @@ def iterate_list(file: BinaryIO, name: str | Path, chunk_bytes: int = CHUNK_BYTE
     """Parse the elements of a JSON list one after the other; memory holds a chunk and one element.
 
     Args:
-        file: Opened for reading bytes, at its start; UTF-8.
+        file: Opened for reading bytes, at its start; UTF-8, with or without a byte order mark.
         name: What error messages call the file.
         chunk_bytes: How much is read at a time.
 
@@ -100,6 +102,7 @@ class _Window:
         self._position = 0  # in the text, of what has not been consumed
         self._byte = 0  # the same position in the file
         self._is_finished = False
+        self._is_begun = False
 
     def next_character(self) -> str:
         """Step over white space; "" at the end of the file."""
@@ -161,9 +164,16 @@ class _Window:
     def _read(self, size: int) -> None:
         data = self._file.read(size)
         self._is_finished = not data
+        if not self._is_begun:
+            self._is_begun = True
+            data += self._file.read(4 - len(data)) if len(data) < 4 else b""  # as long as a byte order mark
+            self._byte = text_start(data, self._name)
+            data = data[self._byte :]
         try:
             more = self._decoder.decode(data, final=self._is_finished)
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self._name} is not UTF-8 after byte {self._byte}: {error.reason}.") from None
+            raise ValueError(
+                f"{self._name} is not UTF-8 after byte {self._byte}: {error.reason}. Save it as UTF-8."
+            ) from None
         self._text = self._text[self._position :] + more
         self._position = 0

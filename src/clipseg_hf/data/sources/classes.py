@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.processing.masks.mask_files import color_value
@@ -109,7 +110,7 @@ def clean_name(name: str) -> str:
 
 
 def _read_classes(path: Path):
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if path.suffix == ".json":
         try:
             return json.loads(text)

@@ -233,8 +233,9 @@ def is_coco(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(1 << 16)
         file.seek(max(0, path.stat().st_size - (1 << 16)))
-        ends = head + file.read()
-    return head.lstrip()[:1] == b"{" and any(key in ends for key in (b'"annotations"', b'"images"', b'"categories"'))
+        ends = (head + file.read()).replace(b"\0", b"")  # UTF-16, too, which the reader then names
+    begins = head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]  # behind a byte order mark
+    return begins == b"{" and any(key in ends for key in (b'"annotations"', b'"images"', b'"categories"'))
 
 
 def _say_where(root: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
@@ -131,18 +132,18 @@ def _of_the_same_kind(files: Iterable[str], images: Iterable[str]) -> Iterator[s
 
 
 def _read_lines(path: Path, name: str) -> Iterator[Line]:
-    with path.open(encoding="utf-8", newline="") as file:
-        if path.suffix == ".csv":
-            reader = csv.DictReader(file)
-            yield from (Line(f"{name}, line {reader.line_num}", values) for values in reader)
-            return
-        for number, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                values = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not valid JSON, column {error.colno}: {error.msg}.") from None
-            if not isinstance(values, dict):
-                raise ValueError(f"{path}, line {number}: expected an object, found {text.strip()[:60]}.")
-            yield Line(f"{name}, line {number}", values)
+    lines = read_text(path).split("\n")  # not splitlines: a text may hold what Unicode calls the end of a line
+    if path.suffix == ".csv":
+        reader = csv.DictReader(f"{line}\n" for line in lines)
+        yield from (Line(f"{name}, line {reader.line_num}", values) for values in reader)
+        return
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not valid JSON, column {error.colno}: {error.msg}.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}, line {number}: expected an object, found {text.strip()[:60]}.")
+        yield Line(f"{name}, line {number}", values)

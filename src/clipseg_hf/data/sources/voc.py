@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.row_source import shorten
 from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
@@ -57,7 +58,7 @@ class VocFiles(PairedFiles):
         images = key_files(open_tree(root / "JPEGImages", unpack_dir), (".jpg",))
         mask_files = key_files(open_tree(root / masks, unpack_dir), (".png",))
         self._lists = {
-            file.stem: file.read_text().split() for file in sorted((root / "ImageSets/Segmentation").glob("*.txt"))
+            file.stem: read_text(file).split() for file in sorted((root / "ImageSets/Segmentation").glob("*.txt"))
         }
         super().__init__(images, mask_files, table, [repr(self._lists)])
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.sources.voc import find_voc
@@ -66,7 +67,7 @@ class PascalVOC(Sequence):
                 "from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/."
             )
         self.folder, self.split = root, split
-        ids = (self.folder / names).read_text(encoding="utf-8").split()
+        ids = read_text(self.folder / names).split()
         count = len(ids) if limit is None else min(limit, len(ids))
         self.image_ids = [ids[n * len(ids) // count] for n in range(count)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.processing.masks.rle import decode_rle
 
@@ -69,7 +70,7 @@ class PhraseCutSubsets:
             FileNotFoundError: there is no such file.
             ValueError: it holds no lists "cat" and "att" of (name, count).
         """
-        counts = json.loads(Path(path).read_text(encoding="utf-8"))
+        counts = json.loads(read_text(path))
         if not isinstance(counts, dict) or not {"cat", "att"} <= counts.keys():
             found = sorted(counts) if isinstance(counts, dict) else type(counts).__name__
             raise ValueError(f"{path} should hold the lists 'cat' and 'att' of PhraseCut's counts, found {found}.")

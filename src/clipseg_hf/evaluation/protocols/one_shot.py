@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.row_phrases import different_phrases
@@ -124,7 +125,7 @@ def _read_list(path: Path) -> list[tuple[str, str, str]]:
     """Query, support and class of each episode."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no list of episodes {path}.")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if path.suffix != ".json":
         split = [line.split(maxsplit=2) for line in text.splitlines() if line.strip()]
     else:

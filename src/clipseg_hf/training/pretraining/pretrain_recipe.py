@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from clipseg_hf._text_files import read_text
+
 
 @dataclass
 class Stage:
@@ -66,7 +68,7 @@ class PretrainRecipe:
     @classmethod
     def from_yaml(cls, path: str | Path) -> "PretrainRecipe":
         """Read a recipe; unknown keys are refused."""
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(read_text(path)) or {}
         known = [field.name for field in dataclasses.fields(cls)]
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"{path} has unknown keys {unknown}; known are {known}.")
