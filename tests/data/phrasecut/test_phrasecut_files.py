@@ -160,8 +160,9 @@ def change_task(**changes):
     return apply
 
 
-def repeat_id(layout, root):
-    change_task(task_id="2__0")(layout, root)
+def repeat_task(layout, root):
+    layout.tasks["train"].append(dict(layout.tasks["train"][0]))
+    change_task()(layout, root)
 
 
 def drop_polygons(layout, root):
@@ -179,7 +180,8 @@ FLAWED = {
         r"image 1 \(images/1\.jpg\) \(61 x 40, annotated 60 x 40\): the image has another",
     ),
     "unknown_image": (change_task(image_id=99), "phrase", r"task 1__0: the phrase belongs to an image that the list"),
-    "duplicate_id": (repeat_id, "phrase of image 2", r"task 2__0: the id was there before"),
+    "duplicate_id": (repeat_task, "repeat", r"task 1__0: the same entry was there before, with its id"),
+    "reused_id": (change_task(task_id="2__0"), "nothing", r"task 2__0: the id was there before, with another content"),
     "empty_phrase": (change_task(phrase="  "), "phrase", r"task 1__0: the phrase has no words"),
     "malformed_entry": (drop_polygons, "phrase", r"task 1__0 \(KeyError: 'Polygons'\): the entry lacks a field"),
     "short_polygon": (change_task(Polygons=[[LINE], [SQUARE]]), "polygon", r"task 1__0: the polygon has fewer than 3"),
@@ -209,7 +211,9 @@ def test_each_flaw_is_treated_as_its_policy_says_and_strict_stops_at_it(layout, 
     elif lost == "polygon":
         assert decode_rle(rows[0]["phrases"][0]["mask"]).sum() == 16
     else:
-        assert found["2"] == ["tall tree"]
+        assert found["1"] == ["red box", "small cow on box"] and found["2"] == ["red box", "tall tree"]
+        ids = [entry["phrase_id"] for row in rows for entry in row["phrases"]]
+        assert len(set(ids)) == 6 and ("2__0__2" in ids) == (flaw == "reused_id")
     with pytest.raises(FlawError, match=rf"{message}.* \({flaw}\)\. strict=True stops at the first flaw; without it"):
         read(root, strict=True)
 

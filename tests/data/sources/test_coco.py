@@ -154,7 +154,19 @@ def without(*path):
 
 
 FLAWED = [
-    ("duplicate_id", broken(id=11), "annotation 11"),
+    ("duplicate_id", lambda content: content["annotations"].append({**content["annotations"][0]}), "annotation 10"),
+    ("reused_id", broken(id=11), "annotation 11 of image 1"),
+    (
+        "reused_image_id",
+        lambda content: content["images"].append({**content["images"][0], "file_name": "000002.jpg"}),
+        "image 1",
+    ),
+    (
+        "malformed_entry",
+        lambda content: content["categories"].append({"id": 8, "name": "car"}),
+        r"category 8 \('person', then 'car'\)",
+    ),
+    ("malformed_entry", broken(id=[10]), r"byte \d+ of .* \(no id\)"),
     ("unknown_image", broken(image_id=9), "an annotation of image 9"),
     (
         "malformed_entry",
@@ -199,6 +211,56 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, conte
     assert summary.flaws == {flaw: 1} and "2" in rows["image_id"]
     with pytest.raises(FlawError, match=f"{where}.* \\({flaw}\\)"):
         load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")
+
+
+def test_an_annotation_whose_id_another_bears_is_kept(root, load, content, masks_of):
+    for entry in content["annotations"]:
+        entry["id"] = 0  # as some tools write it
+    content["annotations"] += [{**content["annotations"][1]}, {**content["annotations"][3]}]
+    rewrite(root, content)
+
+    rows, summary = load(root)
+
+    assert masks_of(rows[0])["dining table"].sum() == 75 and masks_of(rows[0])["person"].sum() == 100
+    assert len(rows) == 2 and summary.flaws == {"reused_id": 3, "duplicate_id": 2}
+
+
+def test_an_image_that_is_listed_twice_alike_is_no_flaw(root, load, content):
+    content["images"] += [{**image, "date_captured": "today"} for image in content["images"]]
+    rewrite(root, content)
+
+    assert len(load(root, strict=True)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    [square(0, 0), [[0, 0], [5, 0], [5, 5], [0, 5]], [[[0, 0], [5, 0], [5, 5], [0, 5]]]],
+    ids=["flat", "pairs", "list of pairs"],
+)
+def test_a_polygon_may_stand_alone_and_have_pairs_for_corners(root, load, content, masks_of, polygon):
+    content["annotations"][0]["segmentation"] = polygon
+    rewrite(root, content)
+
+    rows, summary = load(root, strict=True)
+
+    assert masks_of(rows[0])["dining table"][:5, :5].all() and not summary.flaws
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "flaw", "where"),
+    [
+        ([0, 0, 5, 0, 5, 5, 0], "malformed_entry", "x1, y1, x2, y2, ...; found [0, 0, 5, 0, 5, 5, 0])"),
+        ([[0, "a"], [1], 3], "malformed_entry", "x1, y1, x2, y2, ...; 3 of 3 is not)"),
+        ([0, 0, 5, 5], "short_polygon", "annotation 10 of image 1"),
+    ],
+)
+def test_what_is_no_polygon_is_told_once_for_an_annotation(root, load, content, segmentation, flaw, where):
+    content["annotations"][0]["segmentation"] = segmentation
+    rewrite(root, content)
+
+    _, summary = load(root)
+
+    assert summary.flaws == {flaw: 1} and summary.examples[flaw][0].endswith(where)
 
 
 def test_images_without_annotations_are_counted_also_where_it_is_strict(root, load, content):

@@ -39,7 +39,10 @@ def test_a_phrase_with_a_mask_for_each_thing_is_asked_once_for_all_of_them(color
         pixels = np.array(row["image"])
         pixels[:, right] = pixels[:, left]
         row["image"] = Image.fromarray(pixels)
-    results = evaluate_referring(color_model, color_processor, rows)
+    results = evaluate_referring(
+        color_model, color_processor, rows, subsets=lambda row, entry: [f"{len(entry['boxes'])} boxes"]
+    )
+    assert results["text"].samples[0]["subsets"] == ["2 boxes", "shared"]
     for kind in ("text", "image", "mix"):
         assert [sample["phrase"][0] for sample in results[kind].samples] == ([*"rbrg"] if kind == "text" else [*"rr"])
         assert set(results[kind].counts.per_sample(0.5).tolist()) == {1}  # of each half alone it would be 1/2

@@ -22,6 +22,7 @@ from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import iterate_list, read_element
+from clipseg_hf.data.rows.repeats import Repeats
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_row
 
@@ -38,10 +39,11 @@ _TASKS = re.compile(r"refer_(?!input_)(\w+)\.json")  # refer_input_<split>.json 
 
 
 class ImageTasks(NamedTuple):
-    """One image and the bytes at which its tasks stand in the annotation file."""
+    """One image and the bytes at which its tasks stand in the annotation file, each with the number of those before it
+    that bear the same id."""
 
     image_id: int
-    tasks: list[tuple[int, int]]
+    tasks: list[tuple[int, int, int]]
 
 
 class PhraseCutFiles(RowSource):
@@ -95,19 +97,20 @@ class PhraseCutFiles(RowSource):
         """Walk once through the split's tasks, to know which belong to which image; rows come in order of the images'
         first tasks."""
         path = self.annotations.local_file(self._task_files[split])
-        seen: set[str] = set()
-        by_image: dict[int, list[tuple[int, int]]] = {}
-        with path.open("rb") as file:
+        by_image: dict[int, list[tuple[int, int, int]]] = {}
+        with path.open("rb") as file, path.open("rb") as again:
+            repeats = Repeats(again)
             for task, start, end in iterate_list(file, path):
                 if not isinstance(task, dict) or "task_id" not in task or not isinstance(task.get("image_id"), int):
                     summary.note("malformed_entry", f"byte {start} of {path.name} (no task_id, or no number image_id)")
                 elif task["image_id"] not in self._images:
                     summary.note("unknown_image", f"task {task['task_id']}")
-                elif str(task["task_id"]) in seen:
+                elif (others := repeats.add(str(task["task_id"]), task, (start, end))) is None:
                     summary.note("duplicate_id", f"task {task['task_id']}")
                 else:
-                    seen.add(str(task["task_id"]))
-                    by_image.setdefault(task["image_id"], []).append((start, end))
+                    if others:
+                        summary.note("reused_id", f"task {task['task_id']}")
+                    by_image.setdefault(task["image_id"], []).append((start, end, others))
         for image_id, (_, listed_for) in self._images.items():
             if listed_for == split and image_id not in by_image:
                 summary.note("no_annotation", f"image {image_id}")
@@ -123,7 +126,7 @@ class PhraseCutFiles(RowSource):
                 if image is None:
                     continue
                 height, width = self._images[image_id][0]
-                tasks = (read_element(file, start, end) for start, end in places)
+                tasks = (_with_own_id(read_element(file, start, end), others) for start, end, others in places)
                 phrases = [make_task_phrase(task, height, width, summary) for task in tasks]
                 phrases = [phrase for phrase in phrases if phrase is not None]
                 yield make_row(image, str(image_id), (height, width), phrases)
@@ -179,3 +182,8 @@ class PhraseCutFiles(RowSource):
                 f"There are no images in {places}. Expected images/<image_id>.jpg, found: {found}. "
                 "If they are elsewhere (Visual Genome's VG_100K and VG_100K_2), say where with images_dir."
             )
+
+
+def _with_own_id(task: dict, others: int) -> dict:
+    """The task, with a number behind its id where others bear it."""
+    return {**task, "task_id": f"{task['task_id']}__{others + 1}"} if others else task

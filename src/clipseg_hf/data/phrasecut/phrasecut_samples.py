@@ -11,7 +11,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_builder import RowBuilder
 from clipseg_hf.data.rows.row_images import undecoded
-from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_runs
+from clipseg_hf.data.rows.row_phrases import different_phrases, united_entry
 from clipseg_hf.data.rows.row_source import RowSource, in_shards
 from clipseg_hf.data.rows.rows import PHRASE_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
@@ -89,8 +89,8 @@ class PhraseCutSamples(RowSource):
     def _sample(
         self, rows, index: PhraseIndex, i: int, row: dict, number: int, generator: torch.Generator
     ) -> dict[str, Any]:
-        entry = row["phrases"][number]
-        phrase, mask = entry["phrase"], phrase_runs(row["phrases"], number)
+        entry = united_entry(row["phrases"], number)
+        phrase, mask = entry["phrase"], entry["mask"]
         other = None
         if torch.rand((), generator=generator) < self.negative_probability:
             other = index.draw_negative(i, generator)
@@ -114,10 +114,10 @@ def _support(rows: datasets.Dataset, place: tuple[int, int] | None) -> dict[str,
     if place is None:
         return dict.fromkeys(("support_image", "support_image_id", "support_phrase_id", "support_mask"))
     row = rows[place[0]]
-    entry = row["phrases"][place[1]]
+    entry = united_entry(row["phrases"], place[1])
     return {
         "support_image": row["image"],
         "support_image_id": row["image_id"],
         "support_phrase_id": entry["phrase_id"],
-        "support_mask": phrase_runs(row["phrases"], place[1]),
+        "support_mask": entry["mask"],
     }

@@ -27,6 +27,8 @@ REPAIR = "left that polygon out"
 SKIP_PHRASE = "left the phrase out"
 SKIP_MASK = "left out what it would have shown"
 SKIP_IMAGE = "left the image out"
+SKIP_REPEAT = "left the repeat out"
+KEPT_BOTH = "kept both"
 
 FLAWS = {
     "known_wrong_size": Flaw("one of PhraseCut's 17 images whose annotation is of another size", SKIP_IMAGE),
@@ -40,7 +42,9 @@ FLAWS = {
     "unknown_label": Flaw("the mask holds a value that no class has", SKIP_MASK),
     "unknown_image": Flaw("the phrase belongs to an image that the list of images does not hold", SKIP_PHRASE),
     "malformed_entry": Flaw("the entry lacks a field, or a field holds something else than it should", SKIP_PHRASE),
-    "duplicate_id": Flaw("the id was there before", SKIP_PHRASE),
+    "duplicate_id": Flaw("the same entry was there before, with its id", SKIP_REPEAT),
+    "reused_id": Flaw("the id was there before, with another content", KEPT_BOTH),
+    "reused_image_id": Flaw("the id was there before, with another image; whose annotations are these?", SKIP_IMAGE),
     "empty_phrase": Flaw("the phrase has no words", SKIP_PHRASE),
     "empty_mask": Flaw("nothing of the mask lies in the image", SKIP_PHRASE),
     "short_polygon": Flaw("the polygon has fewer than 3 points", REPAIR),

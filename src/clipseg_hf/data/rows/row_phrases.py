@@ -32,10 +32,13 @@ def phrase_mask(entries: Sequence[Mapping], number: int) -> np.ndarray:
     return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
 
 
-def phrase_runs(entries: Sequence[Mapping], number: int) -> Mapping:
-    """`phrase_mask` as run lengths."""
+def united_entry(entries: Sequence[Mapping], number: int) -> Mapping:
+    """One of a row's `phrases` with the boxes and the mask of all that have its phrase."""
     same = _same(entries, number)
-    return same[0]["mask"] if len(same) == 1 else encode_rle(phrase_mask(entries, number))
+    if len(same) == 1:
+        return same[0]
+    boxes = [box for entry in same for box in entry["boxes"]]
+    return {**entries[number], "boxes": boxes, "mask": encode_rle(phrase_mask(entries, number))}
 
 
 def _same(entries: Sequence[Mapping], number: int) -> list[Mapping]:

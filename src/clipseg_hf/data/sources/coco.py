@@ -5,15 +5,15 @@ import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
-from clipseg_hf.data.rows.json_stream import iterate_members, read_element
+from clipseg_hf.data.rows.json_stream import read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
-from clipseg_hf.data.sources.classes import clean_name
+from clipseg_hf.data.sources.coco_index import index_annotations
 from clipseg_hf.data.sources.coco_masks import read_segmentation, unite_masks
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
 from clipseg_hf.data.vocabulary.phrases import phrase_key
@@ -104,35 +104,7 @@ class CocoFiles(RowSource):
     def shards(self, split: str, summary: BuildSummary) -> list[list[CocoImage]]:
         """Walk once through the file, to know what belongs to which image."""
         name = self._files[split]
-        images: dict[int, dict[str, Any]] = {}
-        places: dict[int, list[tuple[int, int]]] = {}
-        categories: dict[int, str] = {}
-        ids: set[Any] = set()
-        path = self.tree.local_file(name)
-        with path.open("rb") as file:
-            for member, (entry, start, end) in iterate_members(file, path, ("images", "annotations", "categories")):
-                where = f"byte {start} of {name}"
-                if not isinstance(entry, dict) or "id" not in entry:
-                    summary.note("malformed_entry", f"{where} (no id)")
-                elif member == "images":
-                    images[entry["id"]] = entry
-                elif member == "categories":
-                    categories[entry["id"]] = clean_name(str(entry.get("name", "")))
-                elif "image_id" not in entry:
-                    summary.note("malformed_entry", f"{where} (no image_id)")
-                elif entry["id"] in ids:
-                    summary.note("duplicate_id", f"annotation {entry['id']}")
-                else:
-                    ids.add(entry["id"])
-                    places.setdefault(entry["image_id"], []).append((start, end))
-        self._categories[split] = categories
-        for image_id in places.keys() - images.keys():
-            for _ in places[image_id]:
-                summary.note("unknown_image", f"an annotation of image {image_id}")
-        for image_id, entry in images.items():
-            if image_id not in places:
-                file = entry.get("file_name") or entry.get("coco_url") or "no file"
-                summary.note("no_annotation", f"{file} (image {image_id})")
+        images, places, self._categories[split] = index_annotations(self.tree.local_file(name), name, summary)
         found = [self._find_image(entry, name, places[i], summary) for i, entry in images.items() if i in places]
         return in_shards([image for image in found if image is not None])
 

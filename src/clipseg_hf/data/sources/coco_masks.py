@@ -12,7 +12,8 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str, su
     """Bring an annotation's `segmentation` into run lengths.
 
     Args:
-        segmentation: A list of polygons [x1, y1, x2, y2, ...], or run lengths {"size", "counts"} with counts as a list
+        segmentation: A list of polygons [x1, y1, x2, y2, ...] (or one such without a list around it, or with corners
+            as pairs [x, y]), or run lengths {"size", "counts"} with counts as a list
             or a string (as crowds have them).
         height, width: The image's size in pixels.
         where: How a user would look for the annotation.
@@ -24,7 +25,7 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str, su
     if isinstance(segmentation, dict):
         return _read_runs(segmentation, height, width, where, summary)
     if isinstance(segmentation, list) and segmentation:
-        return _read_polygons(segmentation, height, width, where, summary)
+        return _read_polygons(_as_polygons(segmentation), height, width, where, summary)
     summary.note("malformed_entry", f"{where} (segmentation is {'empty' if segmentation == [] else segmentation})")
     return None
 
@@ -43,16 +44,35 @@ def _read_polygons(polygons: list, height: int, width: int, where: str, summary:
     from pycocotools import mask as coco
 
     drawable = []
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) % 2 or not all(isinstance(v, (int, float)) for v in polygon):
-            summary.note("malformed_entry", f"{where} (a polygon is a list of numbers x1, y1, x2, y2, ...)")
-        elif len(polygon) < 6:
+    malformed = [polygon for polygon in polygons if not _is_flat(polygon) or len(polygon) % 2]
+    if malformed:
+        found = (
+            f"{len(malformed)} of {len(polygons)} is not" if len(polygons) > 1 else f"found {str(malformed[0])[:40]}"
+        )
+        summary.note("malformed_entry", f"{where} (a polygon is a list of numbers x1, y1, x2, y2, ...; {found})")
+    for polygon in (polygon for polygon in polygons if polygon not in malformed):
+        if len(polygon) < 6:
             summary.note("short_polygon", where)
         elif not all(math.isfinite(value) and abs(value) < FURTHEST_CORNER for value in polygon):
             summary.note("wild_polygon", where)
         else:
             drawable.append(polygon)
     return coco.merge(coco.frPyObjects(drawable, height, width)) if drawable else None
+
+
+def _as_polygons(segmentation: list) -> list:
+    """The list of polygons that is meant: a polygon may stand alone, and its corners may be pairs."""
+    if _is_flat(segmentation) or _is_of_pairs(segmentation):
+        segmentation = [segmentation]
+    return [[value for pair in p for value in pair] if _is_of_pairs(p) else p for p in segmentation]
+
+
+def _is_flat(polygon) -> bool:
+    return isinstance(polygon, list) and all(isinstance(value, (int, float)) for value in polygon)
+
+
+def _is_of_pairs(polygon) -> bool:
+    return isinstance(polygon, list) and len(polygon) > 2 and all(_is_flat(p) and len(p) == 2 for p in polygon)
 
 
 def _read_runs(runs: dict, height: int, width: int, where: str, summary: BuildSummary) -> dict | None:

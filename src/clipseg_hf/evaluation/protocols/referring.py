@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
-from clipseg_hf.data.rows.row_phrases import different_phrases
+from clipseg_hf.data.rows.row_phrases import different_phrases, united_entry
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
@@ -140,7 +140,7 @@ class _Drawer:
 
     def _ask(self, number: int, image: int, source: dict, n: int, generator) -> Query:
         """Phrase `n` of a row, asked of row `number`."""
-        entry = source["phrases"][n]
+        entry = source["phrases"][n] if self.subsets is None else united_entry(source["phrases"], n)
         example = self.index.draw_support(entry["phrase"], number, generator)
         names = () if self.subsets is None else tuple(self.subsets(source, entry))
         return Query(image, entry["phrase"], None, example, subsets=names)
