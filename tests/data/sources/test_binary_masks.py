@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,6 +93,27 @@ def test_masks_without_images_are_a_wrong_layout(root, load):
         r".*red_box/1\.png.*Expected images/<name>\.jpg and masks/<phrase>/<name>\.png",
     ):
         load(root)
+
+
+BLACK, WHITE = np.zeros((20, 30), np.uint8), np.full((20, 30), 255, np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["black", "white", "grey and alpha", "cut out photo", "black and white"])
+def test_a_mask_may_lie_in_its_transparency(root, load, masks_of, make, kind):
+    alpha = make.boxed(0, 0, 9, 9, value=255)
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    pixels = {
+        "black": np.dstack([BLACK] * 3 + [alpha]),
+        "white": np.dstack([WHITE] * 3 + [alpha]),
+        "grey and alpha": np.dstack([BLACK, alpha]),
+        "cut out photo": np.dstack([photo, alpha]),
+        "black and white": np.dstack([alpha] * 3 + [make.boxed(0, 0, 30, 19, value=255)]),
+    }[kind]
+    Image.fromarray(pixels).save(root / "masks" / "red_box" / "1.png")
+
+    rows, summary = load(root, strict=True)
+
+    assert (masks_of(rows[0])["red box"] == (alpha > 0)).all() and not summary.flaws
 
 
 def test_masks_are_turned_as_their_images_are(root, load, masks_of):

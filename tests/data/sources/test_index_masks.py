@@ -64,6 +64,49 @@ def test_colours_stand_for_classes(tmp_path, load, make, masks_of):
     assert {phrase: found.sum() for phrase, found in masks_of(rows[0]).items()} == {"Car": 150, "Road": 300}
 
 
+@pytest.fixture
+def flattened(tmp_path, make):
+    """VOC's palette, turned into colours by some editor: aeroplane and bicycle."""
+    root = tmp_path / "flattened"
+    make.save_image(root / "images" / "1.jpg")
+    mask = np.zeros((20, 30, 3), np.uint8)
+    mask[:10], mask[10:, :5] = (128, 0, 0), (0, 128, 0)
+    make.save_mask(root / "masks" / "1.png", mask)
+    (root / "classes.txt").write_text("background\naeroplane\nbicycle\n")
+    return root
+
+
+def test_a_colour_without_a_name_is_told_with_the_file_that_would_give_it_one(flattened, load, tmp_path, masks_of):
+    message = (
+        r"1\.png: colour 0, 0, 0 \(250 pixels\); 0, 128, 0 \(50 pixels\); 128, 0, 0 \(300 pixels\); a line "
+        r'"0 0 0 NAME" for each in classes\.txt names them: the mask holds'
+    )
+    with pytest.raises(FlawError, match=message):
+        load_segmentation_dataset(flattened, strict=True, cache_dir=tmp_path / "strict")
+
+    (flattened / "classes.txt").write_text("0 0 0 background\n128 0 0 aeroplane\n0 128 0 bicycle\n")
+    rows, _ = load(flattened, strict=True)
+
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"aeroplane": 300, "bicycle": 50}
+
+
+def test_classes_told_by_colours_are_found_in_a_palette_and_indices_in_grey(flattened, load, masks_of):
+    (flattened / "labelmap.txt").write_text("background:0,0,0::\naeroplane:128,0,0::\nbicycle:0,128,0::\n")
+    (flattened / "classes.txt").unlink()
+    mask = Image.open(flattened / "masks" / "1.png")
+    mask.quantize(3).save(flattened / "masks" / "1.png")
+    assert Image.open(flattened / "masks" / "1.png").mode == "P"
+    expected = {"aeroplane": 300, "bicycle": 50}
+    rows, _ = load(flattened, strict=True)
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == expected
+
+    indices = np.zeros((20, 30), np.uint8)
+    indices[:10], indices[10:, :5] = 1, 2
+    Image.fromarray(indices).convert("RGB").save(flattened / "masks" / "1.png")
+    rows, _ = load(flattened, classes=["background", "aeroplane", "bicycle"], strict=True)
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == expected
+
+
 def test_folders_called_train_and_val_are_splits_and_names_may_end_differently(tmp_path, load, make):
     root = tmp_path / "cityscapes"
     for split in ("train", "val"):
@@ -172,6 +215,9 @@ CLASS_FILES = [
     ("labels.txt", "# of the street\n0: background\n1: road\n2: car\n", {1: "road", 2: "car"}),
     ("labels.txt", "0 background\n\n1 road\n2 car", {1: "road", 2: "car"}),
     ("labelmap.txt", "background:0,0,0::\nroad:0,0,1::\ncar:0,0,2:door:opens\n", {1: "road", 2: "car"}),
+    ("classes.txt", "0 0 0 background\n0 0 1 road\n0,0,2 car", {1: "road", 2: "car"}),
+    ("classes.txt", "background 0 0 0\nroad\t0 0 1\ncar 0,0,2\n", {1: "road", 2: "car"}),
+    ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\nroad,0,0,1\ncar,0,0,2\n", {1: "road", 2: "car"}),
 ]
 
 
@@ -191,6 +237,9 @@ def test_classes_that_make_no_sense_are_named(tmp_path):
         make_class_table({"road": 1.5})
     with pytest.raises(ValueError, match=r"classes are names in order, .*got none"):
         make_class_table([])
+    (tmp_path / "classes.txt").write_text("128 64 128 road\ncar\n")
+    with pytest.raises(ValueError, match=r"'car' has no colour where others have one; .* as '128 64 128 road' does"):
+        make_class_table(tmp_path / "classes.txt")
     (tmp_path / "classes.json").write_text("[\n'road']")
     with pytest.raises(ValueError, match=r"classes\.json is not valid JSON, line 2: Expecting value"):
         make_class_table(tmp_path / "classes.json")

@@ -109,14 +109,16 @@ def test_strict_is_stricter_than_lenient():
         read_mask(load_map(grey), "mask")
     colored = Image.fromarray(np.array([[[0, 0, 0], [250, 0, 0]]], np.uint8))
     assert inside(colored).tolist() == [[False, True]]
-    assert load_map(colored, colors="numbered").tolist() == [[0, 250 << 16]]
+    assert load_map(colored, colors="kept").tolist() == [[[0, 0, 0], [250, 0, 0]]]
     with pytest.raises(ValueError, match="has colours"):
         load_map(colored)
     clear = Image.fromarray(np.array([[[0, 0], [7, 0]]], np.uint8), "LA")
-    assert load_map(clear, colors="numbered").tolist() == load_map(clear, colors="grey").tolist() == [[0, 7]]
+    assert load_map(clear, colors="kept").tolist() == load_map(clear, colors="grey").tolist() == [[0, 7]]
     with pytest.raises(ValueError, match="partly transparent"):
         load_map(clear)
     palette = Image.fromarray(np.array([[0, 1, 3]], np.uint8)).convert("P")
     assert inside(palette).tolist() == [[False, True, True]]
+    assert load_map(palette, colors="kept").tolist() == [[0, 1, 3]]
+    assert load_map(palette, colors="shown").shape == (1, 3, 3)
     with pytest.raises(ValueError, match="holds 0, 1, 3, expected a mask"):
         read_mask(load_map(palette), "mask")

@@ -5,23 +5,27 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
-from clipseg_hf.processing.masks.mask_files import color_value
 from clipseg_hf.processing.masks.rle import encode_rle
 
 CLASS_FILES = ("classes.json", "classes.txt", "class_names.txt", "labels.json", "labels.txt", "label_colors.txt")
-CLASS_FILES += ("labelmap.txt", "id2label.json")
+CLASS_FILES += ("labelmap.txt", "class_dict.csv", "id2label.json")
 
 LEFT_OUT = ("background", "void", "unlabeled", "unlabelled", "ignore", "ignored", "other")
 """Names of classes that are nothing to ask for."""
 
 _COLOR_FIRST = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\D.*)")  # CamVid: "64 128 64  Animal"
 _COLOR_LAST = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+).*")  # CVAT: "animal:64,128,64::"
+_COLOR_BEHIND = re.compile(
+    r"(.*[^\d\s,;])[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)"
+)  # "animal 64 128 64", "animal,64,128,64"
+_HEADER = re.compile(r"\W*\w*(name|label|class)\w*\W+r(ed)?\W+g(reen)?\W+b(lue)?\W*", re.IGNORECASE)
 _INDEX = re.compile(r"(\d+)[\s:,]+(\D.*)")  # "7: road"
 
 
@@ -33,34 +37,46 @@ class ClassTable:
         names: By value (or `color_value`), the class.
         ignored: Values that mean "not labelled": their pixels belong to no phrase.
         left_out: Names of classes that are not made into phrases.
+        colored: The classes are told by colours.
     """
 
     names: Mapping[int, str]
     ignored: frozenset[int] = frozenset()
     left_out: Sequence[str] = LEFT_OUT
+    colored: bool = False
+
+    @property
+    def colors(self) -> Literal["kept", "shown"]:
+        """How `load_map` is to read its masks."""
+        return "shown" if self.colored else "kept"
 
     def phrases(self, mask: np.ndarray, image_id: str, where: str, summary: BuildSummary) -> list[dict] | None:
         """Make an entry of a row's `phrases` for each class that a mask shows; None, and a note in the summary, where
         it holds a value that is no class.
 
         Args:
-            mask: (height, width) integers, see `load_map`.
+            mask: (height, width) integers or (height, width, 3) colours, see `load_map`.
             image_id: The row's, from which the phrases' ids are made.
             where: How a user would look for the mask.
         """
+        in_color = mask.ndim == 3
+        if in_color and not self.colored and (mask == mask[..., :1]).all():  # indices that were saved as a grey RGB
+            mask, in_color = mask[..., 0], False
+        if in_color:
+            mask = color_value(np.moveaxis(mask.astype(np.int32), -1, 0))
+        names = self.names if in_color == self.colored else {}
         values, counts = np.unique(mask, return_counts=True)
-        unknown = [
-            f"{value} ({count} pixels)"
+        unknown = {
+            value: count
             for value, count in zip(values.tolist(), counts.tolist(), strict=True)
-            if value not in self.names and value not in self.ignored
-        ]
+            if value not in names and value not in self.ignored
+        }
         if unknown:
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            summary.note("unknown_label", f"{where}: value {', '.join(unknown[:5])}{more}")
+            summary.note("unknown_label", f"{where}: {_describe(unknown, in_color)}")
             return None
         phrases = []
         for value in values.tolist():
-            name = self.names.get(value, "")
+            name = names.get(value, "")
             if value not in self.ignored and name.casefold() not in self.left_out:
                 phrases.append(make_phrase(name, encode_rle(mask == value), phrase_id=f"{image_id}__{value}"))
         return phrases
@@ -76,7 +92,8 @@ def make_class_table(
 
     Args:
         classes: The names in order of their index; or {index: name}, {name: index}, {name: (r, g, b)}; or a file that
-            holds one of these: JSON, or text with a name per line ("road", "7: road", "128 64 128 road").
+            holds one of these: JSON, or text with a name per line ("road", "7: road", "128 64 128 road", or the
+            colour last).
         ignore_index: The value or values of pixels that are not labelled.
         ignore_color: The colour of pixels that are not labelled.
         left_out: Classes that are not made into phrases.
@@ -101,7 +118,14 @@ def make_class_table(
     if ignore_color is not None:
         ignored.append(color_value(map(int, ignore_color)))
     names = {_value(value): clean_name(name) for name, value in pairs}
-    return ClassTable(names, frozenset(ignored), tuple(left_out))
+    colored = any(not isinstance(value, (int, str)) for _, value in pairs)
+    return ClassTable(names, frozenset(ignored), tuple(left_out), colored)
+
+
+def color_value(color):
+    """The number that stands for a colour: three numbers, or three arrays."""
+    red, green, blue = color
+    return (red << 16) | (green << 8) | blue
 
 
 def clean_name(name: str) -> str:
@@ -117,13 +141,32 @@ def _read_classes(path: Path):
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} is not valid JSON, line {error.lineno}: {error.msg}.") from None
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    for pattern, is_name_first in ((_COLOR_FIRST, False), (_COLOR_LAST, True), (_INDEX, False)):
+    if lines and _HEADER.fullmatch(lines[0]):
+        del lines[0]
+    for pattern in (_COLOR_FIRST, _COLOR_LAST, _COLOR_BEHIND, _INDEX):
+        is_name_first = pattern in (_COLOR_LAST, _COLOR_BEHIND)
         matches = [pattern.fullmatch(line) for line in lines]
+        if any(matches) and not all(matches) and pattern is not _INDEX:
+            raise ValueError(
+                f"{path}: {lines[matches.index(None)]!r} has no colour where others have one; give each class one, as "
+                f"{lines[[*map(bool, matches)].index(True)]!r} does, or none."
+            )
         if lines and all(matches):
             groups = [m.groups() for m in matches]
             split = [(g[0], g[1:]) if is_name_first else (g[-1], g[:-1]) for g in groups]
             return {name: [int(v) for v in value] if len(value) > 1 else int(value[0]) for name, value in split}
     return lines
+
+
+def _describe(unknown: Mapping[int, int], in_color: bool) -> str:
+    """Values that are no classes, with the number of their pixels."""
+    said = {value: f"{value >> 16}, {value >> 8 & 255}, {value & 255}" if in_color else value for value in unknown}
+    texts = [f"{said[value]} ({count} pixels)" for value, count in unknown.items()]
+    more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
+    if not in_color:
+        return f"value {', '.join(texts[:5])}{more}"
+    line = next(iter(said.values())).replace(",", "")
+    return f'colour {"; ".join(texts[:5])}{more}; a line "{line} NAME" for each in classes.txt names them'
 
 
 def _is_value(value) -> bool:

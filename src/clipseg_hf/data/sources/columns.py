@@ -132,7 +132,7 @@ class ColumnData(RowSource):
     ) -> list[dict]:
         phrases = []
         for coded in masks:
-            if (mask := check_map(coded, where, "image", size, summary)) is not None:
+            if (mask := check_map(coded, where, "image", size, summary, self.table.colors)) is not None:
                 phrases += self.table.phrases(mask, image_id, where, summary) or []
         return phrases
 

@@ -44,7 +44,7 @@ class PairedFiles(RowSource):
 
     def fingerprint(self) -> str:
         trees = [part for folder in (self.images, self.masks) for part in (str(folder.tree), folder.tree.fingerprint)]
-        table = (sorted(self.table.names.items()), sorted(self.table.ignored), self.table.left_out)
+        table = (sorted(self.table.names.items()), sorted(self.table.ignored), self.table.left_out, self.table.colored)
         return digest(self.name, repr(table), *trees, *self._identity)
 
     def shards(self, split: str, summary: BuildSummary) -> list[list[Pair]]:
@@ -69,7 +69,7 @@ class PairedFiles(RowSource):
             size = check_image(image, pair.image, summary)
             if size is None:
                 continue
-            mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, size, summary)
+            mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, size, summary, self.table.colors)
             phrases = None if mask is None else self.table.phrases(mask, pair.image_id, pair.mask, summary)
             if phrases == []:
                 summary.note("no_annotation", f"{pair.image} (nothing but what is left out in {pair.mask})")

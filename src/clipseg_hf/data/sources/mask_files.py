@@ -9,9 +9,10 @@ from clipseg_hf.processing.masks.rle import encode_rle
 
 
 def check_map(
-    file: ImageLike, where: str, image: str, size: tuple[int, int], summary: BuildSummary, colors: Colors = "numbered"
+    file: ImageLike, where: str, image: str, size: tuple[int, int], summary: BuildSummary, colors: Colors = "kept"
 ) -> np.ndarray | None:
-    """The numbers of a mask, (height, width); None, and a note, where it cannot be used.
+    """The numbers of a mask, (height, width), or its colours, (height, width, 3); None, and a note, where it cannot be
+    used.
 
     Args:
         file: A path or the bytes, as `FileTree.image` gives them.
@@ -24,7 +25,7 @@ def check_map(
     except (OSError, ValueError):
         summary.note("unreadable_mask", where)
         return None
-    if mask.shape != size:
+    if mask.shape[:2] != size:
         summary.note("mask_size_differs", f"{where} ({mask.shape[1]} x {mask.shape[0]}, {image} {size[1]} x {size[0]})")
         return None
     return mask

@@ -5,20 +5,20 @@ Files of data sets are what they are, so their reader asks for more lenient rule
 
 | | strict | lenient |
 | --- | --- | --- |
-| colours, transparency | refused, where they are more than grey | `colors`: numbered, or as bright as they are |
+| colours, transparency | refused, where they are more than grey | `colors`: kept, or as bright as they are |
 | palette | its indices, which have to be 0 and 1 | all but index 0, whatever its colour, is object |
 | shades | floats are kept; of black and white with blurred edges the brighter half, else refused | the brighter half |
 """
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from clipseg_hf.processing.images import TRANSPARENT_MODES, ImageLike, explaining, open_image, upright
 from clipseg_hf.processing.pixel_arrays import is_array, numbers_of
 
-Colors = Literal["refused", "numbered", "grey"]
+Colors = Literal["refused", "kept", "shown", "grey"]
 
 _COLOR_MODES = ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -29,8 +29,9 @@ def load_map(image: ImageLike, name: str = "mask", colors: Colors = "refused") -
     Args:
         image: as for `load_image`, with one channel; three equal channels (a grey picture saved as RGB) count as one.
         name: what to call it in errors.
-        colors: what is done about a picture in colour. "numbered": int32, of each colour its `color_value`. "grey": how
-            bright they are; of a palette whether it is not index 0. Transparency is passed over with either.
+        colors: what is done about a picture in colour. "kept": (H, W, 3) uint8; others are int32. "shown": the same of
+            any picture, of a palette its colours. "grey": how bright they are, of a palette whether it is not index 0;
+            where transparency alone says what is object, how opaque. It is passed over otherwise.
 
     Returns:
         (H, W) array; bool, integer or float as it came.
@@ -50,13 +51,15 @@ def load_map(image: ImageLike, name: str = "mask", colors: Colors = "refused") -
     opened, name = open_image(image, name)
     with explaining(name):
         opened = upright(opened, name)
-        if colors == "numbered":
-            if opened.mode in _COLOR_MODES:
-                return color_value(np.moveaxis(np.asarray(opened.convert("RGB"), dtype=np.int32), -1, 0))
+        if colors == "shown" or (colors == "kept" and opened.mode in _COLOR_MODES):
+            return np.asarray(opened.convert("RGB"))
+        if colors == "kept":
             return np.asarray(opened.getchannel(0) if opened.mode in TRANSPARENT_MODES else opened).astype(np.int32)
         if colors == "grey":
             if opened.mode == "P":
                 return np.asarray(opened) > 0
+            if opened.mode in TRANSPARENT_MODES:
+                return _brightness_or_opacity(opened)
             return np.asarray(opened if opened.mode in ("1", "L", "I", "F", "I;16") else opened.convert("L"))
         if opened.mode in TRANSPARENT_MODES:
             if np.asarray(opened.convert("RGBA"))[..., 3].min() < 255:
@@ -68,12 +71,6 @@ def load_map(image: ImageLike, name: str = "mask", colors: Colors = "refused") -
             raise ValueError(f"{name} has colours (mode {opened.mode}): save it as grey, one number for each pixel.")
         values = values[..., 0]
     return values
-
-
-def color_value(color: Iterable[Any]) -> Any:
-    """The number that stands for a colour - three numbers, or three arrays - in `load_map(..., colors="numbered")`."""
-    red, green, blue = color
-    return (red << 16) | (green << 8) | blue
 
 
 def read_mask(values: np.ndarray, name: str, ignore_index: int | None = None, lenient: bool = False) -> np.ndarray:
@@ -119,6 +116,17 @@ def some_of(values: np.ndarray) -> str:
     distinct = np.unique(values)
     shown = ", ".join(f"{value:g}" for value in distinct[:5])
     return f"{shown}, ... ({len(distinct)} different values)" if len(distinct) > 5 else shown
+
+
+def _brightness_or_opacity(picture: Image.Image) -> np.ndarray:
+    """(H, W) uint8 of a transparent picture: its brightness where what is opaque is a mask, in black and white; else
+    (an object of one colour, or a photo that was cut out) its opacity."""
+    grey, opacity = np.asarray(picture.convert("L")), np.asarray(picture.convert("RGBA"))[..., 3]
+    if opacity.min() == opacity.max():
+        return grey
+    opaque = grey[opacity > 127]
+    is_mask = opaque.size and opaque.min() < 64 and opaque.max() > 191 and ((opaque > 63) & (opaque < 192)).mean() < 0.1
+    return np.where(opacity > 127, grey, 0) if is_mask else opacity
 
 
 def _brighter_half(values: np.ndarray) -> np.ndarray:
