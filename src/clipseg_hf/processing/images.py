@@ -86,9 +86,16 @@ def read_image(
 
 def measure_image(image: ImageLike, name: str = "image") -> tuple[int, int]:
     """The (height, width) of an image, upright, without decoding it. It raises what `load_image` does."""
+    return measure_turned(image, name)[0]
+
+
+def measure_turned(image: ImageLike, name: str = "image") -> tuple[tuple[int, int], int]:
+    """As `measure_image`, and the number of the EXIF orientation by which the image was turned for it, 1 for not."""
     opened, name = open_image(image, name)
     with explaining(name), nullcontext() if opened is image else opened:
-        return _upright_size(opened)
+        is_late = opened.format == "PNG" and "exif" not in opened.info  # see _upright_size
+        orientation = 1 if is_late else opened.getexif().get(_ORIENTATION, 1)
+        return _upright_size(opened), orientation if orientation in range(1, 9) else 1
 
 
 def open_image(image: ImageLike, name: str, input_data_format: str | None = None) -> tuple[Image.Image, str]:

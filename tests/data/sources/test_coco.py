@@ -183,7 +183,12 @@ FLAWED = [
     ),
     ("malformed_entry", broken(segmentation=[["a", "b"] * 3]), r"annotation 10 .*a polygon is a list of numbers"),
     ("malformed_entry", broken(segmentation={"size": [20, 30], "counts": [1]}), r"annotation 10 .*cover 1 pixels"),
-    ("malformed_entry", without("images", 0, "height"), r"image 1 \(KeyError: 'height'\)"),
+    (
+        "malformed_entry",
+        lambda content: content["images"][0].update(height="tall"),
+        r"image 1 \(ValueError: .*'tall'\)",
+    ),
+    ("malformed_entry", without("images", 0, "file_name"), r"image 1 \(KeyError: 'coco_url'\)"),
     (
         "mask_size_differs",
         broken(segmentation={"size": [9, 9], "counts": [81]}),

@@ -21,6 +21,7 @@ from clipseg_hf.data.phrasecut.phrasecut_tasks import make_task_phrase
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.frames import Frame, turn_phrase
 from clipseg_hf.data.rows.json_stream import iterate_list, read_element
 from clipseg_hf.data.rows.repeats import Repeats
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
@@ -122,22 +123,25 @@ class PhraseCutFiles(RowSource):
     def rows(self, split: str, shard: list[ImageTasks], summary: BuildSummary) -> Iterator[dict[str, Any]]:
         with self.annotations.local_file(self._task_files[split]).open("rb") as file:
             for image_id, places in shard:
-                image = self._find_image(image_id, summary)
-                if image is None:
+                found = self._find_image(image_id, summary)
+                if found is None:
                     continue
-                height, width = self._images[image_id][0]
+                image, frame = found
+                height, width = annotated = self._images[image_id][0]
+                orientation = 1 if annotated == frame.size else frame.orientation
                 tasks = (_with_own_id(read_element(file, start, end), others) for start, end, others in places)
                 phrases = [make_task_phrase(task, height, width, summary) for task in tasks]
-                phrases = [phrase for phrase in phrases if phrase is not None]
-                yield make_row(image, str(image_id), (height, width), phrases)
+                phrases = [turn_phrase(phrase, orientation) for phrase in phrases if phrase is not None]
+                yield make_row(image, str(image_id), frame.size, phrases)
 
-    def _find_image(self, image_id: int, summary: BuildSummary) -> dict[str, Any] | None:
+    def _find_image(self, image_id: int, summary: BuildSummary) -> tuple[dict[str, Any], Frame] | None:
         if str(image_id) not in self._image_files:
             summary.note("missing_image", f"image {image_id}")
             return None
         tree, name = self._image_files[str(image_id)]
         image = self.image_trees[tree].image(name)
-        return image if check_image(image, f"image {image_id} ({name})", summary, self._images[image_id][0]) else None
+        frame = check_image(image, f"image {image_id} ({name})", summary, self._images[image_id][0])
+        return None if frame is None else (image, frame)
 
     @cached_property
     def _images(self) -> dict[int, tuple[tuple[int, int], str]]:

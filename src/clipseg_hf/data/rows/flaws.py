@@ -35,6 +35,16 @@ FLAWS = {
     "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
     "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
     "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
+    "stored_frame": Flaw(
+        "the annotation was made on the image as it is stored, not as its EXIF turns it",
+        "turned it with the image",
+        is_common=True,
+    ),
+    "unclear_frame": Flaw(
+        "its EXIF turns the image, and the size does not tell whether the annotation was made before or after",
+        "took it as made after",
+        is_common=True,
+    ),
     "no_annotation": Flaw("nothing is annotated in the image", SKIP_IMAGE, is_common=True),
     "missing_mask": Flaw("the mask file is not there", SKIP_MASK),
     "unreadable_mask": Flaw("the mask cannot be read", SKIP_MASK),

@@ -7,8 +7,9 @@ from typing import Any
 import datasets
 
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.frames import Frame
 from clipseg_hf.data.rows.rows import ROW_FEATURES
-from clipseg_hf.processing.images import measure_image
+from clipseg_hf.processing.images import measure_turned
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 IMAGES_PER_SHARD = 500
@@ -49,24 +50,37 @@ class RowSource(ABC):
 
 def check_image(
     image: dict[str, str | bytes | None], where: str, summary: BuildSummary, expected: tuple[int, int] | None = None
-) -> tuple[int, int] | None:
-    """The (height, width) of an image; None, and a note in the summary, where it cannot be used.
+) -> Frame | None:
+    """The frame of an image; None, and a note in the summary, where it cannot be used.
 
     Args:
         image: As `FileTree.image` gives it.
         where: How a user would look for it.
-        expected: The size that its annotation says.
+        expected: The (height, width) that its annotation says. If that is the frame's `stored` and not its `size`,
+            the annotation is to be turned by the frame's `orientation`; a note says so.
     """
     try:
-        size = measure_image(image)
+        frame = Frame(*measure_turned(image))
     except (OSError, ValueError):
         summary.note("unreadable_image", where)
         return None
-    if expected is not None and size != expected:
-        sizes = "{1} x {0}, annotated {3} x {2}".format(*size, *expected)
-        summary.note("image_size_differs", f"{where} ({sizes})")
-        return None
-    return size
+    if expected is None or note_frame(frame, expected, where, summary):
+        return frame
+    sizes = "{1} x {0}, annotated {3} x {2}".format(*frame.size, *expected)
+    summary.note("image_size_differs", f"{where} ({sizes})")
+    return None
+
+
+def note_frame(frame: Frame, annotated: tuple[int, int], where: str, summary: BuildSummary) -> bool:
+    """Whether an annotation of this (height, width) fits an image; a note says whether it has to be turned with it."""
+    if annotated == frame.size:
+        if frame.is_unclear:
+            summary.note("unclear_frame", where)
+        return True
+    if annotated == frame.stored:
+        summary.note("stored_frame", where)
+        return True
+    return False
 
 
 def in_shards(images: Sequence) -> list[Sequence]:

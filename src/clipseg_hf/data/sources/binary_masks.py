@@ -85,11 +85,11 @@ class BinaryMaskFiles(RowSource):
     def rows(self, split: str, shard: list[MaskedImage], summary: BuildSummary) -> Iterator[dict]:
         for item in shard:
             image = self.images.tree.image(item.image)
-            size = check_image(image, item.image, summary)
-            if size is None:
+            frame = check_image(image, item.image, summary)
+            if frame is None:
                 continue
             masks = {
-                phrase: check_binary_mask(self.masks.tree.image(name), name, item.image, size, summary)
+                phrase: check_binary_mask(self.masks.tree.image(name), name, item.image, frame, summary)
                 for phrase, name in item.masks.items()
             }
             phrases = [
@@ -97,7 +97,7 @@ class BinaryMaskFiles(RowSource):
                 for phrase, mask in sorted(masks.items())
                 if mask is not None
             ]
-            yield make_row(image, item.key, size, phrases)
+            yield make_row(image, item.key, frame.size, phrases)
 
 
 def _take_apart(key: str) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.frames import turn_phrase
 from clipseg_hf.data.rows.json_stream import read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
@@ -27,7 +28,7 @@ class CocoImage(NamedTuple):
 
     image_id: int
     file: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None  # None where the file does not say it
     annotations: list[tuple[int, int]]
 
 
@@ -112,36 +113,47 @@ class CocoFiles(RowSource):
         with self.tree.local_file(self._files[split]).open("rb") as file:
             for item in shard:
                 image = self.image_tree.image(item.file)
-                if check_image(image, item.file, summary, item.size) is None:
+                frame = check_image(image, item.file, summary, item.size)
+                if frame is None:
                     continue
+                if item.size is None and frame.orientation != 1:
+                    summary.note("unclear_frame", f"{item.file} (its annotation says no size)")
+                size = item.size or frame.size
+                orientation = 1 if size == frame.size else frame.orientation
                 annotations = [read_element(file, *place) for place in item.annotations]
-                phrases = self._make_phrases(annotations, item, self._categories[split], summary)
-                yield make_row(image, str(item.image_id), item.size, phrases)
+                phrases = self._make_phrases(annotations, item.image_id, size, self._categories[split], summary)
+                turned = [turn_phrase(phrase, orientation) for phrase in phrases]
+                yield make_row(image, str(item.image_id), frame.size, turned)
 
     def _make_phrases(
-        self, annotations: list[dict], item: CocoImage, categories: dict[int, str], summary: BuildSummary
+        self,
+        annotations: list[dict],
+        image_id: int | str,
+        size: tuple[int, int],
+        categories: dict[int, str],
+        summary: BuildSummary,
     ) -> list[dict]:
         groups: dict[str, list[_Instance]] = {}
         for annotation in annotations:
-            where = f"annotation {annotation['id']} of image {item.image_id}"
+            where = f"annotation {annotation['id']} of image {image_id}"
             phrase = self._phrase_of(annotation, categories)
             if phrase is None:
                 reason = f"no {self.phrase_field}" if self.phrase_field else f"category {annotation.get('category_id')}"
                 summary.note("malformed_entry", f"{where} ({reason})")
             elif not phrase:
                 summary.note("empty_phrase", where)
-            elif mask := read_segmentation(annotation.get("segmentation"), *item.size, where, summary):
+            elif mask := read_segmentation(annotation.get("segmentation"), *size, where, summary):
                 groups.setdefault(phrase_key(phrase), []).append(_Instance(phrase, mask, annotation))
         phrases = []
         for number, group in enumerate(groups.values()):
             mask = unite_masks([instance.mask for instance in group])
             first = group[0]
             if mask is None:
-                summary.note("empty_mask", f"{first.phrase!r} in image {item.image_id}")
+                summary.note("empty_mask", f"{first.phrase!r} in image {image_id}")
                 continue
             name = categories.get(first.annotation.get("category_id"))
             boxes = _boxes([instance.annotation for instance in group])
-            phrase_id = f"{item.image_id}__{number}"
+            phrase_id = f"{image_id}__{number}"
             phrases.append(make_phrase(first.phrase, mask, phrase_id=phrase_id, name=name, boxes=boxes))
         return phrases
 
@@ -158,7 +170,8 @@ class CocoFiles(RowSource):
         try:
             # LVIS names no file, only the address of COCO's image.
             wanted = str(entry.get("file_name") or "/".join(entry["coco_url"].split("/")[-2:]))
-            size = (int(entry["height"]), int(entry["width"]))
+            said = (entry.get("height"), entry.get("width"))
+            size = (int(said[0]), int(said[1])) if all(said) else None
         except (KeyError, TypeError, ValueError) as error:
             summary.note("malformed_entry", f"image {entry['id']} ({type(error).__name__}: {error})")
             return None

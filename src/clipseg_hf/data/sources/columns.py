@@ -8,6 +8,7 @@ import datasets
 
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.frames import Frame
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
@@ -106,8 +107,8 @@ class ColumnData(RowSource):
         if image is None:
             summary.note("missing_image", where)
             return None
-        size = check_image(image, where, summary)
-        if size is None:
+        frame = check_image(image, where, summary)
+        if frame is None:
             return None
         masks = values[mask_column] if isinstance(values[mask_column], list) else [values[mask_column]]
         if not masks:
@@ -118,21 +119,21 @@ class ColumnData(RowSource):
             return None
         if self.table is not None:
             noted = summary.flaws.total()
-            phrases = self._read_index_masks(masks, image_id, where, size, summary)
+            phrases = self._read_index_masks(masks, image_id, where, frame, summary)
             if not phrases and summary.flaws.total() == noted:
                 summary.note("no_annotation", f"{where} (nothing but what is left out)")
                 return None
         else:
             texts = values[phrase_column] if isinstance(values[phrase_column], list) else [values[phrase_column]]
-            phrases = _read_binary_masks(masks, texts, image_id, where, size, summary)
-        return make_row(image, image_id, size, phrases)
+            phrases = _read_binary_masks(masks, texts, image_id, where, frame, summary)
+        return make_row(image, image_id, frame.size, phrases)
 
     def _read_index_masks(
-        self, masks: list, image_id: str, where: str, size: tuple[int, int], summary: BuildSummary
+        self, masks: list, image_id: str, where: str, frame: Frame, summary: BuildSummary
     ) -> list[dict]:
         phrases = []
         for coded in masks:
-            if (mask := check_map(coded, where, "image", size, summary, self.table.colors)) is not None:
+            if (mask := check_map(coded, where, "image", frame, summary, self.table.colors)) is not None:
                 phrases += self.table.phrases(mask, image_id, where, summary) or []
         return phrases
 
@@ -173,7 +174,7 @@ def is_saved_dataset(path: str | os.PathLike) -> bool:
 
 
 def _read_binary_masks(
-    masks: list, texts: list, image_id: str, where: str, size: tuple[int, int], summary: BuildSummary
+    masks: list, texts: list, image_id: str, where: str, frame: Frame, summary: BuildSummary
 ) -> list[dict]:
     if len(masks) != len(texts):
         summary.note("malformed_entry", f"{where} ({len(masks)} masks, {len(texts)} phrases)")
@@ -184,7 +185,7 @@ def _read_binary_masks(
         if not phrase:
             summary.note("empty_phrase", where)
             continue
-        mask = check_binary_mask(coded, f"mask {number} of {where}", "image", size, summary)
+        mask = check_binary_mask(coded, f"mask {number} of {where}", "image", frame, summary)
         if mask is not None:
             phrases.append(make_phrase(phrase, mask, phrase_id=f"{image_id}__{number}"))
     return phrases

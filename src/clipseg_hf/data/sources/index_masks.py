@@ -66,15 +66,15 @@ class PairedFiles(RowSource):
     def rows(self, split: str, shard: list[Pair], summary: BuildSummary) -> Iterator[dict]:
         for pair in shard:
             image = self.images.tree.image(pair.image)
-            size = check_image(image, pair.image, summary)
-            if size is None:
+            frame = check_image(image, pair.image, summary)
+            if frame is None:
                 continue
-            mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, size, summary, self.table.colors)
+            mask = check_map(self.masks.tree.image(pair.mask), pair.mask, pair.image, frame, summary, self.table.colors)
             phrases = None if mask is None else self.table.phrases(mask, pair.image_id, pair.mask, summary)
             if phrases == []:
                 summary.note("no_annotation", f"{pair.image} (nothing but what is left out in {pair.mask})")
             elif phrases is not None:
-                yield make_row(image, pair.image_id, size, phrases)
+                yield make_row(image, pair.image_id, frame.size, phrases)
 
 
 class IndexMaskFiles(PairedFiles):

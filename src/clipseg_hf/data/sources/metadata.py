@@ -11,6 +11,7 @@ from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.frames import Frame
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.mask_files import check_binary_mask
@@ -102,15 +103,17 @@ class MetadataFiles(RowSource):
                 summary.note("missing_image", f"{name} ({lines[0].where})")
                 continue
             image = self.tree.image(name)
-            size = check_image(image, name, summary)
-            if size is None:
+            frame = check_image(image, name, summary)
+            if frame is None:
                 continue
-            phrases = [self._make_phrase(line, number, name, size, files, summary) for number, line in enumerate(lines)]
+            phrases = [
+                self._make_phrase(line, number, name, frame, files, summary) for number, line in enumerate(lines)
+            ]
             phrases = [phrase for phrase in phrases if phrase is not None]
-            yield make_row(image, str(PurePosixPath(name).with_suffix("")), size, phrases)
+            yield make_row(image, str(PurePosixPath(name).with_suffix("")), frame.size, phrases)
 
     def _make_phrase(
-        self, line: Line, number: int, image: str, size: tuple[int, int], files: set[str], summary: BuildSummary
+        self, line: Line, number: int, image: str, frame: Frame, files: set[str], summary: BuildSummary
     ) -> dict | None:
         _, phrase, mask_name = (line.values[field] for field in self.fields)
         where = f"{mask_name} ({line.where})"
@@ -121,7 +124,7 @@ class MetadataFiles(RowSource):
         if mask_name not in files:
             summary.note("missing_mask", where)
             return None
-        mask = check_binary_mask(self.tree.image(mask_name), where, image, size, summary)
+        mask = check_binary_mask(self.tree.image(mask_name), where, image, frame, summary)
         return None if mask is None else make_phrase(phrase, mask, phrase_id=f"{image}__{number}")
 
 
