@@ -22,8 +22,7 @@ from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.frames import Frame, turn_phrase
-from clipseg_hf.data.rows.json_stream import iterate_list, read_element
-from clipseg_hf.data.rows.repeats import Repeats
+from clipseg_hf.data.rows.json_stream import Repeats, iterate_list, read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_row
 

@@ -35,6 +35,7 @@ FLAWS = {
     "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
     "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
     "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
+    "foreign_path": Flaw("the path is of another folder or machine", "took the file that ends alike", is_common=True),
     "stored_frame": Flaw(
         "the annotation was made on the image as it is stored, not as its EXIF turns it",
         "turned it with the image",

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.foreign_paths import FileFinder
 from clipseg_hf.data.rows.frames import turn_phrase
 from clipseg_hf.data.rows.json_stream import read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
-from clipseg_hf.data.sources.coco_index import index_annotations
-from clipseg_hf.data.sources.coco_masks import read_segmentation, unite_masks
+from clipseg_hf.data.sources.coco_annotations import index_annotations, read_segmentation, unite_masks
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
 from clipseg_hf.data.vocabulary.phrases import phrase_key
 
@@ -84,11 +84,9 @@ class CocoFiles(RowSource):
         else:
             self._files = _choose_files(root, self.tree.names, annotations)
         self._categories: dict[str, dict[int, str]] = {}
-        self._by_name: dict[str, list[str]] = {}
-        for name in self.image_tree.names:
-            if is_image_name(name):
-                self._by_name.setdefault(PurePosixPath(name).name, []).append(name)
-        if not self._by_name:
+        names = [name for name in self.image_tree.names if is_image_name(name)]
+        self._finder = FileFinder(names)
+        if not names:
             raise FileNotFoundError(
                 f"There are no images in {self.image_tree}. Found: {shorten(self.image_tree.names)}. "
                 f"Expected {LAYOUT}; {_say_where(root)}."
@@ -175,17 +173,20 @@ class CocoFiles(RowSource):
         except (KeyError, TypeError, ValueError) as error:
             summary.note("malformed_entry", f"image {entry['id']} ({type(error).__name__}: {error})")
             return None
-        candidates = self._by_name.get(PurePosixPath(wanted).name, [])
-        if not candidates:
+        beside = str(PurePosixPath(annotation_file).parent) if self.image_tree is self.tree else ""
+        found = self._finder.find(wanted, beside)
+        if not found.names:
             summary.note("missing_image", f"{wanted} (image {entry['id']})")
             return None
-        best = max(_likeness(name, wanted, annotation_file) for name in candidates)
-        chosen = [name for name in candidates if _likeness(name, wanted, annotation_file) == best]
+        best = max(_likeness(name, annotation_file) for name in found.names)
+        chosen = [name for name in found.names if _likeness(name, annotation_file) == best]
         if len(chosen) > 1:
             raise ValueError(
                 f"{annotation_file} asks for {wanted}, which could be {' or '.join(chosen[:3])} in {self.image_tree}: "
                 "say which folder with images=."
             )
+        if found.is_foreign:
+            summary.note("foreign_path", f"{wanted}, taken for {chosen[0]}")
         return CocoImage(entry["id"], chosen[0], size, places)
 
 
@@ -231,10 +232,9 @@ def _say_where(root: Path) -> str:
     return "on the command line: --option images=FOLDER"
 
 
-def _likeness(name: str, wanted: str, annotation_file: str) -> tuple[bool, int]:
-    """How well an image's path fits: it ends as wanted; its folders are named in the annotation file's name."""
-    parts = PurePosixPath(name).parent.parts
-    return (f"/{name}".endswith(f"/{wanted}"), sum(part in annotation_file for part in parts))
+def _likeness(name: str, annotation_file: str) -> int:
+    """How many of an image's folders are named in the annotation file's name."""
+    return sum(part in annotation_file for part in PurePosixPath(name).parent.parts)
 
 
 def _boxes(annotations: list[dict]) -> list[list[float]] | None:

@@ -11,6 +11,7 @@ from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.foreign_paths import FileFinder
 from clipseg_hf.data.rows.frames import Frame
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
@@ -30,7 +31,8 @@ class Line(NamedTuple):
 class MetadataFiles(RowSource):
     """A folder of images with a `metadata.jsonl`: lines with `file_name`, `phrase` and `mask_file_name`.
 
-    An image with several phrases has several lines. File names are relative to the metadata file. Splits are folders
+    An image with several phrases has several lines. File names are relative to the metadata file; those of another
+    machine are found by how they end, in its folder. Splits are folders
     with one each (`train/metadata.jsonl`). A mask is white (or 1) where the phrase is true. Files of which no line
     speaks, in a folder that holds images of other lines and with the same suffix, are counted as images left out.
 
@@ -79,18 +81,20 @@ class MetadataFiles(RowSource):
     def shards(self, split: str, summary: BuildSummary) -> list[list[tuple[str, list[Line]]]]:
         by_image: dict[str, list[Line]] = {}
         named: set[str] = set()
+        finder = FileFinder(self.tree.names)
         for name in self._files[split]:
             folder = PurePosixPath(name).parent
             for line in _read_lines(self.tree.local_file(name), name):
-                named.update(str(folder / str(line.values.get(field))) for field in self.fields[::2])
                 missing = [field for field in self.fields if not isinstance(line.values.get(field), str)]
                 if missing:
+                    named.update(str(folder / str(line.values.get(field))) for field in self.fields[::2])
                     found = ", ".join(map(str, line.values)) or "nothing"
                     summary.note("malformed_entry", f"{line.where} (no text {', '.join(missing)}; found {found})")
                     continue
-                image, _, mask = (line.values[field] for field in self.fields)
-                line.values.update({self.fields[0]: str(folder / image), self.fields[2]: str(folder / mask)})
-                by_image.setdefault(str(folder / image), []).append(line)
+                for field in self.fields[::2]:
+                    line.values[field] = _find(finder, line.values[field], str(folder), line.where, summary)
+                    named.add(line.values[field])
+                by_image.setdefault(line.values[self.fields[0]], []).append(line)
         for name in _of_the_same_kind(self.tree.names, by_image):
             if name not in named:
                 summary.note("no_annotation", name)
@@ -126,6 +130,19 @@ class MetadataFiles(RowSource):
             return None
         mask = check_binary_mask(self.tree.image(mask_name), where, image, frame, summary)
         return None if mask is None else make_phrase(phrase, mask, phrase_id=f"{image}__{number}")
+
+
+def _find(finder: FileFinder, wanted: str, folder: str, where: str, summary: BuildSummary) -> str:
+    """The file that a line names; where none is there, or several may be meant, what to call it in a note."""
+    folder = "" if folder == "." else folder
+    found = finder.find(wanted, folder, within=folder)
+    if len(found.names) > 1:
+        return f"{wanted}, which could be {' or '.join(found.names[:3])}"
+    if not found.names:
+        return str(PurePosixPath(folder, wanted))
+    if found.is_foreign:
+        summary.note("foreign_path", f"{wanted}, taken for {found.names[0]} ({where})")
+    return found.names[0]
 
 
 def _of_the_same_kind(files: Iterable[str], images: Iterable[str]) -> Iterator[str]:

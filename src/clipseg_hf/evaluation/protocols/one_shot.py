@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from clipseg_hf._text_files import read_text
+from clipseg_hf.data.rows.foreign_paths import last_part
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.row_phrases import different_phrases
@@ -144,7 +145,7 @@ def _read_list(path: Path) -> list[tuple[str, str, str]]:
 def _find(by_image: Mapping[tuple[str, str], Place], name: str, image: str) -> Place | None:
     """Where a class is on an image: by its id, by the name of its file, or by the number at the end of that, as in
     COCO's."""
-    stem = Path(image).stem
+    stem = Path(last_part(image)).stem
     candidates = (image, stem, stem.rpartition("_")[2].lstrip("0"))
     return next((by_image[name, candidate] for candidate in candidates if (name, candidate) in by_image), None)
 
