@@ -111,6 +111,34 @@ def test_parity_with_the_original():
             assert result[f"{names[family]}_{what}"] == pytest.approx(value, abs=1e-6), key
 
 
+@pytest.mark.parametrize(
+    ("highest", "ap"), [(0.97, 0.9613950348933465), (0.9, 0.956618935956471), (0.5, 0.9344631361627466)]
+)
+def test_average_precision_of_the_original_leaves_out_thresholds_that_no_pixel_passes(highest, ap):
+    """The expected numbers are SciPy's Simpson's rule over the original's pairs, for probabilities made smaller."""
+    inputs, counts = np.load(FIXTURES / "metrics_inputs.npz"), SegmentationCounts()
+    for n in range(12):
+        target = torch.from_numpy(inputs[f"mask_{n}"])
+        probabilities = torch.from_numpy(inputs[f"logits_{n}"])[None, None].sigmoid() * highest
+        resized = torch.nn.functional.interpolate(probabilities, size=target.shape, mode="bilinear", align_corners=True)
+        counts.update(resized[0], target[None])
+    assert counts.compute(arithmetic="clipseg")["ap"] == pytest.approx(ap, abs=1e-9)
+
+
+def test_average_precision_of_the_original_by_hand():
+    counts = SegmentationCounts(thresholds=(0.3, 0.5, 0.9, 0.95))
+    counts.update(SCORES, TARGETS)
+    # 3 right of 5 marked above 0.3, 2 of 3 above 0.5, 3 to be found; no pixel is above 0.9
+    recall, precision = np.array([2 / 4, 3 / 4]), np.array([2 / 4, 3 / 6])
+    expected = float(np.diff(recall)[0] * precision.mean())
+    assert counts.compute(arithmetic="clipseg")["ap"] == pytest.approx(expected)
+    # the default goes from nothing marked (precision 1, no recall) to everything marked
+    assert counts.compute()["ap"] == pytest.approx(2 / 3 * 2 / 3 + 1 / 3 * 3 / 5)
+    nothing = SegmentationCounts(thresholds=(0.5, 0.9))
+    nothing.update(SCORES * 0.5, TARGETS)
+    assert nothing.compute(arithmetic="clipseg", at=(0.5,))["ap"] == 0
+
+
 score = st.one_of(st.floats(0, 1, width=32), st.sampled_from([np.float32(k / 50) for k in range(51)]))
 
 

@@ -7,8 +7,11 @@ Two kinds of arithmetic:
   precision is the step-wise sum of precision x gain in recall, from the strictest threshold down to "everything";
   without any foreground in the whole data it is NaN.
 - `"clipseg"`: the original's arithmetic: 1 is added to every denominator (so two empty masks give 0), and average
-  precision is Simpson's rule over the distinct (recall, precision) pairs sorted by recall.
+  precision is Simpson's rule over the distinct (recall, precision) pairs sorted by recall, of those thresholds that any
+  pixel passes; 0 where none passes any (the original stops there).
 """
+
+from operator import itemgetter
 
 import numpy as np
 
@@ -38,7 +41,11 @@ def average_precision(true_positives, false_positives, false_negatives, negative
     """
     tp, fp, fn = (np.asarray(counts, dtype=np.float64) for counts in (true_positives, false_positives, false_negatives))
     if arithmetic == "clipseg":
-        pairs = sorted(set(zip(ratio(tp, tp + fn, arithmetic), ratio(tp, tp + fp, arithmetic), strict=True)))
+        passed = tp + fp > 0
+        if not passed.any():
+            return 0.0
+        recall, precision = (ratio(tp, whole, arithmetic)[passed].tolist() for whole in (tp + fn, tp + fp))
+        pairs = sorted(set(zip(recall, precision, strict=True)), key=itemgetter(0))  # ties stay as the set has them
         recall, precision = np.array(pairs).T
         return simpson(precision, recall)
     positives = float(tp[0] + fn[0])
