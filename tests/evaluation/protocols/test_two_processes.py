@@ -27,8 +27,10 @@ def share_of_the_metric(rank: int, folder: str):
 
 def share_of_the_protocol(model, processor, rows):
     from clipseg_hf.evaluation import ReferringSettings, current_shard, evaluate_referring, merge_processes
+    from clipseg_hf.evaluation.protocols import distributed
 
     settings = ReferringSettings(batch_size=1)
+    distributed.BLOCK_BYTES = 1000  # so that results go in many blocks
     return merge_processes(evaluate_referring(model, processor, rows, settings, shard=current_shard()))
 
 
@@ -36,7 +38,7 @@ def join(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 
 
-def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_path):
+def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_path, monkeypatch):
     from clipseg_hf.evaluation import summarize
 
     alone, metric_alone = (
@@ -50,9 +52,14 @@ def test_two_processes_are_one(color_model, color_processor, color_rows, tmp_pat
     try:
         assert share_of_the_metric(0, str(tmp_path / "both")) == metric_alone
         join(0, str(tmp_path))
+        sent, broadcast = [], dist.broadcast
+        monkeypatch.setattr(dist, "broadcast", lambda block, source: (sent.append(block), broadcast(block, source)))
         together = share_of_the_protocol(color_model, color_processor, color_rows)
+        assert len(sent) > 20 and {block.dtype for block in sent} == {torch.uint8}
+        assert max(block.numel() for block in sent) == 1000
         assert summarize(together) == summarize(alone)
-        assert together["text"].samples == alone["text"].samples
+        for kind, result in together.items():
+            assert result.samples == alone[kind].samples
         assert second.wait(timeout=200) == 0
     finally:
         second.kill()

@@ -1,12 +1,13 @@
 """Boundary IoU (Cheng et al., CVPR 2021): the IoU of the masks' rims, where errors at the edge cannot hide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from clipseg_hf.evaluation.metrics.arithmetic import exact_mean, ratio
+from clipseg_hf.evaluation.metrics.travelling import Arrays
 
 RIM = 0.02  # width of the rim, in units of the image's diagonal
 
@@ -82,6 +83,16 @@ class BoundaryScores:
             )
         self._values += other._values
         return self
+
+    def to_arrays(self) -> Arrays:
+        """The scores, to be sent to another process."""
+        return {"values": np.array(self._values, dtype=np.float64).reshape(len(self._values), len(self.thresholds))}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "BoundaryScores":
+        """Scores at the same thresholds that hold what another process sent."""
+        filled = BoundaryScores(self.thresholds, self.rim)
+        filled._values = [tuple(values) for values in arrays["values"].tolist()]
+        return filled
 
     def select(self, samples: Sequence[int]) -> "BoundaryScores":
         """The scores of some samples, by their numbers in order of arrival."""

@@ -1,12 +1,13 @@
 """Does the model know that a thing is not there? A mask for an absent thing is the most costly mistake."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from clipseg_hf.evaluation.metrics.arithmetic import exact_mean
 from clipseg_hf.evaluation.metrics.segmentation_counts import SegmentationCounts
+from clipseg_hf.evaluation.metrics.travelling import Arrays, below, under
 
 
 def auroc(scores, present) -> float:
@@ -78,6 +79,18 @@ class PresenceScores:
         self.scores += other.scores
         self.present += other.present
         return self
+
+    def to_arrays(self) -> Arrays:
+        """Scores, flags and counts, to be sent to another process."""
+        scores, present = np.array(self.scores, dtype=np.float64), np.array(self.present, dtype=bool)
+        return {"scores": scores, "present": present, **under("absent", self._absent.to_arrays())}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "PresenceScores":
+        """A collection at the same thresholds that holds what another process sent."""
+        filled = PresenceScores(self._absent.thresholds)
+        filled.scores, filled.present = arrays["scores"].tolist(), arrays["present"].tolist()
+        filled._absent = self._absent.filled(below("absent", arrays))
+        return filled
 
     def select(self, entries: Sequence[int]) -> "PresenceScores":
         """What was said about some of the things, by their numbers in order of arrival."""

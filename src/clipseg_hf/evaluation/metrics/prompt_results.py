@@ -1,15 +1,19 @@
 """What a protocol keeps of each kind of prompt, and its numbers: over everything and over subsets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from clipseg_hf.evaluation.metrics.boundary import BoundaryScores
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.phrasecut_metrics import phrasecut_numbers
 from clipseg_hf.evaluation.metrics.presence import PresenceScores
 from clipseg_hf.evaluation.metrics.segmentation_counts import SegmentationCounts
+from clipseg_hf.evaluation.metrics.travelling import Arrays, below, pack, under, unpack
 
 ALL = "all"
+_COUNTED = ("counts", "image_counts", "boundary", "presence")
 
 
 @dataclass
@@ -54,6 +58,23 @@ class PromptResults:
         self.samples += other.samples
         self.presence_subsets += other.presence_subsets
         return self
+
+    def to_arrays(self) -> Arrays:
+        """All of it, to be sent to another process."""
+        parts = [under(name, getattr(self, name).to_arrays()) for name in _COUNTED]
+        texts = {"samples": pack(self.samples), "presence_subsets": pack(self.presence_subsets)}
+        return {name: array for part in (*parts, texts) for name, array in part.items()}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "PromptResults":
+        """Results at the same thresholds that hold what another process sent."""
+        samples = unpack(arrays["samples"])
+        for sample in samples:
+            sample["example"] = None if sample["example"] is None else tuple(sample["example"])
+        return PromptResults(
+            *(getattr(self, name).filled(below(name, arrays)) for name in _COUNTED),
+            samples,
+            [tuple(subsets) for subsets in unpack(arrays["presence_subsets"])],
+        )
 
     def in_order(self) -> "PromptResults":
         """The same results with samples in order of rows and phrases, whichever process counted them."""

@@ -3,13 +3,14 @@
 One pass over each sample's pixels, no sort; what is kept is one small histogram a sample, however many pixels it has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from clipseg_hf.evaluation.metrics.arithmetic import average_precision, check_arithmetic, exact_mean, ratio
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS, ThresholdHistogram
+from clipseg_hf.evaluation.metrics.travelling import Arrays, pack, unpack
 
 
 class SegmentationCounts:
@@ -102,6 +103,16 @@ class SegmentationCounts:
         self.histograms += other.histograms
         self.classes += other.classes
         return self
+
+    def to_arrays(self) -> Arrays:
+        """Histograms and classes, to be sent to another process."""
+        shape = (-1, 2, len(self.thresholds) + 1)
+        histograms = np.asarray(self.histograms, dtype=np.int64).reshape(shape)
+        return {"histograms": histograms, "classes": pack(self.classes)}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "SegmentationCounts":
+        """Counts at the same thresholds that hold what another process sent."""
+        return self.from_histograms(arrays["histograms"], unpack(arrays["classes"]), self.thresholds)
 
     def select(self, samples: Sequence[int]) -> "SegmentationCounts":
         """The counts of some of the samples, by their numbers in order of arrival (repeats allowed)."""

@@ -16,6 +16,7 @@ from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
 from clipseg_hf.evaluation.metrics.arithmetic import exact_mean
+from clipseg_hf.evaluation.metrics.travelling import Arrays, below, under
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Place, batches
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
@@ -86,6 +87,16 @@ class StudyResult:
         for name, values in other.prompted.items():
             self.prompted.setdefault(name, []).extend(values)
         return self
+
+    def to_arrays(self) -> Arrays:
+        """The probabilities, to be sent to another process."""
+        prompted = {name: np.array(values, dtype=np.float64) for name, values in self.prompted.items()}
+        return {"plain": np.array(self.plain, dtype=np.float64), **under("prompted", prompted)}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "StudyResult":
+        """What another process sent."""
+        prompted = {name: values.tolist() for name, values in below("prompted", arrays).items()}
+        return StudyResult(arrays["plain"].tolist(), prompted)
 
     def summary(self) -> dict[str, dict[str, dict]]:
         """Visual prompt -> {"all": numbers}: `gain`, its standard `error`, the mean `probability`, `samples`, and the

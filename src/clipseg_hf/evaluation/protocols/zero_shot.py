@@ -4,13 +4,14 @@ Two readings, both reported: the paper speaks of 20 classes; its code takes the 
 "background" among them, its probability times 3, and counts the background to the seen classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from clipseg_hf.evaluation.benchmarks.label_maps import BACKGROUND, LabelMap
+from clipseg_hf.evaluation.metrics.travelling import Arrays
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import batches
 
@@ -54,6 +55,16 @@ class ConfusionMatrix:
             raise ValueError("Cannot merge the pixels of different classes.")
         self.counts += other.counts
         return self
+
+    def to_arrays(self) -> Arrays:
+        """The pixels, to be sent to another process."""
+        return {"counts": self.counts}
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> "ConfusionMatrix":
+        """A matrix of the same classes that holds what another process sent."""
+        filled = ConfusionMatrix(self.classes)
+        filled.counts += arrays["counts"]
+        return filled
 
     def iou(self) -> dict[str, float]:
         """IoU of each class; NaN for one that is neither there nor predicted, which no mean counts."""
