@@ -124,7 +124,11 @@ class CLIPSegTrainingArguments:
     adam_beta2: float = _option(0.999, "AdamW's beta2", low=0, high=1)
     adam_epsilon: float = _option(1e-8, "AdamW's epsilon", low=0)
     max_grad_norm: float = _option(1.0, "clip the gradient's norm to this; 0: no clipping", low=0)
-    mixed_precision: str = _option("auto", "auto: bf16 where the device computes in it", ("auto", "bf16", "fp16", "no"))
+    mixed_precision: str = _option(
+        "auto",
+        "auto: what accelerate launch says, without it bf16 where the device computes in it",
+        ("auto", "bf16", "fp16", "no"),
+    )
     seed: int = _option(0, "fixes initialisation, order, samples and dropout", low=0)
 
     # Speed

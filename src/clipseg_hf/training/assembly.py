@@ -39,6 +39,8 @@ def build_accelerator(args: CLIPSegTrainingArguments):
         use_cpu=args.use_cpu,
         mixed_precision=args.mixed_precision,
         trackers=args.report_to,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        max_grad_norm=args.max_grad_norm,
     )
 
 

@@ -11,46 +11,57 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     DistributedType,
+    GradientAccumulationPlugin,
     InitProcessGroupKwargs,
     ProjectConfiguration,
 )
 
+from clipseg_hf.training.launch_settings import launch_precision, launched_on_cpu, refuse_launch_settings
 from clipseg_hf.training.runs.progress import choose_trackers
 
 
 def start_accelerator(
-    output: Path, *, use_cpu: bool = False, mixed_precision: str = "auto", trackers: tuple[str, ...] = ()
+    output: Path,
+    *,
+    use_cpu: bool = False,
+    mixed_precision: str = "auto",
+    trackers: tuple[str, ...] = (),
+    gradient_accumulation_steps: int = 1,
+    max_grad_norm: float = 1.0,
 ) -> Accelerator:
     """Devices, processes, precision and trackers.
 
     Args:
         output: folder of the run; trackers write into its `logs`.
         use_cpu: even where there is an accelerator.
-        mixed_precision: "bf16", "fp16", "no", or "auto": bf16 where the device computes in it.
+        mixed_precision: "bf16", "fp16", "no", or "auto": what `accelerate launch` says, or without it bf16
+            where the device computes in it.
         trackers: Accelerate's, by name.
+        gradient_accumulation_steps, max_grad_norm: the recipe's, for comparison with what `accelerate launch` says.
 
     Raises:
-        ValueError: a way of splitting models over devices, which nothing as small as a decoder needs.
+        ValueError: `accelerate launch` asks for what contradicts these, or cannot be had here.
     """
+    refuse_launch_settings(gradient_accumulation_steps, max_grad_norm)
+    mixed_precision = launch_precision(mixed_precision)
     AcceleratorState._reset_state()  # a second training in one process may want another precision
-    cpu = use_cpu or not torch.accelerator.is_available()
+    cpu = use_cpu or launched_on_cpu() or not torch.accelerator.is_available()
     if mixed_precision == "auto":
         mixed_precision = "bf16" if computes_in_bf16(cpu) else "no"
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=mixed_precision,
         log_with=choose_trackers(trackers) or None,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # each step weighs its parts itself
         project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),
         kwargs_handlers=[
             DistributedDataParallelKwargs(broadcast_buffers=False),
             InitProcessGroupKwargs(timeout=timedelta(hours=3)),  # the others wait while one builds the data
         ],
     )
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise ValueError(
-            f"{accelerator.distributed_type.value} splits a model over devices; here about a million weights are "
-            "trained, and each device holds them all. Choose plain multi-GPU, or start with torchrun."
-        )
+    if accelerator.distributed_type == DistributedType.XLA:
+        raise ValueError("TPUs are not trained on here: choose GPUs or CPUs.")
+    accelerator.sync_gradients = True  # another Accelerator of this process may have left it off
     return accelerator
 
 
