@@ -6,6 +6,7 @@ import os
 import pickle
 import pickletools
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -322,6 +323,31 @@ def test_no_reader_outlives_an_interrupted_run(make_args, rows, monkeypatch):
         train(make_args(dataloader_num_workers=2), train_rows=rows)
     assert not multiprocessing.active_children()
     assert "batches" in caught.traceback[2].frame.f_locals  # though the loader is still there
+
+
+def test_no_reader_outlives_a_run_interrupted_while_it_waits(make_args, rows):
+    """Ctrl-C amid PyTorch's own frames, which the error keeps alive."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(make_args(dataloader_num_workers=1), train_rows=_InterruptingRows(rows, os.getpid()))
+    assert not multiprocessing.active_children()
+    assert any("dataloader.py" in str(entry.path) for entry in caught.traceback)
+
+
+class _InterruptingRows:
+    """Rows that interrupt the training when a reader reads the first, and keep it waiting."""
+
+    def __init__(self, rows, parent: int):
+        self.rows, self.parent, self.left = rows, parent, 1
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        if self.left and torch.utils.data.get_worker_info() is not None:
+            self.left = 0
+            os.kill(self.parent, signal.SIGINT)
+            time.sleep(1)
+        return self.rows[row]
 
 
 def test_a_reader_that_dies_while_a_cache_is_filled(make_args, rows):

@@ -3,13 +3,14 @@
 import contextlib
 import hashlib
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data._utils import signal_handling
 
 from clipseg_hf.data.sampling.collate import PromptCollator
 from clipseg_hf.data.sampling.samples import PromptedSample, SampleError
@@ -134,25 +135,44 @@ def reading(loader: DataLoader) -> Iterator[Iterator]:
     step, or where it is swallowed. So its handler is off here, and whoever waits for the dead worker's batch gets the
     RuntimeError, after five seconds at most.
     """
-    with _deaf_to_child_processes():
-        batches = iter(loader)
-        try:
-            yield _noticing_the_dead(batches) if loader.num_workers else batches
-        finally:
-            if loader.num_workers:
-                batches._shutdown_workers()  # what its __del__ does, which is called too late
+    if not loader.num_workers:
+        yield iter(loader)
+        return
+    batches = _Batches(loader)  # making the first one sets PyTorch's handler
+    with _deaf_to_child_processes(), contextlib.closing(batches):
+        yield batches
 
 
-def _noticing_the_dead(batches: Iterator) -> Iterator:
-    """What a loader with workers yields. A worker killed while it hands over a batch is missed by its socket first."""
-    while True:
+class _Batches:
+    """An iterator over a loader with workers that can be closed: a loader ends its workers when nothing refers to its
+    iterator any more, so this is the only one that does."""
+
+    def __init__(self, loader: DataLoader):
+        self._batches = iter(loader)
+
+    def __iter__(self) -> Iterator:
+        return self
+
+    def __next__(self):
+        before = sys.exception()  # where this is called from a handler
         try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (ConnectionError, EOFError) as error:
-            raise RuntimeError(f"a DataLoader worker exited unexpectedly ({error})") from error
-        yield batch
+            return next(self._batches)
+        except BaseException as error:
+            _forget_frames(error, before)
+            if isinstance(error, (ConnectionError, EOFError)):  # a worker killed while it hands over a batch
+                raise RuntimeError(f"a DataLoader worker exited unexpectedly ({error})") from error
+            raise
+
+    def close(self) -> None:
+        """End the workers."""
+        self._batches = iter(())
+
+
+def _forget_frames(error: BaseException, before: BaseException | None) -> None:
+    """Drop the variables of the frames that an error, and those behind it up to `before`, came through."""
+    while error is not before and error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @contextlib.contextmanager
@@ -163,7 +183,6 @@ def _deaf_to_child_processes() -> Iterator[None]:
     if child is None or not may or signal.getsignal(child) is None:  # None: it was not set from Python
         yield
         return
-    signal_handling._set_SIGCHLD_handler()  # which the first loader with workers would do later
     handler = signal.signal(child, signal.SIG_DFL)
     try:
         yield
