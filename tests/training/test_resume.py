@@ -109,7 +109,7 @@ def weights(recipe: Path) -> bytes:
 
 
 def checkpoints(recipe: Path) -> list[str]:
-    return sorted(path.name for path in output_of(recipe).glob("checkpoint*"))
+    return sorted(path.name for path in output_of(recipe).glob("*checkpoint*"))
 
 
 def log(recipe: Path) -> list[dict]:
@@ -125,11 +125,11 @@ def test_one_process_killed_three_times(write_recipe, launch):
     assert launch(whole) == 0, said(whole)
 
     assert launch(cut, "saving", 4) == -signal.SIGKILL, said(cut)
-    assert checkpoints(cut) == ["checkpoint-000002", "checkpoint-000004.writing"]
+    assert checkpoints(cut) == [".checkpoint-000004.writing", "checkpoint-000002"]
     assert launch(cut, "stepping", 3) == -signal.SIGKILL, said(cut)
     assert checkpoints(cut) == ["checkpoint-000002"]  # what was left behind is gone
     assert launch(cut, "writing", 4) == -signal.SIGKILL, said(cut)
-    assert checkpoints(cut) == ["checkpoint-000002", "checkpoint-000004.writing"]
+    assert checkpoints(cut) == [".checkpoint-000004.writing", "checkpoint-000002"]
 
     command([*MODULE, str(cut)])
     assert weights(cut) == weights(whole)

@@ -28,6 +28,7 @@ from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement,
 from clipseg_hf.reproduction.reproduction_report import compare_rows, write_reproduction
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.loop import train
+from clipseg_hf.training.runs.checkpoints import checkpoints_in
 from clipseg_hf.training.runs.folders import MANIFEST, BrokenFolder, read_manifest, recover, write_whole
 from clipseg_hf.training.runs.run_folder import PROVENANCE, RECIPE
 
@@ -237,7 +238,7 @@ def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callab
         return
     echo(f"{variant.title}: {counted(args.max_steps, 'step')}.")
     train(args)
-    for checkpoint in folder.glob("checkpoint-*"):  # the finished model is all that is wanted
+    for checkpoint in checkpoints_in(folder):  # the finished model is all that is wanted
         shutil.rmtree(checkpoint)
 
 

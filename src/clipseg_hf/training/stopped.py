@@ -7,6 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from clipseg_hf.training.batches import SampleStream, StepPlan
+from clipseg_hf.training.runs.checkpoints import checkpoints_in, step_of
+from clipseg_hf.training.runs.folders import is_written_here
 
 
 class TrainingStopped(RuntimeError):
@@ -24,7 +26,7 @@ def naming_the_step(step: int, plan: StepPlan, stream: SampleStream, output: Pat
         yield
     except (RuntimeError, OSError, FloatingPointError, SafetensorError) as error:
         rows = sorted({row for keys in plan.keys(step) for row in stream.rows_of(keys)})
-        kept = sorted(output.glob("checkpoint-*[0-9]"))
+        kept = [path for path in checkpoints_in(output) if is_written_here(path) and step_of(path) <= step]
         after = f"{kept[-1]} is whole; the same command goes on from there." if kept else "There is no checkpoint yet."
         raise TrainingStopped(
             f"Training stopped in step {step} (counted from 0) on rows {rows}: {error}. {after}"

@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there, of this run or refused."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from clipseg_hf.training import TrainingStopped, train
+from clipseg_hf.training.runs.checkpoints import checkpoint_path, checkpoints_in, step_of
 from clipseg_hf.training.runs.folders import BrokenFolder, read_manifest, recover, write_whole
 from clipseg_hf.training.runs.state import TrainingState
 
@@ -165,11 +167,114 @@ def test_a_folder_appears_at_once_and_is_checked(tmp_path):
 def test_what_was_moved_aside_comes_back(tmp_path):
     with write_whole(tmp_path / "box", step=1):
         pass
-    (tmp_path / "box").rename(tmp_path / "box.old")  # killed between two renames
-    (tmp_path / "box.writing").mkdir()
+    (tmp_path / "box").rename(tmp_path / ".box.replaced")  # killed between two renames
+    (tmp_path / ".box.writing").mkdir()
     recover(tmp_path)
     assert read_manifest(tmp_path / "box") == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["box"]
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_a_folder_killed_while_written_leaves_nothing(tmp_path, monkeypatch):
+    """At each of the moments at which a file is written or renamed."""
+
+    def write(step):
+        with write_whole(tmp_path / "box", step=step) as folder:
+            (folder / "a.txt").write_text(str(step))
+            (folder / "inner").mkdir()
+            (folder / "inner" / "b.txt").write_text(str(step))
+
+    write(0)
+    calls = []
+    for name in ("replace", "rename", "mkdir", "fsync", "unlink", "rmdir"):
+        real = getattr(os, name)
+
+        def call(*args, real=real, **kwargs):
+            calls.append(real)
+            if len(calls) > left[0]:
+                raise _Killed
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, call)
+    moments = 0
+    for step in range(1, 100):
+        left = [moments]
+        calls.clear()
+        try:
+            write(step)
+            break
+        except _Killed:
+            moments += 1
+        left = [1000]
+        recover(tmp_path)
+        assert read_manifest(tmp_path / "box")["step"] in (step, step - 1)
+        assert [path.name for path in tmp_path.iterdir()] == ["box"]
+        write(step)
+    assert moments > 10
+
+
+def test_what_no_run_wrote_stays(tmp_path):
+    mine = ["final.old", "checkpoint-000008.old", "final.writing", ".notes.writing", ".notes.replaced", "best"]
+    for name in mine:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    with write_whole(tmp_path / "final", step=1):
+        pass
+    shutil.copytree(tmp_path / "final", tmp_path / "final.1.old")
+    with write_whole(tmp_path / "final", step=2):
+        pass
+    recover(tmp_path)
+    assert all((tmp_path / name / "mine.txt").read_text() == "mine" for name in mine)
+    assert read_manifest(tmp_path / "final.1.old") == {"step": 1}
+    refused = pytest.raises(
+        FileExistsError, match=r"best would be written, but .* no readable manifest\.json\. Move it"
+    )
+    with refused, write_whole(tmp_path / "best"):
+        pass
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["mine.txt"]
+
+
+def test_checkpoints_are_ordered_by_their_steps(make_args, rows, tmp_path):
+    for name in ("999000", "1000000", "000002", "2-mine", "mine-3", "000003.old"):
+        (tmp_path / f"checkpoint-{name}").mkdir()
+    (tmp_path / "checkpoint-5").write_text("a file")
+    assert [step_of(path) for path in checkpoints_in(tmp_path)] == [2, 999_000, 1_000_000]
+    assert checkpoint_path(tmp_path, 1_000_000).name == "checkpoint-1000000"
+
+
+def test_only_the_runs_own_older_checkpoints_are_deleted(make_args, rows):
+    """Not a user's, and not its own newest one for a foreign one with a higher number."""
+    args = make_args(save_steps=1, save_total_limit=3, max_steps=3)
+    output = train(args, train_rows=rows).folder.parent
+    shutil.rmtree(output / "checkpoint-000003")
+    for name in ("checkpoint-000000", "checkpoint-000070", "checkpoint-mine-1"):
+        (output / name).mkdir()
+    train(args.replace(save_total_limit=1), train_rows=rows)
+    assert sorted(path.name for path in output.glob("checkpoint-*")) == [
+        "checkpoint-000000",
+        "checkpoint-000003",
+        "checkpoint-000070",
+        "checkpoint-mine-1",
+    ]
+
+
+def test_a_million_steps(make_args, rows):
+    """The newest is not the first by its name."""
+    args = make_args(save_steps=1, save_total_limit=1, max_steps=2)
+    output = train(args.replace(max_steps=1), train_rows=rows).folder.parent
+    first, last = output / "checkpoint-999999", output / "checkpoint-1000000"
+    (output / "checkpoint-000001").rename(first)
+    facts = read_manifest(first)
+    for path, step in ((first, 999_999), (last, 1_000_000)):
+        with write_whole(path, **facts | {"step": step}) as folder:
+            for file in first.iterdir():
+                if file.name != "manifest.json":
+                    shutil.copy(file, folder)
+    train(args.replace(max_steps=1_000_001, resume_from_checkpoint=str(last)), train_rows=rows)
+    assert [path.name for path in checkpoints_in(output)] == ["checkpoint-1000001"]
 
 
 def test_half_a_line_of_the_log_is_dropped(run, rows):

@@ -9,7 +9,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.runs.folders import BrokenFolder, read_manifest, write_whole
+from clipseg_hf.training.runs.checkpoints import checkpoint_path, checkpoints_in, step_of
+from clipseg_hf.training.runs.folders import BrokenFolder, is_written_here, read_manifest, write_whole
 from clipseg_hf.training.runs.state import TrainingState, load_decoder, optimizer_tensors, restore_optimizer
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,6 @@ class RunFolder:
     recipe: CLIPSegTrainingArguments
     provenance: dict
 
-    def checkpoint(self, step: int) -> Path:
-        """Where the checkpoint of a step lies."""
-        return self.path / f"checkpoint-{step:06d}"
-
     def save_checkpoint(self, model, processor, optimizer, state: TrainingState, keep: int) -> None:
         """Write a checkpoint, all at once: the model and processor for `from_pretrained`, and all that training needs.
         Then delete those before it, but for the last `keep`.
@@ -45,10 +42,11 @@ class RunFolder:
             OSError: it could not be written (a full disk); nothing is left of it.
         """
         facts = {**asdict(state), "batch": self.provenance["prompts_per_step"]}
-        with write_whole(self.checkpoint(state.step), **facts) as folder:
+        with write_whole(checkpoint_path(self.path, state.step), **facts) as folder:
             self._write(folder, model, processor, decoder_only=knows_its_base(model))
             save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
-        for path in sorted(self.path.glob("checkpoint-*[0-9]"))[:-keep]:
+        before = [path for path in checkpoints_in(self.path) if step_of(path) <= state.step and is_written_here(path)]
+        for path in before[:-keep]:
             shutil.rmtree(path)
 
     def save_best(self, model, processor, state: TrainingState) -> None:
@@ -111,7 +109,7 @@ class RunFolder:
         if isinstance(resume, str):
             read_manifest(Path(resume))
             return Path(resume)
-        there = sorted(self.path.glob("checkpoint-*[0-9]"), reverse=True)
+        there = checkpoints_in(self.path)[::-1]
         if there and not resume:
             raise FileExistsError(
                 f"{self.path} holds checkpoints ({there[0].name} is the last) and resume_from_checkpoint is off: "
