@@ -12,25 +12,30 @@ from clipseg_hf.training.__main__ import main
 from clipseg_hf.training.runs import folders, run_folder
 
 
-def start(recipe: str, moment: str, step: int, rank: int, world: int, port: int) -> None:
+def start(recipe: str, moment: str, step: int, rank: int, world: int, port: int, apart: bool) -> None:
     """Train as one of `world` processes.
 
     Args:
         moment: "" for an ordinary run; "saving": killed when all files of checkpoint `step` are written but not yet in
             place; "writing": killed when the first of them is; "stepping": killed between the gradients of step `step`
-            and the weights' change; "gradients": the first step's gradients are kept beside the recipe.
+            and the weights' change; "gradients": the first step's gradients are kept beside the
+            recipe; "other settings": the processes have other seeds.
+        apart: each process has a folder of its own to work in, as nodes have that share no disk.
     """
+    if apart:
+        node = Path(f"{recipe}.node-{rank}")
+        node.mkdir(exist_ok=True)
+        os.chdir(node)
     torch.set_num_threads(1)
     if world > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
         os.environ |= {"LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    {"": _nothing, "saving": _saving, "writing": _writing, "stepping": _stepping, "gradients": _gradients}[moment](
-        step, f"{recipe}.gradients-{world}"
-    )
+    moments = {"saving": _saving, "writing": _writing, "stepping": _stepping, "gradients": _gradients}
+    moments.get(moment, _nothing)(step, f"{recipe}.gradients-{world}")
     with open(f"{recipe}.said-{rank}", "w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    raise SystemExit(main([recipe]))
+    raise SystemExit(main([recipe, "--set", f"seed={rank}"] if moment == "other settings" else [recipe]))
 
 
 def _die() -> None:

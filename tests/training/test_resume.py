@@ -30,11 +30,11 @@ def launch():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["killed_run"])
 
-        def launch(recipe: Path, moment: str = "", step: int = 0, processes: int = 1) -> int:
+        def launch(recipe: Path, moment: str = "", step: int = 0, processes: int = 1, apart: bool = False) -> int:
             """Exit code of the first process; the others are ended with it, as torchrun does."""
             port = free_port()
             started = [
-                context.Process(target=killed_run.start, args=(str(recipe), moment, step, rank, processes, port))
+                context.Process(target=killed_run.start, args=(str(recipe), moment, step, rank, processes, port, apart))
                 for rank in range(processes)
             ]
             for process in started:
@@ -170,6 +170,28 @@ def test_two_processes_are_one(write_recipe, launch):
 
     numbers, others = (log(recipe)[-1] for recipe in (alone, shared))
     assert "text_ap" in numbers and numbers == pytest.approx(others, rel=1e-4)
+
+
+def test_two_nodes_without_a_shared_disk(write_recipe, launch):
+    """Only the first has checkpoints; the second is told where the run stands."""
+    changes = {"per_device_train_batch_size": 2, "eval_steps": 1, "eval_samples": 4, "picture_samples": 0}
+    changes |= {"calibrate": False, "dataloader_num_workers": 0}
+    whole = write_recipe("whole-near", **changes)
+    cut = write_recipe("cut-apart", **changes | {"output_dir": "run"})
+    assert launch(whole, processes=2) == 0, said(whole)
+    assert launch(cut, "saving", 4, processes=2, apart=True) == -signal.SIGKILL, said(cut)
+    assert launch(cut, processes=2, apart=True) == 0, said(cut)
+    first, second = (Path(f"{cut}.node-{rank}") / "run" for rank in range(2))
+    assert (first / "final" / "model.safetensors").read_bytes() == weights(whole)
+    assert not list(second.glob("*checkpoint*")) and not (second / "final").exists()
+
+
+def test_nodes_with_other_settings_are_refused(write_recipe, launch):
+    recipe = write_recipe("unlike", output_dir="run", per_device_train_batch_size=2, dataloader_num_workers=0)
+    assert launch(recipe, "other settings", processes=2, apart=True) != 0
+    told = Path(f"{recipe}.said-1").read_text()
+    assert "Process 1 does not train on what the main process does" in told
+    assert "seed: 1 here, 0 there" in told
 
 
 def test_accelerate_launch_starts_it_too(write_recipe):

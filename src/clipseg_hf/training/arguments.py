@@ -166,8 +166,9 @@ class CLIPSegTrainingArguments:
     )
     resume_from_checkpoint: bool | str = _option(
         True,
-        "True: go on from the last whole checkpoint in output_dir if there is one; a folder: from that; False: "
-        "refuse an output_dir that holds checkpoints",
+        "True: go on from the last whole checkpoint in output_dir if there is one; a folder: a branch, which leaves "
+        "from that checkpoint of any run and goes on from its own in output_dir once it has some; False: refuse an "
+        "output_dir that holds checkpoints",
         free=True,
     )
 

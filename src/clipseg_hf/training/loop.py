@@ -14,9 +14,10 @@ from clipseg_hf.processing.postprocessing import read_thresholds
 from clipseg_hf.training import assembly
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, make_loader
+from clipseg_hf.training.beginning import begin, what_is_trained
 from clipseg_hf.training.caches.filling import cached_inputs
 from clipseg_hf.training.devices import refuse_parallel
-from clipseg_hf.training.runs.folders import recover
+from clipseg_hf.training.processes import refuse_differences
 from clipseg_hf.training.runs.provenance import describe_run, fingerprint_weights
 from clipseg_hf.training.runs.run_folder import RunFolder
 from clipseg_hf.training.runs.state import TrainingState
@@ -81,9 +82,8 @@ def train(
     prompts = assembly.prompts_per_step(args, accelerator.num_processes)
     provenance = describe_run(accelerator, clip, train_rows, validation_rows, seed=args.seed, prompts_per_step=prompts)
     folder = RunFolder(Path(args.output_dir), args, provenance)
-    recover_folder(accelerator, folder.path)
-    checkpoint = folder.find_checkpoint(args.resume_from_checkpoint)
-    state = folder.load_checkpoint(checkpoint, model, optimizer) if checkpoint else TrainingState()
+    refuse_differences(accelerator, what_is_trained(args, provenance))
+    folder, state, best, news = begin(accelerator, folder, model, processor, optimizer)
 
     # at what speed
     collator = PromptCollator(processor, info=True)
@@ -96,12 +96,15 @@ def train(
     # the loop
     validation = validation_rows is not None and args.eval_steps
     steps = Steps(
-        *(accelerator, assembly.step_settings(args), folder, model, processor, optimizer, inputs, plan, stream, state),
+        *(accelerator, assembly.step_settings(args), folder, model, processor, optimizer, inputs, plan, stream),
+        *(state, best),
         report=assembly.build_report(args, accelerator, state.step),
         validation=Validation(validation_rows, assembly.validation_settings(args)) if validation else None,
         grid=assembly.build_grid(args, validation_rows, processor, accelerator) if validation else None,
     )
-    steps.run(loader, checkpoint)
+    for line in news:
+        steps.report.say(line)
+    steps.run(loader)
 
     # what is left
     metrics = steps.finish(load_best=args.load_best_model_at_end)
@@ -119,14 +122,6 @@ def train(
     accelerator.wait_for_everyone()
     steps.report.close()
     return TrainingResult(model, processor, folder.path / "final", state, metrics)
-
-
-def recover_folder(accelerator, path: Path) -> None:
-    """Make the run's folder, and mend what an earlier run was cut off in."""
-    if accelerator.is_main_process:
-        path.mkdir(parents=True, exist_ok=True)
-        recover(path)
-    accelerator.wait_for_everyone()
 
 
 def push(folder: Path, name: str, private: bool | None) -> None:

@@ -5,17 +5,17 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
 from clipseg_hf.training.batches import SampleStream, StepPlan, reading, stable_seed
 from clipseg_hf.training.model_inputs import ModelInputs
+from clipseg_hf.training.processes import Tensors
 from clipseg_hf.training.runs.picture_grid import PictureGrid
 from clipseg_hf.training.runs.progress import Report
 from clipseg_hf.training.runs.run_folder import RunFolder
-from clipseg_hf.training.runs.state import TrainingState
+from clipseg_hf.training.runs.state import TrainingState, put_trained, trained_tensors
 from clipseg_hf.training.schedules import LearningRateSchedule
 from clipseg_hf.training.stopped import naming_the_step
 from clipseg_hf.training.validation import Validation
@@ -49,7 +49,7 @@ class Steps:
 
     Args:
         accelerator, settings, folder, model, processor, optimizer, inputs, plan, stream: see there; the model bare.
-        state: where the run stands; the steps change it.
+        state, best: where the run stands, and the weights of the best validation so far; the steps change them.
         report: is told what happens.
         validation, grid: what is measured and drawn every `eval_steps`; None for nothing.
     """
@@ -66,6 +66,7 @@ class Steps:
         plan: StepPlan,
         stream: SampleStream,
         state: TrainingState,
+        best: Tensors,
         *,
         report: Report,
         validation: Validation | None = None,
@@ -74,23 +75,21 @@ class Steps:
         self.accelerator, self.settings, self.folder = accelerator, settings, folder
         self.bare, self.processor = model, processor
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self.inputs, self.plan, self.stream, self.state = inputs, plan, stream, state
+        self.inputs, self.plan, self.stream = inputs, plan, stream
+        self.state, self.best = state, best
         self.report, self.validation, self.grid = report, validation, grid
         if accelerator.scaler is not None and state.scaler:
             accelerator.scaler.load_state_dict(state.scaler)
 
-    def run(self, loader: DataLoader, checkpoint: Path | None = None) -> None:
+    def run(self, loader: DataLoader) -> None:
         """Take all steps that are left.
 
         Args:
             loader: gives the micro-batches of the plan.
-            checkpoint: where the run goes on from.
 
         Raises:
             TrainingStopped: a loss that is not finite, a full disk, a reader that died, and the like.
         """
-        if checkpoint:
-            self.report.say(f"Going on from {checkpoint}.")
         with contextlib.ExitStack() as stack:
             with self._naming_the_step():
                 batches = stack.enter_context(reading(loader))
@@ -108,7 +107,8 @@ class Steps:
         metrics, state = dict(self.state.metrics), self.state
         if state.best_step not in (None, state.step) and load_best:
             self.report.say(f"The best model is that of step {state.best_step} of {state.step}.")
-            metrics = self.folder.load_best(self.bare, state)
+            put_trained(self.bare, self.best)
+            metrics = dict(state.best_metrics)
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.bare.eval()
         return metrics
@@ -138,15 +138,17 @@ class Steps:
             if self.grid:
                 self.report.picture(state.step, self.grid(self.bare))
         self.report.numbers(state.step, **state.metrics)
-        if state.note_validation(self.settings.metric_for_best_model) and self.accelerator.is_main_process:
-            self.folder.save_best(self.bare, self.processor, state)
+        if state.note_validation(self.settings.metric_for_best_model):
+            self.best = trained_tensors(self.bare)
+            if self.accelerator.is_main_process:
+                self.folder.save_best(self.bare, self.processor, state, self.best)
 
     def _save(self) -> None:
         if self.accelerator.scaler is not None:
             self.state.scaler = self.accelerator.scaler.state_dict()
         if self.accelerator.is_main_process:
             self.folder.save_checkpoint(
-                self.bare, self.processor, self.optimizer, self.state, self.settings.save_total_limit
+                self.bare, self.processor, self.optimizer, self.state, self.best, self.settings.save_total_limit
             )
         self.accelerator.wait_for_everyone()
 

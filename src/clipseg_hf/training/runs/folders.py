@@ -37,7 +37,7 @@ def write_whole(path: Path, **facts) -> Iterator[Path]:
     _write_manifest(aside, {}, {})  # from now on it is known as ours
     try:
         yield aside
-        files = {str(file.relative_to(aside)): _checksum(file) for file in _files(aside) if file.name != MANIFEST}
+        files = {str(file.relative_to(aside)): checksum(file) for file in _files(aside) if file.name != MANIFEST}
         _write_manifest(aside, facts, files)
         for file in [*_files(aside), aside]:
             _to_disk(file)
@@ -67,7 +67,7 @@ def read_manifest(path: Path) -> dict:
             "Is it the output of another program, or was it copied in part?"
         ) from error
     for name, expected in files.items():
-        found = _checksum(path / name) if (path / name).is_file() else None
+        found = checksum(path / name) if (path / name).is_file() else None
         if found != expected:
             state = "is missing" if found is None else f"has {found['bytes']} bytes of {expected['bytes']}, or others"
             raise BrokenFolder(f"{path} is torn: its {name} {state} than when it was written.")
@@ -131,7 +131,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def _checksum(file: Path) -> dict:
+def checksum(file: Path) -> dict:
+    """A file's size and SHA-256, as a manifest has them."""
     digest = hashlib.sha256()
     with open(file, "rb") as stream:
         while block := stream.read(1 << 22):

@@ -1,23 +1,28 @@
 """The folder of a run: its checkpoints, its best model and the finished one, each whole or not there."""
 
 import json
-import logging
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
+from clipseg_hf.training.processes import Tensors
 from clipseg_hf.training.runs.checkpoints import checkpoint_path, checkpoints_in, step_of
-from clipseg_hf.training.runs.folders import BrokenFolder, is_written_here, read_manifest, write_whole
-from clipseg_hf.training.runs.state import TrainingState, load_decoder, optimizer_tensors, restore_optimizer
+from clipseg_hf.training.runs.folders import BrokenFolder, read_manifest, refuse_foreign, write_whole
+from clipseg_hf.training.runs.resuming import PROVENANCE, RECIPE, Branch, is_own, to_facts
+from clipseg_hf.training.runs.state import (
+    TrainingState,
+    optimizer_tensors,
+    put_trained,
+    read_trained,
+    restore_optimizer,
+    trained_tensors,
+)
 
-logger = logging.getLogger(__name__)
-
-RECIPE = "recipe.yaml"
-PROVENANCE = "provenance.json"
 OPTIMIZER = "optimizer.safetensors"
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,131 +33,99 @@ class RunFolder:
         path: the recipe's `output_dir`.
         recipe: written beside every model, and compared when the run goes on.
         provenance: where the models come from; likewise.
+        branch: of what the run is a branch, if it is one.
     """
 
     path: Path
     recipe: CLIPSegTrainingArguments
     provenance: dict
+    branch: Branch | None = None
 
-    def save_checkpoint(self, model, processor, optimizer, state: TrainingState, keep: int) -> None:
-        """Write a checkpoint, all at once: the model and processor for `from_pretrained`, and all that training needs.
-        Then delete those before it, but for the last `keep`.
+    def save_checkpoint(self, model, processor, optimizer, state: TrainingState, best: Tensors, keep: int) -> None:
+        """Write a checkpoint, all at once: the model and processor for `from_pretrained`, and all that training needs,
+        the best weights so far among it. Then delete the run's own before it, but for the last `keep`.
 
         Raises:
             OSError: it could not be written (a full disk); nothing is left of it.
         """
-        facts = {**asdict(state), "batch": self.provenance["prompts_per_step"]}
+        batch = self.provenance["prompts_per_step"]
+        facts = {**asdict(state), "batch": batch, "branch": to_facts(self.branch)}
         with write_whole(checkpoint_path(self.path, state.step), **facts) as folder:
             self._write(folder, model, processor, decoder_only=knows_its_base(model))
             save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
-        before = [path for path in checkpoints_in(self.path) if step_of(path) <= state.step and is_written_here(path)]
-        for path in before[:-keep]:
+            if best:
+                save_file(best, folder / BEST)
+        before = [path for path in checkpoints_in(self.path) if step_of(path) <= state.step]
+        own = [path for path in before if is_own(path, self.recipe, self.provenance, self.branch)]
+        for path in own[:-keep]:
             shutil.rmtree(path)
 
-    def save_best(self, model, processor, state: TrainingState) -> None:
-        """Keep the model of the best validation so far."""
-        with write_whole(self.path / "best", step=state.step, metrics=state.metrics) as folder:
+    def save_best(self, model, processor, state: TrainingState, best: Tensors) -> None:
+        """Write the model of the best validation so far."""
+        now = trained_tensors(model)
+        put_trained(model, best)
+        with write_whole(self.path / "best", step=state.best_step, metrics=state.best_metrics) as folder:
             self._write(folder, model, processor, decoder_only=knows_its_base(model))
+        put_trained(model, now)
+
+    def holds_best(self, state: TrainingState) -> bool:
+        """Whether `best` is what a state knows as that. A run that is killed between a validation and the checkpoint
+        after it leaves a newer one."""
+        try:
+            return read_manifest(self.path / "best") == {"step": state.best_step, "metrics": state.best_metrics}
+        except BrokenFolder:
+            return False
 
     def save_final(self, model, processor, state: TrainingState, metrics: dict, decoder_only: bool) -> Path:
         """Write the finished model; returns its folder."""
         final = self.path / "final"
         facts = {"step": state.step, "best_step": state.best_step, "metrics": metrics, "skipped": state.skipped}
-        with write_whole(final, **facts) as folder:
+        with write_whole(final, **facts, branch=to_facts(self.branch)) as folder:
             self._write(folder, model, processor, decoder_only)
         return final
+
+    def refuse_foreign(self, step: int) -> None:
+        """Refuse to begin after `step` where something that no run wrote lies in the way.
+
+        Raises:
+            FileExistsError: of that kind.
+        """
+        ahead = [path for path in checkpoints_in(self.path) if step < step_of(path) <= self.recipe.max_steps]
+        for path in (self.path / "best", self.path / "final", *ahead):
+            refuse_foreign(path)
 
     def _write(self, folder: Path, model, processor, decoder_only: bool) -> None:
         save_model(folder, model, processor, self.recipe, self.provenance, decoder_only)
 
-    def load_checkpoint(self, path: Path, model, optimizer) -> TrainingState:
-        """Bring model and optimizer to where a checkpoint stands.
 
-        Raises:
-            BrokenFolder: it is torn or foreign.
-            ValueError: it is of another decoder.
-        """
-        facts = read_manifest(path)
-        load_decoder(path, model)
-        restore_optimizer(model, optimizer, load_file(path / OPTIMIZER))
-        facts.pop("batch")
-        return TrainingState(**facts)
+def read_checkpoint(path: Path) -> tuple[dict, Tensors]:
+    """A checkpoint's state as plain values, and its tensors: `model.NAME`, `optimizer.KIND.NAME`, `best.NAME`.
 
-    def load_best(self, model, state: TrainingState) -> dict[str, float]:
-        """Put the best model's weights into the model; returns its validation's numbers.
+    Raises:
+        BrokenFolder: it is torn or foreign.
+    """
+    facts = read_manifest(path)
+    parts = {"model": read_trained(path), "optimizer": load_file(path / OPTIMIZER)}
+    if facts["best_step"] is not None:
+        parts["best"] = load_file(path / BEST)
+    kept = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+    state = {name: value for name, value in facts.items() if name not in ("batch", "branch")}
+    return state, kept
 
-        Raises:
-            BrokenFolder: the folder is torn, or of another run.
-        """
-        path = self.path / "best"
-        facts = read_manifest(path)
-        if facts["step"] != state.best_step:
-            raise BrokenFolder(
-                f"{path} holds the model of step {facts['step']}, but the best one is that of step {state.best_step}: "
-                "was it replaced, or does this run go on from an earlier checkpoint? load_best_model_at_end=false does "
-                "without it."
-            )
-        load_decoder(path, model)
-        return facts["metrics"]
 
-    def find_checkpoint(self, resume: bool | str) -> Path | None:
-        """The checkpoint that the run goes on from: the last whole one, or the one that was asked for.
+def restore(model, optimizer, tensors: Tensors, origin: Path) -> Tensors:
+    """Bring model and optimizer to where a checkpoint stands; returns the best weights so far.
 
-        Args:
-            resume: True: the last whole one; a folder: that one; False: there must be none.
-
-        Raises:
-            BrokenFolder: the one asked for is torn or foreign, or all there are.
-            ValueError: it was made by other settings or data; the message lists them.
-            FileExistsError: there are checkpoints, and `resume` is False.
-        """
-        if isinstance(resume, str):
-            read_manifest(Path(resume))
-            return Path(resume)
-        there = checkpoints_in(self.path)[::-1]
-        if there and not resume:
-            raise FileExistsError(
-                f"{self.path} holds checkpoints ({there[0].name} is the last) and resume_from_checkpoint is off: "
-                "choose another output_dir, delete them, or leave resume_from_checkpoint on."
-            )
-        problems = []
-        for path in there:
-            try:
-                read_manifest(path)
-            except BrokenFolder as error:
-                logger.warning("%s The one before it is used.", error)
-                problems.append(str(error))
-                continue
-            self._check_same_run(path)
-            return path
-        if problems:
-            raise BrokenFolder(f"No checkpoint in {self.path} can be used; delete them to begin anew. {problems[0]}")
-        return None
-
-    def _check_same_run(self, path: Path) -> None:
-        """Refuse to go on with other settings or data than a run was started with."""
-        before, now = CLIPSegTrainingArguments.from_yaml(path / RECIPE).to_dict(), self.recipe.to_dict()
-        fixed = [option.name for option in fields(self.recipe) if not option.metadata["free"]]
-        changed = [f"{key}: {before[key]!r} -> {now[key]!r}" for key in fixed if before[key] != now[key]]
-        origin = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
-        for key in ("train_data", "clip", "prompts_per_step"):
-            if origin[key] != self.provenance[key]:
-                changed.append(f"{key}: {origin[key]} -> {self.provenance[key]}")
-        if changed:
-            raise ValueError(
-                f"{path} was made by another run, so going on from it would mix two. What differs:\n  "
-                + "\n  ".join(changed)
-                + f"\nChoose another output_dir, or go on from it on purpose with resume_from_checkpoint={path}"
-            )
-        for key in ("processes", "mixed_precision", "device"):
-            if origin[key] != self.provenance[key]:
-                logger.warning(
-                    "Going on with another number or kind of %s (%s, before %s): not bit by bit the same as without a "
-                    "stop.",
-                    key,
-                    self.provenance[key],
-                    origin[key],
-                )
+    Raises:
+        ValueError: it is of another decoder.
+    """
+    parts: dict[str, Tensors] = {"model": {}, "optimizer": {}, "best": {}}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(".")
+        parts[part][name] = tensor
+    put_trained(model, parts["model"], origin)
+    restore_optimizer(model, optimizer, parts["optimizer"])
+    return parts["best"]
 
 
 def save_model(folder: Path, model, processor, recipe, provenance: dict, decoder_only: bool) -> None:

@@ -18,7 +18,8 @@ class TrainingState:
         prompts: prompts trained on.
         seconds: spent on that, validations and checkpoints not counted.
         skipped: image ids that could not be read, and why.
-        best_step, best_value: the best validation so far.
+        best_step, best_value, best_metrics: the best validation so far.
+        best_by: what picked it: the number, and the images.
         worse: validations since then.
         metrics: of the last validation.
         scaler: the loss scaling of fp16.
@@ -30,6 +31,8 @@ class TrainingState:
     skipped: dict[str, str] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_by: str | None = None
     worse: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     scaler: dict = field(default_factory=dict)
@@ -48,29 +51,56 @@ class TrainingState:
         better = self.best_value is None or self.metrics[metric] > self.best_value
         if better:
             self.best_step, self.best_value, self.worse = self.step, self.metrics[metric], 0
+            self.best_metrics = dict(self.metrics)
         else:
             self.worse += 1
         return better
+
+    def pick_best_by(self, key: str) -> bool:
+        """From now on the best model is picked by `key`; False if the one so far was picked by something else, and is
+        forgotten."""
+        same = self.best_step is None or self.best_by == key
+        if not same:
+            self.best_step, self.best_value, self.best_metrics, self.worse = None, None, {}, 0
+        self.best_by = key
+        return same
 
     def is_over(self, max_steps: int, patience: int | None = None) -> bool:
         """Whether all steps are done, or no validation of the last `patience` was better."""
         return self.step >= max_steps or (patience is not None and self.worse >= patience)
 
 
-def load_decoder(path: Path, model) -> None:
-    """Put the trained weights of a checkpoint, or of the best model, into a model.
+def trained_tensors(model) -> dict[str, torch.Tensor]:
+    """A copy of the trained weights, by the parameter's name."""
+    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def read_trained(path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint's folder, but for CLIP's."""
+    file = next(path / name for name in WEIGHTS if (path / name).exists())
+    with safe_open(file, framework="pt") as stored:
+        names = [name for name in stored.keys() if not name.startswith("clip.")]  # noqa: SIM118
+        return {name: stored.get_tensor(name) for name in names}
+
+
+def put_trained(model, weights: dict[str, torch.Tensor], origin: str | Path = "What was kept") -> None:
+    """Put trained weights into a model.
+
+    Args:
+        model: whose trained weights are changed.
+        weights: those, and maybe others.
+        origin: where they are from, for the error.
 
     Raises:
         ValueError: they are of another decoder.
     """
-    expected = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    file = next(path / name for name in WEIGHTS if (path / name).exists())
-    with safe_open(file, framework="pt") as stored:
-        weights = {name: stored.get_tensor(name) for name in stored.keys() if name in expected}  # noqa: SIM118
+    expected = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, tensor in expected.items():
         found = list(weights[name].shape) if name in weights else "missing"
         if found != list(tensor.shape):
-            raise ValueError(f"{path} is of another decoder: its {name} is {found}, this model's {list(tensor.shape)}.")
+            raise ValueError(
+                f"{origin} is of another decoder: its {name} is {found}, this model's {list(tensor.shape)}."
+            )
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(weights[name])
