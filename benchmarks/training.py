@@ -34,7 +34,7 @@ from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD, Vi
 from clipseg_hf.training import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import build_accelerator, build_optimizer, compile_model, step_settings
 from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
-from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
 from clipseg_hf.training.caches.prompt_cache import PromptCache
 from clipseg_hf.training.model_inputs import ModelInputs

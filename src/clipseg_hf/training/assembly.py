@@ -1,6 +1,7 @@
 """From arguments to the parts of a run. Nothing else reads a recipe's fields but what they say themselves."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import LoaderSettings, StepPlan, stable_seed
-from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.training.caches.cache_settings import CacheSettings, fingerprint_tokenizer
 from clipseg_hf.training.caches.filling import CachedKinds
 from clipseg_hf.training.devices import start_accelerator
 from clipseg_hf.training.runs.picture_grid import PictureGrid
@@ -190,18 +191,15 @@ def cache_settings(
     args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict
 ) -> tuple[CacheSettings, CachedKinds]:
     """Where caches lie and what belongs into them, and which there are."""
-    pixels = processor.image_processor
     settings = CacheSettings(
         folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
         data=provenance["train_data"],
         clip=provenance["clip"],
-        preprocessing={
-            "size": dict(pixels.size),
-            "image_mean": list(pixels.image_mean),
-            "image_std": list(pixels.image_std),
-            "visual_prompt": processor.visual_prompt_settings.to_dict(),
-        },
+        image_processor=json.loads(processor.image_processor.to_json_string()),
+        visual_prompt=processor.visual_prompt_settings.to_dict(),
+        tokenizer=fingerprint_tokenizer(processor.tokenizer),
         precision=provenance["mixed_precision"],
+        device=provenance["device"],
         workers=args.dataloader_num_workers,
         quiet=args.disable_tqdm,
     )

@@ -16,10 +16,11 @@ class ModelInputs:
     def __call__(self, batch: dict) -> dict:
         """The batch without its `info`, ready for `model(**inputs)`."""
         info = batch["info"]
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items() if name != "info"}
+        pixel_values = batch["pixel_values"]
+        here = ("info",) if self.features is None else ("info", "pixel_values")  # black pictures need no device
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items() if name not in here}
         if self.features is not None:
-            del batch["pixel_values"]
-            batch["vision_embeds"] = self.features(info.rows, self.device)
+            batch["vision_embeds"] = self.features(info.rows, pixel_values, self.device)
         if self.prompts is not None:
             weight = batch["image_prompt_weight"]
             batch["conditional_embeddings"] = self.prompts(info, weight, self.device)

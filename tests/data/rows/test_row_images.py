@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_images import decode_image, fingerprint_images, undecoded
 from clipseg_hf.data.rows.rows import ROW_FEATURES
 
 
@@ -88,3 +88,30 @@ def test_a_dataset_leaves_its_images_to_us(world):
     data = datasets.Dataset.from_list(world[:2], features=ROW_FEATURES).with_format("torch")
     assert undecoded(data)[0]["image"]["bytes"] == world[0]["image"]["bytes"]
     assert undecoded(world) is world
+
+
+def test_fingerprints_follow_the_picture_however_it_is_given(picture, tmp_path):
+    other = Image.fromarray(255 - np.asarray(picture))
+    path = tmp_path / "picture.png"
+    for given in (lambda p: p, np.asarray, encoded, lambda p: {"bytes": encoded(p), "path": "a.jpg"}):
+        first, second, again = fingerprint_images([{"image": given(p)} for p in (picture, other, picture)])
+        assert first == again != second
+    picture.save(path)
+    rows = [{"image": str(path)}, {"image": path}, {"image": {"bytes": None, "path": str(path)}}]
+    first, second, third = before = fingerprint_images(rows)
+    assert first == second == third and before.dtype == np.uint64
+    other.save(path)
+    assert (fingerprint_images(rows) != before).all()
+
+
+def test_fingerprints_need_no_picture_that_can_be_read(tmp_path):
+    rows = [{"image": image} for image in (b"", str(tmp_path / "lost.png"), "https://a.test/b.png", np.ones((2, 3, 9)))]
+    assert (fingerprint_images(rows) == fingerprint_images(rows)).all()
+
+
+def test_a_data_sets_pictures_are_told_by_their_bytes(picture):
+    phrases, size = {"phrases": []}, {"height": 64, "width": 96}
+    images = [{"bytes": encoded(picture, quality=quality), "path": None} for quality in (90, 50)]
+    rows = [{"image": image, "image_id": "a"} | phrases | size for image in images]
+    made = datasets.Dataset.from_list(rows, features=ROW_FEATURES)
+    assert (fingerprint_images(made) == fingerprint_images(rows)).all()

@@ -7,7 +7,12 @@ from pathlib import Path
 
 def digest(*parts: str) -> str:
     """16 hexadecimal digits that stand for these texts, the same in every process and release."""
-    state = hashlib.blake2b(digest_size=8)
+    return digest_bytes(b"", *parts)
+
+
+def digest_bytes(content: bytes, *parts: str) -> str:
+    """16 hexadecimal digits that stand for some bytes, and for these texts."""
+    state = hashlib.blake2b(content, digest_size=8)
     for part in parts:
         state.update(f"{len(part)}:{part}".encode())
     return state.hexdigest()

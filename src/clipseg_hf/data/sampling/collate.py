@@ -76,6 +76,13 @@ class PromptCollator:
             batch["info"] = _describe(samples, skipped)
         return batch
 
+    def pixels(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        """B images (H, W, 3) uint8 of one size -> (B, 3, H, W) float32, normalised."""
+        pixel_values = torch.empty(len(images), 3, *images[0].shape[:2])
+        for pixels, image in zip(pixel_values, images, strict=True):
+            self._normalize(image, out=pixels)
+        return pixel_values
+
     def tokenize(self, texts: list[str]) -> dict[str, torch.Tensor]:
         """N texts -> input_ids, attention_mask (N, L), as long as the longest."""
         limit = min(self._tokenizer.model_max_length, CLIP_TEXT_LENGTH)
@@ -86,12 +93,9 @@ class PromptCollator:
         sizes = sorted({sample.image.shape[:2] for sample in samples})
         if len(sizes) != 1:
             raise ValueError(f"A batch is made of samples of one size (height, width), got {sizes or 'no samples'}.")
-        pixel_values = torch.empty(len(samples), 3, *sizes[0])
-        for pixels, sample in zip(pixel_values, samples, strict=True):
-            self._normalize(sample.image, out=pixels)
         prompts = torch.tensor([len(sample.texts) for sample in samples])
         batch = {
-            "pixel_values": pixel_values,
+            "pixel_values": self.pixels([sample.image for sample in samples]),
             **self.tokenize([text for sample in samples for text in sample.texts]),
             "prompt_to_image": torch.arange(len(samples)).repeat_interleave(prompts),
             "labels": torch.from_numpy(np.concatenate([sample.masks for sample in samples])),

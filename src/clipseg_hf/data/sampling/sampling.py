@@ -91,7 +91,7 @@ class PromptSampler:
         numbers = self._deal(row, epoch, visit)
         generator = generator_for(self.seed, epoch, row, visit)
         item = self.rows[row]
-        image, masks = self._look(row, item, numbers)
+        image, masks, _ = self._look(row, item, numbers)
         if settings.crop:  # by the phrases of this visit: the crop must not tell which of them is a negative
             window = draw_window(masks, settings.min_foreground, generator, settings.size)
             image, masks = window.of(image), [window.of(mask) for mask in masks]
@@ -125,13 +125,29 @@ class PromptSampler:
             phrase_ids=[item["phrases"][number]["phrase_id"] for number in numbers],
         )
 
+    def picture(self, row: int) -> np.ndarray:
+        """A row's whole picture at the samples' size, (H, W, 3) uint8: the image of its samples where nothing is
+        cropped, mirrored or recoloured.
+
+        Raises:
+            SampleError: it cannot be read, or is of another size than the row says.
+        """
+        item = self.rows[row]
+        image, _, whole = self._look(row, item, [])
+        if whole != (item["height"], item["width"]):
+            cause = (
+                f"the image is {_by(whole)} pixels (height x width), its row says {item['height']} x {item['width']}."
+            )
+            raise SampleError.of(row, item["image_id"], cause)
+        return resize_image(image, self.settings.size)
+
     def support(self, row: int, phrase_number: int) -> Support:
         """Load a phrase's image as a support, the same each time.
 
         Raises:
             SampleError: as in `sample`.
         """
-        image, masks = self._look(row, self.rows[row], [phrase_number])
+        image, masks, _ = self._look(row, self.rows[row], [phrase_number])
         return Support(image, masks[0], row, phrase_number)
 
     def _deal(self, row: int, epoch: int, visit: int) -> list[int]:
@@ -156,9 +172,9 @@ class PromptSampler:
             return None, 0.0
         return (self.support(*place) if self.load_supports else Support(None, None, *place)), weight
 
-    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray], tuple[int, int]]:
         """Decode an image (h, w, 3) and the masks (h, w) of some of its phrases, at a size not much larger than
-        needed."""
+        needed; and the (height, width) of the whole image."""
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
             masks = [phrase_mask(item["phrases"], number) for number in numbers]
@@ -169,7 +185,7 @@ class PromptSampler:
                 phrase = item["phrases"][number]["phrase"]
                 cause = f"the mask of {phrase!r} is {_by(mask.shape)} pixels (height x width), the image {_by(whole)}."
                 raise SampleError.of(row, item["image_id"], cause)
-        return image, [resize_mask(mask, image.shape[:2]) for mask in masks]
+        return image, [resize_mask(mask, image.shape[:2]) for mask in masks], whole
 
 
 class PromptedDataset(torch.utils.data.Dataset):

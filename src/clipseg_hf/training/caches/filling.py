@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from clipseg_hf.training.caches.blocks import CacheSettings
+from clipseg_hf.data.rows.row_images import fingerprint_images
+from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
 from clipseg_hf.training.caches.prompt_cache import PromptCache
 from clipseg_hf.training.model_inputs import ModelInputs
@@ -25,22 +26,28 @@ def cached_inputs(accelerator, model, sampler, collator, settings: CacheSettings
     Raises:
         TrainingStopped: the disk has no room for it, a reader died, and the like.
     """
-    settings, caches = replace(settings, quiet=settings.quiet or not accelerator.is_main_process), []
-    for cache, wanted in ((PromptCache, kinds.prompts), (FeatureCache, kinds.features)):
-        caches.append(_filled(accelerator, cache, model, sampler, collator, settings) if wanted else None)
-    prompts, features = caches
+    settings = replace(settings, quiet=settings.quiet or not accelerator.is_main_process)
+    parts = (model, sampler, collator, settings)
+    prompts = _opened(accelerator, PromptCache, parts) if kinds.prompts else None
+    features = _opened(accelerator, FeatureCache, parts) if kinds.features else None
+    caches = [cache for cache in (prompts, features) if cache]
+    with naming_the_cache(settings.folder):
+        if caches and accelerator.is_local_main_process:  # one on each node, for it may have a disk of its own
+            pictures = fingerprint_images(sampler.rows)
+            for cache in caches:
+                cache.refresh(pictures)
+        accelerator.wait_for_everyone()
+        for cache in caches:
+            with accelerator.autocast():
+                cache.fill(accelerator.process_index, accelerator.num_processes)
+                accelerator.wait_for_everyone()
+                cache.fill()  # only where the nodes share no disk is there anything left to do
     if features:
         sampler.rows = features.blank_rows()
     return ModelInputs(accelerator.device, prompts, features)
 
 
-def _filled(accelerator, cache, model, sampler, collator, settings: CacheSettings):
-    """A cache of one kind; the processes share the work."""
-    with naming_the_cache(settings.folder):
-        with accelerator.main_process_first():
-            made = cache(model, sampler, collator, settings)
-        with accelerator.autocast():
-            made.fill(accelerator.process_index, accelerator.num_processes)
-            accelerator.wait_for_everyone()
-            made.fill()  # only where the nodes share no disk is there anything left to do
-    return made
+def _opened(accelerator, cache, parts: tuple):
+    """A cache of one kind; one process makes its files, the others find them."""
+    with naming_the_cache(parts[-1].folder), accelerator.main_process_first():
+        return cache(*parts)

@@ -17,7 +17,7 @@ MISSING, THERE, BROKEN = 0, 1, 2
 
 
 class KeptArrays:
-    """`count` float16 arrays of one shape, each with a flag that says whether it is there.
+    """`count` float16 arrays of one shape, each with a flag that says whether it is there, and what it was made of.
 
     Args:
         folder: where the files lie, one sub-folder for each name and key.
@@ -30,8 +30,9 @@ class KeptArrays:
     """
 
     def __init__(self, folder: Path, name: str, key: dict, count: int, shape: tuple[int, ...]):
-        key = key | {"count": count, "shape": list(shape)}
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+        text = json.dumps(key | {"count": count, "shape": shape}, sort_keys=True)
+        key = json.loads(text)  # as it will be read again
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.folder = Path(folder) / f"{name}-{digest}"
         if not self._fits(key):
             if self.folder.exists():
@@ -40,6 +41,17 @@ class KeptArrays:
             self._create(key)
         self.arrays = np.memmap(self.folder / "arrays.f16", np.float16, "r+", shape=(count, *shape))
         self.flags = np.memmap(self.folder / "flags.u8", np.uint8, "r+", shape=(count,))
+        self.sources = np.memmap(self.folder / "sources.u64", np.uint64, "r+", shape=(count,))
+
+    def refresh(self, sources: np.ndarray) -> None:
+        """Forget what was made of something else than what is there now.
+
+        Args:
+            sources: (count,) uint64, fingerprints of what the arrays are made of.
+        """
+        stale = self.sources != sources
+        self.flags[stale] = MISSING  # before the sources, so that a process killed here leaves nothing that is wrong
+        self.sources[stale] = sources[stale]
 
     def put(self, numbers, arrays: np.ndarray) -> None:
         """Keep some arrays. The flags follow the arrays, so that a process killed here leaves nothing half."""
@@ -78,7 +90,8 @@ class KeptArrays:
 
 
 def _sizes(key: dict) -> dict[str, int]:
-    return {"arrays.f16": 2 * key["count"] * int(np.prod(key["shape"])), "flags.u8": key["count"]}
+    count = key["count"]
+    return {"arrays.f16": 2 * count * int(np.prod(key["shape"])), "flags.u8": count, "sources.u64": 8 * count}
 
 
 def _reserve(path: Path, size: int) -> None:

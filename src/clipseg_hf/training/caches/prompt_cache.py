@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.sampling.collate import BatchInfo, PromptCollator
 from clipseg_hf.data.sampling.samples import SampleError
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
-from clipseg_hf.training.caches.blocks import CacheSettings, blocks_of, loaded
+from clipseg_hf.training.caches.blocks import blocks_of, images_at_once, in_fixed_batches, loaded
+from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.kept_arrays import BROKEN, MISSING, THERE, KeptArrays
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class PromptCache:
         self.texts = KeptArrays(
             settings.folder,
             "texts",
-            settings.key(prefixes=list(self.prefixes)),
+            settings.key(model, "tokenizer", phrases=digest(*self.phrases), prefixes=list(self.prefixes)),
             len(self.phrases),
             (len(self.prefixes), width),
         )
@@ -52,12 +54,20 @@ class PromptCache:
         self.examples = KeptArrays(
             settings.folder,
             "examples",
-            settings.key(read_at_least=list(sampler.settings.size)),
+            settings.key(model, "data", "image_processor", "visual_prompt", read_at_least=list(sampler.settings.size)),
             int(self.first[-1]),
             (width,),
         )
 
-    @torch.no_grad()
+    def refresh(self, pictures: np.ndarray) -> None:
+        """Forget what was made of other pictures than those that are there now, and try those again that could not be
+        read.
+
+        Args:
+            pictures: (rows,) uint64, see `fingerprint_images`.
+        """
+        self.examples.refresh(np.repeat(pictures, self.sampler.index.counts))
+
     def fill(self, rank: int = 0, world: int = 1) -> None:
         """Encode each phrase of each row as an example, if any examples are drawn. (All, because for an absent phrase
         the example may be the only one there is.)
@@ -67,17 +77,14 @@ class PromptCache:
         """
         if self.sampler.settings.mix == "text" or self.sampler.settings.support_probability == 0:
             return
-        todo = [block for block in blocks_of(len(self.sampler.rows), rank, world) if self._lacks(block)]
-        dataset = _Examples(todo, self.first, self.sampler, self.collator)
+        blocks = [self._lacking(block) for block in blocks_of(len(self.sampler.rows), rank, world)]
+        dataset = _Examples([block for block in blocks if block], self.sampler, self.collator)
         with loaded(dataset, "examples", self.settings) as blocks:
-            for numbers, pixels, broken in blocks:
-                if len(numbers):
-                    vectors = self.model.clip.get_image_features(
-                        pixels.to(self.model.device), interpolate_pos_encoding=True
-                    ).pooler_output
-                    self.examples.put(numbers, vectors.float().cpu().numpy())
-                for number, error in broken:
-                    self.examples.flags[number] = BROKEN
+            for places, pixels, broken in blocks:
+                if places:
+                    self._encode_examples(places, pixels)
+                for place, error in broken:
+                    self.examples.flags[self._number(place)] = BROKEN
                     logger.warning("An example image is left out: %s", error)
 
     def __call__(self, info: BatchInfo, weight: torch.Tensor, device) -> torch.Tensor:
@@ -85,7 +92,7 @@ class PromptCache:
         texts = self.text_vectors(info.texts, info.phrases, device)
         owners, numbers = [], []
         for owner, place in enumerate(info.supports):
-            number = None if place is None else int(self.first[place[0]]) + place[1]
+            number = None if place is None else self._number(place)
             if number is not None and self.examples.flags[number] == THERE:
                 owners.append(owner)
                 numbers.append(number)
@@ -131,28 +138,37 @@ class PromptCache:
         tokens = {name: tensor.to(self.model.device) for name, tensor in self.collator.tokenize(texts).items()}
         return self.model.clip.get_text_features(**tokens).pooler_output
 
-    def _lacks(self, block: range) -> bool:
-        return bool((self.examples.flags[self.first[block.start] : self.first[block.stop]] == MISSING).any())
+    def _number(self, place: tuple[int, int]) -> int:
+        return int(self.first[place[0]]) + place[1]
+
+    def _lacking(self, block: range) -> list[tuple[int, int]]:
+        """The places (row, phrase_number) of the examples in a block of rows that are not there yet."""
+        places = [(row, number) for row in block for number in range(self.first[row + 1] - self.first[row])]
+        return [place for place in places if self.examples.flags[self._number(place)] == MISSING]
+
+    @torch.no_grad()
+    def _encode_examples(self, places: list[tuple[int, int]], pixels: torch.Tensor) -> None:
+        device = self.model.device
+        inputs = {"conditional_pixel_values": pixels}
+        vectors = in_fixed_batches(self.model.get_conditional_embeddings, inputs, images_at_once(device), device)
+        self.examples.put([self._number(place) for place in places], vectors)
 
 
 class _Examples(Dataset):
-    """Blocks of rows -> numbers, visual prompts and errors of the examples in them."""
+    """Blocks of places -> those that can be read, their visual prompts, and the errors of the others."""
 
-    def __init__(self, blocks: list[range], first: np.ndarray, sampler: PromptSampler, collator: PromptCollator):
-        self.blocks, self.first = blocks, first
-        self.sampler, self.collator = sampler, collator
+    def __init__(self, blocks: list[list[tuple[int, int]]], sampler: PromptSampler, collator: PromptCollator):
+        self.blocks, self.sampler, self.collator = blocks, sampler, collator
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, number: int):
-        numbers, prompts, broken = [], [], []
-        for row in self.blocks[number]:
-            for example in range(self.first[row], self.first[row + 1]):
-                try:
-                    support = self.sampler.support(row, example - int(self.first[row]))
-                    prompts.append(self.collator.visual_prompts([support]))
-                    numbers.append(example)
-                except (SampleError, ValueError) as error:  # unreadable; or a mask without a pixel
-                    broken.append((example, f"row {row}: {error}"))
-        return numbers, torch.cat(prompts) if prompts else None, broken
+        places, prompts, broken = [], [], []
+        for place in self.blocks[number]:
+            try:
+                prompts.append(self.collator.visual_prompts([self.sampler.support(*place)]))
+                places.append(place)
+            except (SampleError, ValueError) as error:  # unreadable; or a mask without a pixel
+                broken.append((place, f"row {place[0]}: {error}"))
+        return places, torch.cat(prompts) if prompts else None, broken
