@@ -15,7 +15,7 @@ from clipseg_hf.training import steps as training_steps
 from clipseg_hf.training import train
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
-from clipseg_hf.training.caches.kept_arrays import KeptArrays
+from clipseg_hf.training.caches.kept_arrays import BROKEN, KeptArrays
 from clipseg_hf.training.caches.prompt_cache import PromptCache
 
 
@@ -207,6 +207,17 @@ def test_a_stale_or_damaged_file_is_made_anew(tmp_path, caplog):
     (first.folder / "key.json").write_text('{"clip": "foreign"}')
     assert KeptArrays(tmp_path, "things", {"clip": "a"}, 3, (2,)).flags.tolist() == [0, 0, 0]
     assert caplog.text.count("is stale or damaged, and is made anew") == 2
+
+
+def test_what_was_made_of_something_else_is_forgotten_and_what_failed_is_tried_again(tmp_path):
+    kept = KeptArrays(tmp_path, "things", {}, 4, (2,))
+    kept.refresh(np.array([5, 6, 7, 8], np.uint64))
+    kept.put([0, 1], np.ones((2, 2)))
+    kept.flags[2] = BROKEN
+    again = KeptArrays(tmp_path, "things", {}, 4, (2,))
+    assert again.flags.tolist() == [1, 1, 2, 0]
+    again.refresh(np.array([5, 9, 7, 8], np.uint64))
+    assert again.flags.tolist() == [1, 0, 0, 0] and again.sources.tolist() == [5, 9, 7, 8]
 
 
 def test_two_processes_may_make_the_same_file_at_once(tmp_path, monkeypatch):

@@ -44,12 +44,12 @@ class KeptArrays:
         self.sources = np.memmap(self.folder / "sources.u64", np.uint64, "r+", shape=(count,))
 
     def refresh(self, sources: np.ndarray) -> None:
-        """Forget what was made of something else than what is there now.
+        """Forget what was made of something else than what is there now, and that something could not be made.
 
         Args:
             sources: (count,) uint64, fingerprints of what the arrays are made of.
         """
-        stale = self.sources != sources
+        stale = (self.sources != sources) | (self.flags == BROKEN)
         self.flags[stale] = MISSING  # before the sources, so that a process killed here leaves nothing that is wrong
         self.sources[stale] = sources[stale]
 
