@@ -139,8 +139,8 @@ def build_rows(args: CLIPSegTrainingArguments):
 
 
 def build_sampler(rows, args: CLIPSegTrainingArguments) -> PromptSampler:
-    """What draws samples of the training rows; with a cache of prompts, example images need not be read."""
-    return PromptSampler(rows, sampling_settings(args), seed=args.seed, load_supports=not args.cache_prompts)
+    """What draws samples of the training rows."""
+    return PromptSampler(rows, sampling_settings(args), seed=args.seed)
 
 
 def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> torch.optim.AdamW:

@@ -1,5 +1,13 @@
 """From a batch of the loader to the arguments of the model."""
 
+REPLACED_BY_PROMPTS = (
+    "input_ids",
+    "attention_mask",
+    "image_prompt_weight",
+    "conditional_to_prompt",
+    "conditional_pixel_values",
+)
+
 
 class ModelInputs:
     """Takes a batch to the device, and puts kept encodings in the place of what they were made of.
@@ -22,8 +30,7 @@ class ModelInputs:
         if self.features is not None:
             batch["vision_embeds"] = self.features(info.rows, pixel_values, self.device)
         if self.prompts is not None:
-            weight = batch["image_prompt_weight"]
-            batch["conditional_embeddings"] = self.prompts(info, weight, self.device)
-            for name in ("input_ids", "attention_mask", "image_prompt_weight", "conditional_to_prompt"):
+            batch["conditional_embeddings"] = self.prompts(batch, info, self.device)
+            for name in REPLACED_BY_PROMPTS:
                 batch.pop(name, None)
         return batch

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clipseg_hf.data.sampling.collate import PromptCollator
+from clipseg_hf.data.sampling.samples import SampleError
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
@@ -37,7 +38,7 @@ def test_prompts_are_those_of_the_model(parts, rows, tmp_path):
     cache.fill()
     batch = collator([sampler.sample(row) for row in range(6)])
     info = batch["info"]
-    kept = cache(info, batch["image_prompt_weight"], "cpu")
+    kept = cache(batch, info, "cpu")
     with torch.no_grad():
         expected = model.get_conditional_embeddings(
             input_ids=batch["input_ids"],
@@ -59,7 +60,7 @@ def test_absent_phrases_find_their_examples_too(parts, rows, tmp_path):
     cache.fill()
     batch = collator([sampler.sample(row) for row in range(6)])
     assert any(place is not None for place in batch["info"].supports)
-    assert cache(batch["info"], batch["image_prompt_weight"], "cpu").isfinite().all()
+    assert cache(batch, batch["info"], "cpu").isfinite().all()
 
 
 def test_texts_come_as_they_are_asked_and_need_no_model_twice(parts, rows, tmp_path, monkeypatch):
@@ -111,21 +112,28 @@ def test_texts_alone_need_no_examples(parts, rows, tmp_path):
     assert not cache.examples.flags.any()
 
 
-def test_an_example_that_cannot_be_read_leaves_its_text(parts, rows, tmp_path, caplog):
+def test_an_example_that_was_mended_since_is_encoded_as_it_would_have_been(parts, rows, tmp_path):
     model, collator = parts
     broken = [{**row, "image": {"bytes": b"", "path": None}} if n % 2 else row for n, row in enumerate(rows)]
-    sampler = _sampler(broken)
-    cache = PromptCache(model, sampler, collator, CacheSettings(tmp_path, "d", "c", quiet=True))
-    batch = collator([sampler.sample(row) for row in (0, 2, 4)])
-    info, weight = batch["info"], torch.ones(len(batch["labels"]))
-    lost = [n for n, place in enumerate(info.supports) if place and place[0] % 2]
-    with pytest.raises(ValueError, match=r"was not encoded: call fill\(\) first"):
-        cache(info, weight, "cpu")
+    sampler, whole = _sampler(broken), _sampler(rows)
+    cache = PromptCache(model, sampler, collator, CacheSettings(tmp_path / "mended", "d", "c", quiet=True))
+    with pytest.raises(ValueError, match=r"were not encoded: call fill\(\) first"):
+        batch = collator([sampler.sample(row) for row in (0, 2, 4)])
+        cache(batch, batch["info"], "cpu")
     cache.fill()
-    assert "An example image is left out: row 1: " in caplog.text
-    vectors, texts = cache(info, weight, "cpu"), cache.text_vectors(info.texts, info.phrases, "cpu")
-    same = (vectors == texts).all(dim=1)
-    assert lost and all(same[n] for n in lost) and not same.all()
+    sampler.load_supports = cache.is_lacking()
+    with pytest.raises(SampleError, match=r"Row \d+ \(image 'i\d+'\) cannot be sampled: UnreadableImageError"):
+        [sampler.sample(row) for row in (0, 2, 4)]
+    sampler.rows = rows
+    batch = collator([sampler.sample(row) for row in (0, 2, 4)])
+    loaded, drawn = len(batch["conditional_pixel_values"]), sum(map(bool, batch["info"].supports))
+    assert 0 < loaded < drawn and len(batch["conditional_to_prompt"]) == loaded
+
+    other = PromptCache(model, whole, collator, CacheSettings(tmp_path / "whole", "d", "c", quiet=True))
+    other.fill()
+    given = collator([whole.sample(row) for row in (0, 2, 4)])
+    assert torch.equal(cache(batch, batch["info"], "cpu"), other(given, given["info"], "cpu"))
+    assert "conditional_pixel_values" not in collator([sampler.sample(row) for row in (0, 2, 4)])
 
 
 def test_features_are_those_of_the_model(parts, rows, tmp_path):

@@ -50,8 +50,8 @@ class PromptCollator:
         image_prompt_weight (N,) float32;
     and, where there are supports,
         conditional_to_prompt (S,) int64, the prompt of each;
-        conditional_pixel_values (S, 3, h, w) float32, their visual prompts at the processor's size; left out if the
-        sampler did not load the supports.
+        conditional_pixel_values (S, 3, h, w) float32, their visual prompts at the processor's size.
+    Where the sampler loaded only some of the supports, both are of those; where it loaded none, the latter is left out.
     """
 
     def __init__(self, processor, info: bool = False):
@@ -104,9 +104,10 @@ class PromptCollator:
         supports = [support for sample in samples for support in sample.supports]
         owners = [n for n, support in enumerate(supports) if support is not None]
         if owners:
-            batch["conditional_to_prompt"] = torch.tensor(owners)
-            if supports[owners[0]].image is not None:
-                batch["conditional_pixel_values"] = self.visual_prompts([supports[n] for n in owners])
+            loaded = [n for n in owners if supports[n].image is not None]
+            batch["conditional_to_prompt"] = torch.tensor(loaded or owners)
+            if loaded:
+                batch["conditional_pixel_values"] = self.visual_prompts([supports[n] for n in loaded])
         return batch
 
 

@@ -5,6 +5,7 @@ process or worker that makes it, nor on what was made before.
 """
 
 import hashlib
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -45,7 +46,10 @@ class PromptSampler:
         index: the index of these rows, where it is there already.
         seed: of everything random.
         load_supports: False leaves the image and mask of supports None, for those who keep the vectors of visual
-            prompts and need only know which.
+            prompts and need only know which; a function of (row, phrase_number) says it of each.
+
+    Attributes:
+        query_rows: where the images of samples are read, if not in `rows`, as those of supports are.
 
     Raises:
         ValueError: the index is one of other rows.
@@ -58,14 +62,14 @@ class PromptSampler:
         settings: SamplingSettings | None = None,
         index: PhraseIndex | None = None,
         seed: int = 0,
-        load_supports: bool = True,
+        load_supports: bool | Callable[[int, int], bool] = True,
     ):
         if not hasattr(rows, "__len__"):
             raise TypeError(
                 f"rows are a sequence, whose supports and negatives can be drawn at random, got {type(rows).__name__}: "
                 "load the data set without streaming."
             )
-        self.rows = undecoded(rows)
+        self.rows = self.query_rows = undecoded(rows)
         self.settings = settings or SamplingSettings()
         self.index = PhraseIndex(rows) if index is None else index
         self.seed = seed
@@ -90,7 +94,7 @@ class PromptSampler:
         settings = self.settings
         numbers = self._deal(row, epoch, visit)
         generator = generator_for(self.seed, epoch, row, visit)
-        item = self.rows[row]
+        item = self.query_rows[row]
         image, masks, _ = self._look(row, item, numbers)
         if settings.crop:  # by the phrases of this visit: the crop must not tell which of them is a negative
             window = draw_window(masks, settings.min_foreground, generator, settings.size)
@@ -145,9 +149,15 @@ class PromptSampler:
         """Load a phrase's image as a support, the same each time.
 
         Raises:
-            SampleError: as in `sample`.
+            SampleError: as in `sample`; or the mask is empty.
         """
-        image, masks, _ = self._look(row, self.rows[row], [phrase_number])
+        item = self.rows[row]
+        image, masks, _ = self._look(row, item, [phrase_number])
+        if not masks[0].any():
+            cause = (
+                f"the mask of {item['phrases'][phrase_number]['phrase']!r} is empty, so it is an example of nothing."
+            )
+            raise SampleError.of(row, item["image_id"], cause)
         return Support(image, masks[0], row, phrase_number)
 
     def _deal(self, row: int, epoch: int, visit: int) -> list[int]:
@@ -170,7 +180,8 @@ class PromptSampler:
         place = self.index.draw_support(phrase, row, generator) if wanted and weight > 0 else None
         if place is None:
             return None, 0.0
-        return (self.support(*place) if self.load_supports else Support(None, None, *place)), weight
+        is_loaded = self.load_supports(*place) if callable(self.load_supports) else self.load_supports
+        return (self.support(*place) if is_loaded else Support(None, None, *place)), weight
 
     def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray], tuple[int, int]]:
         """Decode an image (h, w, 3) and the masks (h, w) of some of its phrases, at a size not much larger than

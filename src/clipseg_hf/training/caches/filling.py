@@ -21,7 +21,8 @@ class CachedKinds:
 def cached_inputs(accelerator, model, sampler, collator, settings: CacheSettings, kinds: CachedKinds) -> ModelInputs:
     """The model's inputs, with all in the caches that can be encoded beforehand.
 
-    The sampler draws black pictures from then on where an image's features are kept.
+    The sampler draws black pictures from then on where an image's features are kept, and loads no examples whose
+    vectors are. What cannot be read, it meets as it would without caches.
 
     Raises:
         TrainingStopped: the disk has no room for it, a reader died, and the like.
@@ -42,8 +43,10 @@ def cached_inputs(accelerator, model, sampler, collator, settings: CacheSettings
                 cache.fill(accelerator.process_index, accelerator.num_processes)
                 accelerator.wait_for_everyone()
                 cache.fill()  # only where the nodes share no disk is there anything left to do
+    if prompts:
+        sampler.load_supports = prompts.is_lacking()
     if features:
-        sampler.rows = features.blank_rows()
+        sampler.query_rows = features.blank_rows()
     return ModelInputs(accelerator.device, prompts, features)
 
 

@@ -1,7 +1,5 @@
 """CLIP's vectors of texts and example images, kept in files: a prompt is only a vector."""
 
-import logging
-
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -15,8 +13,6 @@ from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.training.caches.blocks import blocks_of, images_at_once, in_fixed_batches, loaded
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.kept_arrays import BROKEN, MISSING, THERE, KeptArrays
-
-logger = logging.getLogger(__name__)
 
 PHRASES_PER_BLOCK = 16
 
@@ -83,23 +79,34 @@ class PromptCache:
             for places, pixels, broken in blocks:
                 if places:
                     self._encode_examples(places, pixels)
-                for place, error in broken:
-                    self.examples.flags[self._number(place)] = BROKEN
-                    logger.warning("An example image is left out: %s", error)
+                for place in broken:
+                    self.examples.flags[self._number(place)] = (
+                        BROKEN  # where it is drawn, that will be noticed and said
+                    )
 
-    def __call__(self, info: BatchInfo, weight: torch.Tensor, device) -> torch.Tensor:
-        """The prompts of a batch, (N, D): x = a s + (1 - a) t. An example that could not be read leaves its text."""
+    def is_lacking(self):
+        """A function of (row, phrase_number): whether that example has to be loaded, for want of a vector."""
+        return _IsLacking(self.first, self.examples.flags)
+
+    def __call__(self, batch: dict, info: BatchInfo, device) -> torch.Tensor:
+        """The prompts of a batch, (N, D): x = a s + (1 - a) t.
+
+        Args:
+            batch: of the collator, with visual prompts of those examples alone that `fill` could not read.
+            info: of the batch.
+            device: where to.
+        """
+        if "conditional_pixel_values" in batch:  # mended since
+            places = [info.supports[owner] for owner in batch["conditional_to_prompt"].tolist()]
+            self._encode_examples(places, batch["conditional_pixel_values"])
         texts = self.text_vectors(info.texts, info.phrases, device)
-        owners, numbers = [], []
-        for owner, place in enumerate(info.supports):
-            number = None if place is None else self._number(place)
-            if number is not None and self.examples.flags[number] == THERE:
-                owners.append(owner)
-                numbers.append(number)
-            elif number is not None and self.examples.flags[number] == MISSING:
-                raise ValueError(f"Example {place} was not encoded: call fill() first.")
+        owners = [owner for owner, place in enumerate(info.supports) if place is not None]
         if not owners:
             return texts
+        numbers = [self._number(info.supports[owner]) for owner in owners]
+        if (self.examples.flags[numbers] != THERE).any():
+            raise ValueError("Some examples were not encoded: call fill() first.")
+        weight = batch["image_prompt_weight"]
         examples = torch.from_numpy(self.examples.arrays[numbers].astype(np.float32)).to(device)
         return mix_prompts(texts, examples, None, torch.tensor(owners, device=device), weight, len(texts))
 
@@ -154,8 +161,16 @@ class PromptCache:
         self.examples.put([self._number(place) for place in places], vectors)
 
 
+class _IsLacking:
+    def __init__(self, first: np.ndarray, flags: np.ndarray):
+        self.first, self.flags = first, flags
+
+    def __call__(self, row: int, phrase_number: int) -> bool:
+        return self.flags[self.first[row] + phrase_number] != THERE
+
+
 class _Examples(Dataset):
-    """Blocks of places -> those that can be read, their visual prompts, and the errors of the others."""
+    """Blocks of places -> those that can be read, their visual prompts, and the others."""
 
     def __init__(self, blocks: list[list[tuple[int, int]]], sampler: PromptSampler, collator: PromptCollator):
         self.blocks, self.sampler, self.collator = blocks, sampler, collator
@@ -169,6 +184,6 @@ class _Examples(Dataset):
             try:
                 prompts.append(self.collator.visual_prompts([self.sampler.support(*place)]))
                 places.append(place)
-            except (SampleError, ValueError) as error:  # unreadable; or a mask without a pixel
-                broken.append((place, f"row {place[0]}: {error}"))
+            except SampleError:
+                broken.append(place)
         return places, torch.cat(prompts) if prompts else None, broken
