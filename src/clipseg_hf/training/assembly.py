@@ -188,9 +188,9 @@ def loader_settings(args: CLIPSegTrainingArguments, accelerator) -> LoaderSettin
 
 
 def cache_settings(
-    args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict
+    args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict, start: int = 0
 ) -> tuple[CacheSettings, CachedKinds]:
-    """Where caches lie and what belongs into them, and which there are."""
+    """Where caches lie and what belongs into them, and which there are, for a run that begins at step `start`."""
     settings = CacheSettings(
         folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
         data=provenance["train_data"],
@@ -200,6 +200,7 @@ def cache_settings(
         tokenizer=fingerprint_tokenizer(processor.tokenizer),
         precision=provenance["mixed_precision"],
         device=provenance["device"],
+        prompts_ahead=(args.max_steps - start) * provenance["prompts_per_step"],
         workers=args.dataloader_num_workers,
         quiet=args.disable_tqdm,
     )

@@ -87,7 +87,8 @@ def train(
 
     # at what speed
     collator = PromptCollator(processor, info=True)
-    inputs = cached_inputs(accelerator, model, sampler, collator, *assembly.cache_settings(args, processor, provenance))
+    caches = assembly.cache_settings(args, processor, provenance, state.step)
+    inputs = cached_inputs(accelerator, model, sampler, collator, *caches)
     plan = assembly.plan_steps(args, len(stream), accelerator, state.step)
     loader = make_loader(stream, plan, collator, assembly.loader_settings(args, accelerator))
     if args.torch_compile:

@@ -67,15 +67,15 @@ def test_texts_come_as_they_are_asked_and_need_no_model_twice(parts, rows, tmp_p
     model, collator = parts
     settings = CacheSettings(tmp_path, "data", "clip", quiet=True)
     cache = PromptCache(model, _sampler(rows), collator, settings)
-    assert cache.texts.flags.sum() == 0
-    first = cache.text_vectors(["a photo of a red square."], ["red square"], "cpu")
-    assert cache.texts.flags.sum() > 0
-    other = cache.text_vectors(["a purple square."], ["purple square"], "cpu")  # no phrase of the rows
+    assert cache.texts.kept.flags.sum() == 0
+    first = cache.texts(["a photo of a red square."], ["red square"], "cpu")
+    assert cache.texts.kept.flags.sum() > 0
+    other = cache.texts(["a purple square."], ["purple square"], "cpu")  # no phrase of the rows
     assert other.shape == (1, 32) and other.abs().sum() > 0
 
     again = PromptCache(model, _sampler(rows), collator, settings)
     monkeypatch.setattr(model.clip, "get_text_features", None)
-    assert torch.equal(again.text_vectors(["a photo of a red square."], ["red square"], "cpu"), first)
+    assert torch.equal(again.texts(["a photo of a red square."], ["red square"], "cpu"), first)
 
 
 def test_values_do_not_depend_on_who_asked_first(parts, rows, tmp_path):
@@ -86,7 +86,7 @@ def test_values_do_not_depend_on_who_asked_first(parts, rows, tmp_path):
         cache = PromptCache(
             model, _sampler(rows), collator, CacheSettings(tmp_path / order[0][1][:3], "d", "c", quiet=True)
         )
-        vectors.append({text: cache.text_vectors([text], [phrase], "cpu") for text, phrase in order})
+        vectors.append({text: cache.texts([text], [phrase], "cpu") for text, phrase in order})
     assert all(torch.equal(vectors[0][text], vectors[1][text]) for text, _ in texts)
 
 

@@ -85,7 +85,13 @@ def _model(clip) -> CLIPSegForImageSegmentation:
 def _open(model, processor, rows, folder, **changes) -> tuple[FeatureCache, PromptCache]:
     sampler = PromptSampler(rows, SamplingSettings(image_size=64, crop=False), load_supports=False)
     collator = PromptCollator(processor, info=True)
-    provenance = {"train_data": "rows", "clip": "weights", "mixed_precision": "no", "device": "cpu"} | changes
+    provenance = {
+        "train_data": "rows",
+        "clip": "weights",
+        "mixed_precision": "no",
+        "device": "cpu",
+        "prompts_per_step": 2,
+    } | changes
     args = assembly.CLIPSegTrainingArguments(cache_dir=str(folder), disable_tqdm=True)
     settings, _ = assembly.cache_settings(args, processor, provenance)
     return FeatureCache(model, sampler, collator, settings), PromptCache(model, sampler, collator, settings)

@@ -83,10 +83,12 @@ class PromptCollator:
             self._normalize(image, out=pixels)
         return pixel_values
 
-    def tokenize(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        """N texts -> input_ids, attention_mask (N, L), as long as the longest."""
+    def tokenize(self, texts: list[str], length: int | None = None) -> dict[str, torch.Tensor]:
+        """N texts -> input_ids, attention_mask (N, L), as long as the longest; or of a given length, as far as the
+        tokenizer goes."""
         limit = min(self._tokenizer.model_max_length, CLIP_TEXT_LENGTH)
-        tokens = tokenize(self._tokenizer, texts, padding=True, max_length=limit, return_tensors="pt")
+        padding, limit = (True, limit) if length is None else ("max_length", min(length, limit))
+        tokens = tokenize(self._tokenizer, texts, padding=padding, max_length=limit, return_tensors="pt")
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def _tensors(self, samples: list[PromptedSample]) -> dict[str, torch.Tensor]:

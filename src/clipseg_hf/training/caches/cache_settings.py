@@ -25,6 +25,7 @@ class CacheSettings:
         tokenizer: a fingerprint of it.
         precision: of the encoding, as in `mixed_precision`.
         device: what encodes, by name.
+        prompts_ahead: prompts that the run will draw, all processes together.
         workers: processes that read images.
         quiet: no progress bar.
     """
@@ -37,6 +38,7 @@ class CacheSettings:
     tokenizer: str = ""
     precision: str = "no"
     device: str = "cpu"
+    prompts_ahead: int = 0
     workers: int = 0
     quiet: bool = False
 

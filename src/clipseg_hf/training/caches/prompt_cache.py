@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.sampling.collate import BatchInfo, PromptCollator
 from clipseg_hf.data.sampling.samples import SampleError
 from clipseg_hf.data.sampling.sampling import PromptSampler
@@ -13,12 +12,11 @@ from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.training.caches.blocks import blocks_of, images_at_once, in_fixed_batches, loaded
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.kept_arrays import BROKEN, MISSING, THERE, KeptArrays
-
-PHRASES_PER_BLOCK = 16
+from clipseg_hf.training.caches.text_cache import TextCache
 
 
 class PromptCache:
-    """CLIP's vectors of all prompts: texts are encoded as they come, example images by `fill`.
+    """CLIP's vectors of all prompts: example images are encoded by `fill`, texts there or as they come.
 
     Args:
         model: gives the vectors.
@@ -35,16 +33,8 @@ class PromptCache:
         settings: CacheSettings,
     ):
         self.model, self.sampler, self.collator, self.settings = model, sampler, collator, settings
-        self.prefixes = sampler.settings.prefixes
-        self.phrases = {phrase: number for number, phrase in enumerate(sampler.index.phrases)}
+        self.texts = TextCache(model, sampler, collator, settings)
         width = model.config.projection_dim
-        self.texts = KeptArrays(
-            settings.folder,
-            "texts",
-            settings.key(model, "tokenizer", phrases=digest(*self.phrases), prefixes=list(self.prefixes)),
-            len(self.phrases),
-            (len(self.prefixes), width),
-        )
         counts = sampler.index.counts
         self.first = np.concatenate(([0], np.cumsum(counts)))  # row -> number of its first example
         self.examples = KeptArrays(
@@ -65,12 +55,13 @@ class PromptCache:
         self.examples.refresh(np.repeat(pictures, self.sampler.index.counts))
 
     def fill(self, rank: int = 0, world: int = 1) -> None:
-        """Encode each phrase of each row as an example, if any examples are drawn. (All, because for an absent phrase
-        the example may be the only one there is.)
+        """Encode the texts, if that is no more than the run will ask for, and each phrase of each row as an example,
+        if any examples are drawn. (All, because for an absent phrase the example may be the only one there is.)
 
         Args:
             rank, world: this process takes each `world`-th block.
         """
+        self.texts.fill(rank, world)
         if self.sampler.settings.mix == "text" or self.sampler.settings.support_probability == 0:
             return
         blocks = [self._lacking(block) for block in blocks_of(len(self.sampler.rows), rank, world)]
@@ -99,7 +90,7 @@ class PromptCache:
         if "conditional_pixel_values" in batch:  # mended since
             places = [info.supports[owner] for owner in batch["conditional_to_prompt"].tolist()]
             self._encode_examples(places, batch["conditional_pixel_values"])
-        texts = self.text_vectors(info.texts, info.phrases, device)
+        texts = self.texts(info.texts, info.phrases, device)
         owners = [owner for owner, place in enumerate(info.supports) if place is not None]
         if not owners:
             return texts
@@ -109,41 +100,6 @@ class PromptCache:
         weight = batch["image_prompt_weight"]
         examples = torch.from_numpy(self.examples.arrays[numbers].astype(np.float32)).to(device)
         return mix_prompts(texts, examples, None, torch.tensor(owners, device=device), weight, len(texts))
-
-    def text_vectors(self, texts: list[str], phrases: list[str], device) -> torch.Tensor:
-        """(N, D), float32; encodes the blocks of phrases that were never asked for."""
-        places = [self._place(text, phrase) for text, phrase in zip(texts, phrases, strict=True)]
-        missing = {p[0] // PHRASES_PER_BLOCK for p in places if p is not None and self.texts.flags[p[0]] != THERE}
-        for block in sorted(missing):
-            self._fill_texts(block)
-        vectors = np.empty((len(texts), self.model.config.projection_dim), np.float32)
-        for n, place in enumerate(places):
-            if place is not None:
-                vectors[n] = self.texts.arrays[place]
-        others = [n for n, place in enumerate(places) if place is None]  # a flip swapped left and right, say
-        if others:
-            vectors[others] = self._encode_texts([texts[n] for n in others]).half().float().cpu().numpy()
-        return torch.from_numpy(vectors).to(device)
-
-    def _place(self, text: str, phrase: str) -> tuple[int, int] | None:
-        """(phrase, prefix) where a text is kept."""
-        number = self.phrases.get(phrase)
-        if number is None:
-            return None
-        return number, [prefix.replace("{}", phrase) for prefix in self.prefixes].index(text)
-
-    def _fill_texts(self, block: int) -> None:
-        first = block * PHRASES_PER_BLOCK
-        phrases = self.sampler.index.phrases[first : first + PHRASES_PER_BLOCK]
-        texts = [prefix.replace("{}", phrase) for phrase in phrases for prefix in self.prefixes]
-        vectors = self._encode_texts(texts).float().cpu().numpy()
-        shape = (len(phrases), len(self.prefixes), -1)
-        self.texts.put(slice(first, first + len(phrases)), vectors.reshape(shape))
-
-    @torch.no_grad()
-    def _encode_texts(self, texts: list[str]) -> torch.Tensor:
-        tokens = {name: tensor.to(self.model.device) for name, tensor in self.collator.tokenize(texts).items()}
-        return self.model.clip.get_text_features(**tokens).pooler_output
 
     def _number(self, place: tuple[int, int]) -> int:
         return int(self.first[place[0]]) + place[1]
