@@ -394,6 +394,8 @@ def test_the_finished_model_is_uploaded(make_args, rows, monkeypatch):
             calls.append((repo_id, sorted(path.name for path in folder_path.iterdir())))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_token")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     train(make_args(max_steps=1, push_to_hub=True, hub_private_repo=True), train_rows=rows)
     assert calls[0] == ("somebody/run", True, True)
     assert calls[1][0] == "somebody/run" and {"model.safetensors", "config.json", "recipe.yaml"} <= set(calls[1][1])

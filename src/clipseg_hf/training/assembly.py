@@ -156,7 +156,7 @@ def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArg
 
 def fix_max_steps(args: CLIPSegTrainingArguments, samples: int, processes: int) -> CLIPSegTrainingArguments:
     """The recipe with its passes over the data as a number of steps."""
-    if not args.num_train_epochs:
+    if args.num_train_epochs is None:
         return args
     per_step = prompts_per_step(args, processes) // args.phrases_per_image
     return args.replace(max_steps=math.ceil(args.num_train_epochs * samples / per_step), num_train_epochs=None)

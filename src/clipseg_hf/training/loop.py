@@ -18,6 +18,8 @@ from clipseg_hf.training.beginning import begin, what_is_trained
 from clipseg_hf.training.caches.filling import cached_inputs
 from clipseg_hf.training.devices import refuse_parallel
 from clipseg_hf.training.processes import refuse_differences
+from clipseg_hf.training.promises import check_output, check_promises
+from clipseg_hf.training.readable import readable_rows
 from clipseg_hf.training.runs.provenance import describe_run, fingerprint_weights
 from clipseg_hf.training.runs.run_folder import RunFolder
 from clipseg_hf.training.runs.state import TrainingState
@@ -77,6 +79,10 @@ def train(
     sampler = assembly.build_sampler(train_rows, args)
     stream = SampleStream(sampler, strict=args.strict)
     args = assembly.fix_max_steps(args, len(stream), accelerator.num_processes)
+    chosen, broken = None, {}
+    if validation_rows is not None and args.eval_steps:
+        chosen, broken = readable_rows(accelerator, validation_rows, args.eval_samples, args.strict)
+    check_promises(args, model, chosen, assembly.validation_settings(args))
 
     # from where
     prompts = assembly.prompts_per_step(args, accelerator.num_processes)
@@ -84,6 +90,8 @@ def train(
     folder = RunFolder(Path(args.output_dir), args, provenance)
     refuse_differences(accelerator, what_is_trained(args, provenance))
     folder, state, best, news = begin(accelerator, folder, model, processor, optimizer)
+    check_output(accelerator, args, model)
+    state.skipped_validation = broken
 
     # at what speed
     collator = PromptCollator(processor, info=True)
@@ -95,23 +103,26 @@ def train(
         assembly.compile_model(model, args.torch_compile_backend)
 
     # the loop
-    validation = validation_rows is not None and args.eval_steps
     steps = Steps(
         *(accelerator, assembly.step_settings(args), folder, model, processor, optimizer, inputs, plan, stream),
         *(state, best),
         report=assembly.build_report(args, accelerator, state.step),
-        validation=Validation(validation_rows, assembly.validation_settings(args)) if validation else None,
-        grid=assembly.build_grid(args, validation_rows, processor, accelerator) if validation else None,
+        validation=None if chosen is None else Validation(chosen, assembly.validation_settings(args)),
+        grid=None if chosen is None else assembly.build_grid(args, chosen, processor, accelerator),
     )
-    for line in news:
+    for line in [*news, *left_out(broken, "validation")]:
         steps.report.say(line)
     steps.run(loader)
 
     # what is left
     metrics = steps.finish(load_best=args.load_best_model_at_end)
-    if validation and args.calibrate:
+    if validation_rows is not None and args.calibrate:
+        chosen, broken = readable_rows(accelerator, validation_rows, args.calibration_samples, args.strict)
+        for line in left_out(broken, "calibration"):
+            steps.report.say(line)
+        state.skipped_validation |= broken
         with accelerator.autocast():
-            thresholds = calibrate(model, processor, validation_rows, assembly.calibration_settings(args))
+            thresholds = calibrate(model, processor, chosen, assembly.calibration_settings(args))
         model.config.mask_thresholds = thresholds
         processor.mask_thresholds = read_thresholds(thresholds)
         metrics |= {f"threshold_{kind}": value for kind, value in thresholds.items()}
@@ -123,6 +134,13 @@ def train(
     accelerator.wait_for_everyone()
     steps.report.close()
     return TrainingResult(model, processor, folder.path / "final", state, metrics)
+
+
+def left_out(broken: dict[str, str], of: str) -> list[str]:
+    """Lines that count and name images that could not be read."""
+    return [
+        f"Left out of the {of} ({n} so far): image {name!r}: {why}" for n, (name, why) in enumerate(broken.items(), 1)
+    ]
 
 
 def push(folder: Path, name: str, private: bool | None) -> None:

@@ -109,6 +109,18 @@ def evaluate_referring(
     return results
 
 
+def count_questions(rows: Sequence[dict], settings: ReferringSettings) -> dict[str, tuple[int, int]]:
+    """How often `evaluate_referring` asks for something present and for something absent, by kind of prompt. No image
+    is read."""
+    drawer = _Drawer(undecoded(rows), settings, None, PhraseIndex(rows))
+    queries = [query for n in range(len(rows)) for query in drawer.draw(n, drawer.rows[n], 0)]
+    counts = {}
+    for kind in settings.prompts:
+        asked = [query.mask is not None for query in queries if kind == "text" or query.example is not None]
+        counts[kind] = (sum(asked), len(asked) - sum(asked))
+    return counts
+
+
 def summarize(results: dict[str, PromptResults], at: Iterable[float] = (0.3, 0.5), arithmetic: str = "default") -> dict:
     """Kind of prompt -> subset -> numbers; see `PromptResults.summary`."""
     return {kind: result.summary(tuple(at), arithmetic) for kind, result in results.items()}

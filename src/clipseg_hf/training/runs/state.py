@@ -17,7 +17,7 @@ class TrainingState:
         step: optimizer steps done.
         prompts: prompts trained on.
         seconds: spent on that, validations and checkpoints not counted.
-        skipped: image ids that could not be read, and why.
+        skipped, skipped_validation: image ids that could not be read, and why.
         best_step, best_value, best_metrics: the best validation so far.
         best_by: what picked it: the number, and the images.
         worse: validations since then.
@@ -29,6 +29,7 @@ class TrainingState:
     prompts: int = 0
     seconds: float = 0.0
     skipped: dict[str, str] = field(default_factory=dict)
+    skipped_validation: dict[str, str] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None
     best_metrics: dict[str, float] = field(default_factory=dict)
