@@ -135,6 +135,20 @@ def color_rows():
     return make_color_rows()
 
 
+@pytest.fixture
+def ignore():
+    """(row, columns, numbers of phrases) -> the row, in which these columns do not count for these phrases."""
+
+    def ignore(row: dict, columns: slice, *numbers: int) -> dict:
+        pixels = np.zeros((row["height"], row["width"]), dtype=bool)
+        pixels[:, columns] = True
+        for number in numbers:
+            row["phrases"][number]["ignore"] = encode_rle(pixels)
+        return row
+
+    return ignore
+
+
 @pytest.fixture(name="make_row")
 def _make_row():
     return make_row

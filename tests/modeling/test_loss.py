@@ -50,6 +50,16 @@ def test_nothing_but_ignored_pixels_is_no_loss(loss_type):
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
+@pytest.mark.parametrize("loss_type", sorted(LOSSES))
+def test_the_loss_of_many_masks_is_the_mean_of_its_parts_whatever_is_left_out(loss_type):
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(6, 4, 5, generator=generator), torch.randint(0, 2, (6, 4, 5), generator=generator)
+    labels[1, :3], labels[2], labels[4, 0] = 255, 255, 255
+    whole = segmentation_loss(logits, labels, loss_type, ignore_index=torch.tensor(255))
+    parts = [segmentation_loss(logits[i : i + 2], labels[i : i + 2], loss_type, ignore_index=255) for i in (0, 2, 4)]
+    assert torch.stack(parts).mean().item() == pytest.approx(whole.item(), rel=1e-6)
+
+
 def test_nan_can_mark_ignored_pixels_by_its_own_number_only():
     labels = torch.tensor([[[1.0, -1.0]]])
     assert segmentation_loss(torch.zeros(1, 1, 2), labels, ignore_index=-1).item() == pytest.approx(math.log(2))

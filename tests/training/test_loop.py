@@ -17,7 +17,7 @@ from transformers import CLIPSegForImageSegmentation as StockModel
 from transformers import CLIPSegProcessor as StockProcessor
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.processing import CLIPSegProcessor, encode_rle
 from clipseg_hf.training import CLIPSegTrainingArguments, TrainingStopped, train
 from clipseg_hf.training import steps as training_steps
 
@@ -166,8 +166,21 @@ def _gradients(make_args, rows, monkeypatch, **changes) -> tuple[dict, float]:
     return found, found.pop("loss")
 
 
-def test_accumulation_changes_neither_loss_nor_gradient(make_args, rows, monkeypatch, tmp_path):
-    """Batches of 5 and 3 prompts, say, weigh like one of 8."""
+def _with_borders(rows: list[dict]) -> list[dict]:
+    """The rows, in which more and more pixels do not count."""
+    changed = []
+    for number, row in enumerate(rows):
+        pixels = np.zeros((row["height"], row["width"]), dtype=bool)
+        pixels[: 3 * number] = True
+        entries = [entry | {"ignore": encode_rle(pixels)} for entry in row["phrases"]]
+        changed.append(row | {"phrases": entries})
+    return changed
+
+
+@pytest.mark.parametrize("borders", [False, True])
+def test_accumulation_changes_neither_loss_nor_gradient(make_args, rows, monkeypatch, tmp_path, borders):
+    """Batches of 5 and 3 prompts, say, weigh like one of 8, however many of their pixels count."""
+    rows = _with_borders(rows) if borders else rows
     whole, loss = _gradients(
         make_args,
         rows,

@@ -12,7 +12,7 @@ DICE_SMOOTH = 1.0  # Milletari et al., "V-Net"; keeps the loss of an empty mask 
 
 
 def bce_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross-entropy, the paper's loss: the mean over all valid pixels."""
+    """Binary cross-entropy, the paper's loss: the mean over the valid pixels of each mask, averaged over the masks."""
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return _mean(losses, valid)
 
@@ -49,7 +49,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 def segmentation_loss(
-    logits: Tensor, labels: Tensor, loss_type: str = "bce", ignore_index: float | None = None
+    logits: Tensor, labels: Tensor, loss_type: str = "bce", ignore_index: float | Tensor | None = None
 ) -> Tensor:
     """The loss of `logits` against masks of any size.
 
@@ -60,7 +60,8 @@ def segmentation_loss(
         ignore_index: label value of the pixels to leave out; None leaves out none.
 
     Returns:
-        A float32 scalar; 0 (with zero gradients) where every pixel is left out.
+        A float32 scalar; 0 (with zero gradients) where every pixel is left out. Each mask counts the same, however many
+        of its pixels are left out, so that the loss of many masks is the mean of the losses of their parts.
 
     Raises:
         ValueError: if the labels have another count than the logits, hold NaN or a value outside of [0, 1].
@@ -75,7 +76,7 @@ def segmentation_loss(
     return LOSSES[loss_type](logits, targets, valid)
 
 
-def check_labels(labels: Tensor, num_prompts: int, ignore_index: float | None = None) -> tuple[Tensor, Tensor]:
+def check_labels(labels: Tensor, num_prompts: int, ignore_index: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Labels as float32 targets in [0, 1] (0 where left out) and the pixels that count as bool, both (N, h, w)."""
     if labels.ndim != 3 or len(labels) != num_prompts:
         raise ValueError(
@@ -97,4 +98,5 @@ def check_labels(labels: Tensor, num_prompts: int, ignore_index: float | None = 
 
 
 def _mean(losses: Tensor, valid: Tensor) -> Tensor:
-    return (losses * valid).sum() / valid.sum().clamp(min=1)
+    means = (losses * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)  # (N, h, w) -> (N,)
+    return means.sum() / max(len(means), 1)

@@ -119,7 +119,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         conditional_to_prompt: Tensor | None = None,
         conditional_masks: Tensor | None = None,
         mask_mode: str = "cls_all",
-        ignore_index: float | None = None,
+        ignore_index: float | Tensor | None = None,
         decode_chunk_size: int | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,

@@ -132,6 +132,15 @@ def test_info_says_what_a_batch_was_made_of(processor, samples):
     assert info.skipped == []
 
 
+def test_labels_of_pixels_that_do_not_count_bring_their_number_along(processor, samples):
+    marked = replace(samples[0], masks=samples[0].masks.copy())
+    marked.masks[0, :3] = 255
+    batch = PromptCollator(processor)([samples[1], marked])
+    assert batch.keys() == MODEL_INPUTS | {"ignore_index"}
+    assert batch["ignore_index"].item() == 255 and batch["ignore_index"].shape == ()
+    assert (batch["labels"] == 255).sum() == 3 * 48
+
+
 def test_broken_rows_are_left_out_and_reported(processor, samples):
     error = SampleError.of(3, "image-3", "torn")
     batch = PromptCollator(processor, info=True)([samples[0], error, samples[1]])

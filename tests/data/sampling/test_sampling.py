@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from clipseg_hf.data.rows.row_phrases import truth_of
 from clipseg_hf.data.rows.rows import ROW_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sampling.sampling import (
@@ -17,6 +18,7 @@ from clipseg_hf.data.sampling.sampling import (
     generator_for,
 )
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.processing import encode_rle
 
 SMALL = SamplingSettings(image_size=48)
 
@@ -361,6 +363,66 @@ def test_a_dataset_that_is_not_strict_gives_the_error(broken):
     assert {item.row for item in items if isinstance(item, SampleError)} == {5, 6}
     with pytest.raises(SampleError):
         [PromptedDataset(sampler(broken))[i] for i in range(len(dataset))]
+
+
+# Pixels that do not count
+
+
+@pytest.fixture
+def bordered(make_row):
+    """A row of two squares; what lies within 5 pixels of the red one does not count, for the blue one a part more."""
+    places = {"red": (20, 20, 40, 40), "blue": (50, 5, 70, 25)}
+    row = make_row(0, [(f"{color} square", color, color, place) for color, place in places.items()])
+    border = np.zeros((60, 80), dtype=bool)
+    border[15:45, 15:45] = True
+    border[20:40, 20:40] = False
+    more = border.copy()
+    more[50:] = True
+    row["phrases"][0]["ignore"], row["phrases"][1]["ignore"] = encode_rle(border), encode_rle(more)
+    other = make_row(1, [("green square", "green", "green", (0, 0, 30, 30))])
+    return [row, other]
+
+
+def test_labels_say_what_does_not_count(bordered):
+    sample = sampler(bordered, image_size=(60, 80), crop=False, negative_probability=0, phrases_per_image=2).sample(0)
+    labels = dict(zip(sample.phrases, sample.masks, strict=True))
+    for number, phrase in enumerate(("red square", "blue square")):
+        mask, ignored = truth_of(bordered[0]["phrases"], [number])
+        assert np.array_equal(labels[phrase] == 1, mask) and np.array_equal(labels[phrase] == 255, ignored)
+        assert set(np.unique(labels[phrase])) == {0, 1, 255}
+    assert not sample.negative.any()
+
+
+def test_crops_flips_and_sizes_carry_what_does_not_count_along(bordered):
+    plain, mirrored = (
+        sampler(bordered, negative_probability=0, hflip=p, min_foreground=0, phrases_per_image=2) for p in (0, 1)
+    )
+    for epoch in range(4):
+        one, other = plain.sample(0, epoch), mirrored.sample(0, epoch)
+        assert np.array_equal(one.masks[:, :, ::-1], other.masks)
+        red = one.masks[one.phrases.index("red square")]
+        image_is_red = one.image[..., 0] - one.image[..., 1].astype(int) > 100
+        assert (red == 1)[image_is_red].mean() > 0.9  # the border surrounds what is seen to be red, wherever it went
+        inside = np.argwhere(red == 1)
+        around = np.argwhere(red == 255)
+        assert (around.min(axis=0) <= inside.min(axis=0)).all() and (around.max(axis=0) >= inside.max(axis=0)).all()
+
+
+def test_what_counts_for_no_phrase_does_not_count_for_a_negative_either(bordered):
+    sample = sampler(bordered, image_size=(60, 80), crop=False, negative_probability=1, phrases_per_image=2).sample(0)
+    assert "green square" in sample.phrases
+    label = sample.masks[sample.phrases.index("green square")]
+    assert np.array_equal(label == 255, truth_of(bordered[0]["phrases"], []).ignored) and not (label == 1).any()
+    assert sample.negative[sample.phrases.index("green square")]
+
+
+def test_an_ignored_part_that_does_not_fit_the_image_is_an_error(bordered):
+    for entry in bordered[0]["phrases"]:
+        entry["mask"] = entry["ignore"] = encode_rle(np.ones((4, 5), dtype=bool))
+    with pytest.raises(
+        SampleError, match=r"the mask of '.* square' is 4 x 5 pixels \(height x width\), the image 60 x 80"
+    ):
+        sampler(bordered).sample(0)
 
 
 def test_a_stream_cannot_be_sampled(world):

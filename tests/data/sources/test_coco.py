@@ -3,9 +3,12 @@ from pathlib import PurePath
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco
 
 from clipseg_hf.data.rows.flaws import FlawError
+from clipseg_hf.data.rows.row_phrases import truth_of
+from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 
@@ -23,6 +26,9 @@ def annotation(number, image_id, category_id, segmentation, **more):
         "iscrowd": 0,
         **more,
     }
+
+
+RIGHT = np.repeat([[False] * 25 + [True] * 5], 20, axis=0)
 
 
 @pytest.fixture
@@ -67,11 +73,48 @@ def test_a_phrase_is_all_of_a_category_on_an_image(root, load, masks_of):
     assert list(first) == ["dining table", "person"]
     assert first["dining table"].sum() == 3 * 25
     assert first["dining table"][:5, :5].all() and first["dining table"][10:15, 10:15].all()
-    assert (first["person"] == np.repeat([[False] * 25 + [True] * 5], 20, axis=0)).all()  # a crowd, as run lengths
-    assert (masks_of(rows[1])["dining table"] == first["person"]).all()  # run lengths as text
+    assert (masks_of(rows[1])["dining table"] == RIGHT).all()  # run lengths as text
     assert rows[0]["phrases"][0]["boxes"] == [[0, 0, 5, 5], [10, 0, 5, 15]]
     assert rows[0]["phrases"][0]["phrase_id"] == "1__0" and rows[0]["phrases"][0]["name"] == "dining table"
     assert not summary.flaws
+
+
+def test_a_crowd_does_not_count_for_its_phrase(root, load, content):
+    content["annotations"].append(annotation(14, 1, 8, [square(22, 0)]))  # a person, partly in the crowd
+    rewrite(root, content)
+
+    rows, summary = load(root, strict=True)
+
+    table, person = (truth_of(rows[0]["phrases"], [n]) for n in range(2))
+    assert table.ignored is None
+    assert person.mask[:5, 22:27].all() and person.mask.sum() == 25
+    assert (person.ignored == RIGHT & ~person.mask).all()
+    assert rows[0]["phrases"][1]["boxes"] == [[0, 0, 5, 5]]  # that of the person alone
+    assert summary.crowds == 1 and "1 crowd (iscrowd), whose pixels do not count" in str(summary)
+
+
+def test_a_crowd_alone_keeps_its_phrase_true_of_the_image(root, load):
+    rows, _ = load(root)
+
+    mask, ignored = truth_of(rows[0]["phrases"], [1])
+    assert not mask.any() and (ignored == RIGHT).all() and rows[0]["phrases"][1]["boxes"] == []
+    index = PhraseIndex(rows)
+    assert index.is_true_of("person", 0)
+    assert index.draw_support("person", 1, torch.Generator()) is None  # it shows nobody to be taken for an example
+
+
+def test_crowds_may_be_a_way_of_writing_run_lengths(root, load, content):
+    assert (truth_of(load(root, crowds="mask")[0][0]["phrases"], [1]).mask == RIGHT).all()
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+    rewrite(root, content)
+    rows, summary = load(root)  # nothing but crowds
+    assert (
+        truth_of(rows[0]["phrases"], [0]).mask.sum() == 75 and (truth_of(rows[0]["phrases"], [1]).mask == RIGHT).all()
+    )
+    assert summary.crowds == 0
+    with pytest.raises(ValueError, match='crowds is "ignore" or "mask", got \'no\''):
+        load(root, crowds="no")
 
 
 @pytest.mark.parametrize("field", ["phrase", "caption"])
@@ -82,7 +125,8 @@ def test_annotations_may_bear_phrases_of_their_own(root, load, content, masks_of
 
     rows, _ = load(root)
 
-    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"old table": 75, "tall man": 100}
+    assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"old table": 75, "tall man": 0}
+    assert (truth_of(rows[0]["phrases"], [1]).ignored == RIGHT).all()
     assert rows[0]["phrases"][1]["name"] == "person"
 
 
@@ -224,7 +268,7 @@ def test_an_annotation_whose_id_another_bears_is_kept(root, load, content, masks
     content["annotations"] += [{**content["annotations"][1]}, {**content["annotations"][3]}]
     rewrite(root, content)
 
-    rows, summary = load(root)
+    rows, summary = load(root, crowds="mask")
 
     assert masks_of(rows[0])["dining table"].sum() == 75 and masks_of(rows[0])["person"].sum() == 100
     assert len(rows) == 2 and summary.flaws == {"reused_id": 3, "duplicate_id": 2}

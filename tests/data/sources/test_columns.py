@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.data.rows.flaws import FlawError
-from clipseg_hf.data.rows.row_phrases import phrase_mask
+from clipseg_hf.data.rows.row_phrases import phrase_mask, truth_of
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 
@@ -41,6 +41,19 @@ def test_index_masks_need_their_classes(data, load, masks_of):
     )
 
     assert list(masks_of(rows[0])) == ["box"] and list(masks_of(rows[1])) == ["tree"]
+
+
+def test_values_that_are_ignored_do_not_count(data, load, make):
+    rows, _ = load(data, image_column="photo", mask_column="label", classes=["background", "tree"], ignore_index=255)
+
+    assert len(rows) == 1  # nothing but what is ignored is on the other
+    assert truth_of(rows[0]["phrases"], [0]).ignored is None
+    both = make.boxed(0, 0, 9, 9, value=255)
+    both[:2, :2] = 1
+    label = [Image.fromarray(both), Image.fromarray(make.boxed(0, 0, 5, 5))]
+    data = datasets.Dataset.from_dict({"photo": [picture(1), picture(2)], "label": label})
+    rows, _ = load(data, image_column="photo", mask_column="label", classes=["background", "tree"], ignore_index=255)
+    assert truth_of(rows[0]["phrases"], [0]).ignored.sum() == 81 - 4
 
 
 def test_a_row_may_hold_lists_of_phrases_and_masks(load, make, masks_of):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.data.rows.flaws import FlawError
+from clipseg_hf.data.rows.row_phrases import truth_of
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 
@@ -30,6 +31,19 @@ def test_each_class_that_a_mask_shows_is_a_phrase(root, load, masks_of):
     assert not first["road"][:3].any()
     assert rows[0]["phrases"][1]["boxes"] == [[5, 12, 10, 4]] and rows[0]["image_id"] == "1"
     assert (rows[0]["height"], rows[0]["width"]) == (20, 30) and not summary.flaws
+
+
+def test_what_is_not_labelled_does_not_count(root, load):
+    rows, _ = load(root, ignore_index=255)
+    ignored = truth_of(rows[0]["phrases"], [1]).ignored
+    assert ignored[:3].all() and not ignored[3:].any()
+
+    (root / "classes.json").write_text('{"background": 0, "road": 1, "car": 2, "bus": 3, "Void": 255}')
+    rows, _ = load(root, classes="classes.json")  # a name may say so, too
+    assert (truth_of(rows[0]["phrases"], [1]).ignored == ignored).all()
+    rows, _ = load(root, classes="classes.json", leave_out=())
+    assert [entry["phrase"] for entry in rows[0]["phrases"]][-1] == "Void"
+    assert truth_of(rows[0]["phrases"], [1]).ignored is None
 
 
 def test_a_value_that_is_no_class_is_named_unless_it_is_ignored(root, load, tmp_path):

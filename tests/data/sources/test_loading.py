@@ -35,7 +35,9 @@ def test_a_changed_file_is_noticed(layouts, kind, make):
 def test_filters_and_options_reach_every_kind(layouts):
     with pytest.raises(ValueError, match=r"(?s)Nothing is left of train.*filtered out: phrase holds the word 'box'"):
         load_segmentation_dataset(layouts / "coco", "train", without_words=("box",), cache_dir=layouts / "cache")
-    with pytest.raises(TypeError, match=r"coco data has no option classes; it has annotations, images, phrase_field\."):
+    with pytest.raises(
+        TypeError, match=r"coco data has no option classes; it has annotations, images, phrase_field, crowds\."
+    ):
         load_segmentation_dataset(layouts / "coco", classes=["a"], cache_dir=layouts / "cache")
     with pytest.raises(ValueError, match=r"kind is one of phrasecut, coco, .*columns; got 'yolo'"):
         load_segmentation_dataset(layouts / "coco", kind="yolo", cache_dir=layouts / "cache")

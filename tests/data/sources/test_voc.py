@@ -1,5 +1,6 @@
 import pytest
 
+from clipseg_hf.data.rows.row_phrases import truth_of
 from clipseg_hf.data.sources import load_segmentation_dataset
 
 
@@ -26,6 +27,14 @@ def test_the_lists_are_the_splits_and_the_border_belongs_to_nothing(devkit, load
     assert rows["image_id"][:] == ["2007_000001", "2007_000002"] and not summary.flaws
     assert {phrase: mask.sum() for phrase, mask in masks_of(rows[0]).items()} == {"bird": 64, "tv": 9}
     assert load(devkit, "val", strict=True)[0]["image_id"][:] == ["2008_000003"]
+
+
+def test_the_border_does_not_count(devkit, load, make):
+    rows, _ = load(devkit, strict=True)
+
+    border = make.boxed(0, 0, 10, 10) - make.boxed(1, 1, 9, 9) > 0
+    for numbers in ([0], [1], []):
+        assert (truth_of(rows[0]["phrases"], numbers).ignored == border).all()
 
 
 @pytest.mark.parametrize("place", [".", "VOCdevkit", "VOCdevkit/VOC2012"])

@@ -34,6 +34,14 @@ def test_the_border_of_the_image_is_an_edge():
     assert boundary_iou(everything, square(1, 1, 8)).tolist() == [0]  # rims: outermost ring, and the next
 
 
+def test_what_is_marked_where_nothing_counts_is_taken_for_right():
+    scores, (larger, truth) = BoundaryScores(thresholds=(0.5,)), (square(1, 1, 7), square(2, 2, 5))
+    scores.update(larger.float(), truth, larger & ~truth)
+    scores.update(larger.float(), truth)
+    assert scores.select([0]).compute() == {"boundary_iou_0.5": 1}
+    assert scores.select([1]).compute()["boundary_iou_0.5"] == 0  # the rims lie side by side
+
+
 def test_empty_masks():
     nothing = torch.zeros(2, 10, 10, dtype=torch.bool)
     assert boundary_iou(nothing, torch.cat([nothing[:1], square(2, 2, 5)])).tolist() == [1, 0]

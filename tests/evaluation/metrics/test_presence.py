@@ -39,6 +39,16 @@ def test_presence_by_hand():
     }
 
 
+def test_pixels_that_do_not_count_are_no_false_area():
+    presence = PresenceScores()
+    masks = torch.tensor([[[0.9, 0.1, 0.1]], [[0.6, 0.6, 0.1]], [[0.6, 0.1, 0.1]]])
+    ignore = torch.tensor([[[True, True, True]], [[True, False, False]], [[True, True, True]]])
+    presence.update(masks, [True, False, False], ignore=ignore)
+    result = presence.compute(at=(0.5,))
+    assert (result["false_area_0.5"], result["false_masks_0.5"]) == (1 / 4, 1 / 2)  # 1 of 2, and 0 of none
+    assert result["auroc"] == 1
+
+
 def test_scores_of_your_own_and_merging():
     whole, first, second = PresenceScores(), PresenceScores(), PresenceScores()
     masks, present, scores = torch.rand(6, 3, 3), [True, False] * 3, [0.9, 0.1, 0.4, 0.5, 0.8, 0.2]

@@ -35,6 +35,17 @@ def test_numbers_by_hand(color_model, color_processor, color_rows):
     assert summary["cold"]["classes"] == 2
 
 
+def test_what_does_not_count_for_a_category_does_not_count_for_its_prompt(
+    color_model, color_processor, color_rows, ignore
+):
+    ignore(color_rows[1], slice(3, 8), 0)  # the right half of the red, and a column of its mask, which counts
+    ignore(color_rows[2], slice(0, 16), 0)  # all that is not blue, for blue; green counts for its own phrase
+    results = evaluate_generalized(color_model, color_processor, color_rows, PROMPTS)["text"]
+    asked = {(s["image_id"], s["phrase"]): n for n, s in enumerate(results.samples)}
+    ious = results.counts.per_sample(0.5)
+    assert ious[asked["b", "red things"]] == 1 and ious[asked["c", "blue things"]] == 1 / 2
+
+
 def test_lvis_writes_names_in_its_own_way(color_model, color_processor, color_rows):
     color_rows[0]["phrases"][0]["name"] = "dark_red_(color)"
     results = evaluate_generalized(color_model, color_processor, color_rows, {"warm": {"red": ["dark red"]}})

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from clipseg_hf.evaluation import (
@@ -15,6 +16,7 @@ from clipseg_hf.evaluation import (
     read_episodes,
     summarize_one_shot,
 )
+from clipseg_hf.processing import encode_rle
 
 FOLDS = {"fold 0": ["red"], "fold 1": ["blue", "green"]}
 
@@ -74,6 +76,22 @@ def test_a_copy_of_a_picture_is_no_example_for_it(tiny_model, tiny_processor, co
     rows = [*color_rows, {**color_rows[0], "image_id": "copy"}]
     results = evaluate_one_shot(tiny_model, tiny_processor, rows, {"fold": ["red"]}, OneShotSettings(episodes=30))
     assert {(s["row"], s["example"][0]) for s in results["image"].samples} == {(0, 1), (1, 0)}
+
+
+def test_what_does_not_count(color_model, color_processor, color_rows, ignore):
+    ignore(color_rows[1], slice(4, 8), 0)  # where the model marks too much
+    ignore(color_rows[3], slice(4, 16), 0)
+    color_rows[3]["phrases"][0]["mask"] = color_rows[0]["phrases"][0]["mask"]  # blue on d is where the model finds it
+    episodes = [Episode("fold 0", "red", (1, 0), (0, 0)), Episode("fold 1", "blue", (3, 0), (0, 1))]
+    results = evaluate_one_shot(color_model, color_processor, color_rows, FOLDS, episodes=episodes)
+    for result in results.values():
+        assert result.counts.per_sample(0.5).tolist() == result.image_counts.per_sample(0.5).tolist() == [1, 1]
+
+
+def test_a_class_that_only_a_crowd_shows_is_neither_asked_nor_shown(color_rows, ignore):
+    empty = {"size": [8, 16], "counts": encode_rle(np.zeros((8, 16), dtype=bool))["counts"]}
+    ignore(color_rows[0], slice(0, 4), 0)["phrases"][0]["mask"] = empty
+    assert find_classes(color_rows, ["red"]) == {"red": [(1, 0)]}
 
 
 def test_shares_and_settings(tiny_model, tiny_processor, color_rows):

@@ -12,7 +12,7 @@ from clipseg_hf.data.rows.rows import ROW_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.evaluation import ReferringSettings, SegmentationCounts, evaluate_referring, summarize
 from clipseg_hf.evaluation.protocols.prompted_model import resize_masks
-from clipseg_hf.processing import decode_rle
+from clipseg_hf.processing import decode_rle, encode_rle
 
 # Phrases in order: a red 1, a blue 1, b red 1/2, c blue 1, c green 1, d blue 1/4; "green" is on one picture alone.
 
@@ -60,6 +60,40 @@ def test_presence_by_hand(color_model, color_processor, color_rows):
         "false_area_0.5": 0,
         "false_masks_0.5": 0,
     }
+
+
+def test_what_does_not_count(color_model, color_processor, color_rows, ignore):
+    ignore(color_rows[1], slice(4, 8), 0)  # the model marks twice too much there
+    ignore(color_rows[3], slice(0, 4), 0)  # where the mask is, it counts: blue on d stays at a quarter
+    settings = ReferringSettings(prompts=("text",), boundary_thresholds=(0.5,))
+    result = evaluate_referring(color_model, color_processor, color_rows, settings)["text"]
+    for counts in (result.counts, result.image_counts):
+        assert counts.per_sample(0.5).tolist() == [1, 1, 1, 1, 1, 1 / 4]
+    assert result.boundary.select([2]).compute() == {"boundary_iou_0.5": 1}
+
+
+def test_a_crowd_alone_is_present_but_has_no_mask_to_be_found(color_model, color_processor, color_rows, ignore):
+    red = ignore(color_rows[1], slice(0, 8), 0)["phrases"][0]
+    red["mask"] = encode_rle(np.zeros((8, 16), dtype=bool))
+    result = evaluate_referring(color_model, color_processor, color_rows, ReferringSettings(prompts=("text",)))["text"]
+    assert ("b", "red") not in [(sample["image_id"], sample["phrase"]) for sample in result.samples]
+    assert len(result.samples) == 5 and result.presence.compute()["present"] == 6
+
+
+def test_absent_things_are_not_looked_for_where_nothing_counts(color_model, color_processor, make_row, ignore):
+    pictures = [make_row("a", {"red": slice(0, 8)}, {"blue": slice(8, 12)})]  # what is red was not labelled
+    pictures.append(make_row("b", {"red": slice(0, 8), "green": slice(12, 16)}, {"red": slice(0, 8)}))
+    settings = ReferringSettings(prompts=("text",))
+    for area in (1 / 2, 0):  # of a, of which red is asked; b is asked for blue
+        result = evaluate_referring(color_model, color_processor, pictures, settings)["text"]
+        assert result.presence.compute()["false_area_0.5"] == area / 2
+        ignore(pictures[0], slice(0, 8), 0)
+
+
+def test_an_ignored_part_of_another_size_is_named(color_model, color_processor, color_rows):
+    color_rows[0]["phrases"][0]["ignore"] = encode_rle(np.ones((8, 15), dtype=bool))
+    with pytest.raises(ValueError, match=r"the masks \(and ignore\) of 'red' differ in size"):
+        evaluate_referring(color_model, color_processor, color_rows)
 
 
 def test_image_and_mixed_prompts_ask_only_what_another_image_shows(color_model, color_processor, color_rows):

@@ -90,6 +90,17 @@ def test_rows_become_label_maps(color_model, color_processor, color_rows):
     assert matrices[WITH].iou()["blue"] == pytest.approx(12 / 24)
 
 
+def test_what_does_not_count_in_rows_does_not_count_in_label_maps(color_model, color_processor, color_rows, ignore):
+    row = ignore(color_rows[1], slice(4, 8), 0)  # where the model marks too much; red is on columns 0 to 3
+    labels = RowLabelMaps([row], ["red"])[0].labels
+    assert labels[0].tolist() == [1] * 4 + [-1] * 4 + [0] * 8
+    matrices = evaluate_zero_shot(color_model, color_processor, RowLabelMaps([row], ["red"]), ["red"])
+    assert matrices[WITH].iou() == {"background": 1, "red": 1}
+    row = ignore(color_rows[0], slice(2, 8), 0)  # what counts for blue alone counts
+    assert RowLabelMaps([row], ["blue"])[0].labels[0].tolist() == [0] * 12 + [1] * 4
+    assert RowLabelMaps([row], ["red", "blue"])[0].labels[0].tolist() == [1] * 4 + [-1] * 4 + [0] * 4 + [2] * 4
+
+
 @pytest.fixture
 def voc(tmp_path):
     """Two pictures in Pascal's layout: an aeroplane (class 1) with its border of 255, a bicycle (class 2)."""

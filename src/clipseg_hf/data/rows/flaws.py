@@ -84,6 +84,8 @@ class BuildSummary:
     examples: dict[str, list[str]] = field(default_factory=dict)
     filtered: Counter = field(default_factory=Counter)
     """Phrases that the caller's filters took out, by filter; and images that had no phrase left."""
+    crowds: int = 0
+    """Annotations of crowds, whose pixels do not count."""
 
     def note(self, flaw: str, where: str) -> None:
         """Count one flaw; `where` says which image, phrase or file it is, as a user would look for it."""
@@ -101,6 +103,7 @@ class BuildSummary:
         """Take in the counts of another part of the build."""
         self.rows += other.rows
         self.phrases += other.phrases
+        self.crowds += other.crowds
         self.flaws.update(other.flaws)
         self.filtered.update(other.filtered)
         for flaw, examples in other.examples.items():
@@ -115,6 +118,7 @@ class BuildSummary:
             "flaws": dict(self.flaws),
             "examples": self.examples,
             "filtered": dict(self.filtered),
+            "crowds": self.crowds,
         }
 
     def save(self, path: str | Path) -> None:
@@ -133,4 +137,6 @@ class BuildSummary:
             more = ", ..." if count > len(examples) else ""
             lines.append(f"  {count:,} x {flaw}: {kind.meaning}; {kind.policy} ({', '.join(examples)}{more})")
         lines.extend(f"  {count:,} x filtered out: {name}" for name, count in self.filtered.most_common())
+        if self.crowds:
+            lines.append(f"  {counted(self.crowds, 'crowd')} (iscrowd), whose pixels do not count")
         return "\n".join(lines)

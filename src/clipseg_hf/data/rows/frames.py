@@ -49,7 +49,9 @@ def turn_phrase(entry: dict, orientation: int) -> dict:
         return entry
     height, width = entry["mask"]["size"]
     boxes = [_turn_box(box, orientation, height, width) for box in entry["boxes"]]
-    return {**entry, "boxes": boxes, "mask": encode_rle(turn(decode_rle(entry["mask"]), orientation))}
+    runs = {name: entry[name] for name in ("mask", "ignore") if entry.get(name) is not None}
+    turned = {name: encode_rle(turn(decode_rle(coded), orientation)) for name, coded in runs.items()}
+    return {**entry, "boxes": boxes, **turned}
 
 
 def _turn_box(box: list[float], orientation: int, height: int, width: int) -> list[float]:

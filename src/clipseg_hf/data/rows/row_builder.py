@@ -45,9 +45,9 @@ class RowConfig(datasets.BuilderConfig):
 class RowBuilder(datasets.GeneratorBasedBuilder):
     """Builds the rows of a source with `datasets`.
 
-    Builds are kept in a cache under the source's fingerprint: a changed file or option, or another version of this
-    package, is built anew. A build is
-    written apart and put in its place when it is finished, so that an interrupted one is never taken for whole.
+    Builds are kept in a cache under the source's fingerprint: a changed file or option, another version of this package
+    or other fields of the rows are built anew. A build is written apart and put in its place when it is finished, so
+    that an interrupted one is never taken for whole.
 
     Args:
         source: What the rows are read from.
@@ -74,7 +74,7 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
         if unknown:
             raise ValueError(f"There is no split {', '.join(unknown)}; there are {', '.join(source.splits)}.")
         phrase_filter = phrase_filter or PhraseFilter()
-        options = digest(__version__, repr(phrase_filter), str(strict), *only_splits)
+        options = digest(__version__, repr(source.features), repr(phrase_filter), str(strict), *only_splits)
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
             dataset_name=source.name,

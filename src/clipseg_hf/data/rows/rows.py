@@ -8,6 +8,9 @@ import datasets
 
 RELATION_FEATURES = {"predicate": datasets.Value("string"), "object": datasets.Value("string")}
 
+# COCO run lengths at the image's size: [height, width] and the packed counts.
+MASK_FEATURES = {"size": datasets.List(datasets.Value("int32"), length=2), "counts": datasets.Value("string")}
+
 PHRASE_FEATURES = {
     "phrase_id": datasets.Value("string"),  # unique within the data set
     "phrase": datasets.Value("string"),  # "small cat on sofa", without any prefix
@@ -15,8 +18,10 @@ PHRASE_FEATURES = {
     "attributes": datasets.List(datasets.Value("string")),  # ["small"]
     "relations": datasets.List(RELATION_FEATURES),  # [{"predicate": "on", "object": "sofa"}]
     "boxes": datasets.List(datasets.List(datasets.Value("float32"))),  # one [x, y, width, height] per instance, pixels
-    # COCO run lengths of the union over the instances, at the image's size: [height, width] and the packed counts.
-    "mask": {"size": datasets.List(datasets.Value("int32"), length=2), "counts": datasets.Value("string")},
+    "mask": MASK_FEATURES,  # the union over the instances
+    # Pixels that do not count for this phrase: the border between things, what nobody labelled, crowds. May be None or
+    # lacking. What none of a row's phrases counts does not count for a phrase that is not true of the image, either.
+    "ignore": MASK_FEATURES,
 }
 
 ROW_FEATURES = datasets.Features(
@@ -44,6 +49,7 @@ def make_phrase(
     attributes: list[str] | None = None,
     relations: list[dict[str, str]] | None = None,
     boxes: list[list[float]] | None = None,
+    ignore: dict | None = None,
 ) -> dict:
     """Make one entry of a row's `phrases`, with the fields that its source does not know filled in.
 
@@ -53,6 +59,7 @@ def make_phrase(
         phrase_id: Unique within the data set.
         name: The bare noun of the phrase; the whole phrase where it is not known.
         boxes: One `[x, y, width, height]` per instance, in pixels; the mask's own box where they are not known.
+        ignore: COCO run lengths of the pixels that do not count for the phrase; None where all do.
     """
     from pycocotools import mask as coco
 
@@ -66,6 +73,7 @@ def make_phrase(
         "relations": list(relations or []),
         "boxes": boxes,
         "mask": mask,
+        "ignore": ignore,
     }
 
 

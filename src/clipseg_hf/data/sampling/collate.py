@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from clipseg_hf.data.rows.row_phrases import IGNORED_LABEL
 from clipseg_hf.data.sampling.samples import PromptedSample, SampleError
 from clipseg_hf.data.sampling.visual_examples import VisualPromptMaker
 from clipseg_hf.processing.pixels import Normalizer
@@ -46,8 +47,10 @@ class PromptCollator:
         pixel_values (B, 3, H, W) float32, normalised;
         input_ids, attention_mask (N, L) int64;
         prompt_to_image (N,) int64, the image of each prompt;
-        labels (N, H, W) uint8, 0 or 1;
+        labels (N, H, W) uint8, 0 or 1, and 255 where a pixel does not count;
         image_prompt_weight (N,) float32;
+    where some pixels do not count,
+        ignore_index () int64, their label;
     and, where there are supports,
         conditional_to_prompt (S,) int64, the prompt of each;
         conditional_pixel_values (S, 3, h, w) float32, their visual prompts at the processor's size.
@@ -103,6 +106,8 @@ class PromptCollator:
             "labels": torch.from_numpy(np.concatenate([sample.masks for sample in samples])),
             "image_prompt_weight": torch.from_numpy(np.concatenate([sample.image_prompt_weight for sample in samples])),
         }
+        if (batch["labels"] == IGNORED_LABEL).any():
+            batch["ignore_index"] = torch.tensor(IGNORED_LABEL)
         supports = [support for sample in samples for support in sample.supports]
         owners = [n for n, support in enumerate(supports) if support is not None]
         if owners:

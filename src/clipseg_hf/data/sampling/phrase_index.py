@@ -13,6 +13,7 @@ import torch
 
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.vocabulary.phrases import concept_key, phrase_key
+from clipseg_hf.processing.masks.rle import is_empty
 
 _TRIES = 16  # draws for a negative before all phrases are looked through
 
@@ -46,7 +47,7 @@ class PhraseIndex:
                 phrases.append(number)
                 is_first.append(first.setdefault(number, occurrence) == occurrence)
                 concepts.append(self._concept_ids.setdefault(concept_key(name or phrase), len(self._concept_ids)))
-                shown.append(not _is_one_run(runs))
+                shown.append(not is_empty(runs))
                 shown[first[number]] |= shown[occurrence]  # what several mark, the first stands for
         # Flat arrays, not lists of pairs: small for PhraseCut's 345,000 phrases, and never copied to forked workers.
         self.counts = np.asarray(counts, dtype=np.int64)
@@ -165,12 +166,6 @@ class PhraseIndex:
 
 def _below(limit: int, generator: torch.Generator) -> int:
     return int(torch.randint(limit, (), generator=generator))
-
-
-def _is_one_run(counts: str) -> bool:
-    """Whether the counts of a COCO RLE are a single number, as those of an empty mask are: every character but the
-    last says that more of the number follows."""
-    return len(counts) < 13 and all((ord(character) - 48) & 32 for character in counts[:-1])
 
 
 def _entries(rows) -> Iterator[list[tuple[str, str, str]]]:

@@ -29,7 +29,8 @@ class PromptedSample:
         image: (H, W, 3) uint8 at the model's size.
         texts: P phrases, each in its template.
         phrases: P phrases without one.
-        masks: (P, H, W) uint8, 0 or 1: what the phrase names.
+        masks: (P, H, W) uint8: 1 on what the phrase names, 0 elsewhere, 255 (`IGNORED_LABEL`) where a pixel does not
+            count.
         negative: (P,) bool: the phrase is not true of what is to be seen, its mask is empty.
         supports: P supports, None for prompts by text alone.
         image_prompt_weight: (P,) float32, the weight of the support in the mix; 0 where there is none.

@@ -13,7 +13,7 @@ import torch
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
-from clipseg_hf.data.rows.row_phrases import phrase_mask
+from clipseg_hf.data.rows.row_phrases import IGNORED_LABEL, Truth, truth_of
 from clipseg_hf.data.sampling.augment import flip, jitter_colors
 from clipseg_hf.data.sampling.crops import draw_window, resize_image, resize_mask
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
@@ -95,19 +95,21 @@ class PromptSampler:
         numbers = self._deal(row, epoch, visit)
         generator = generator_for(self.seed, epoch, row, visit)
         item = self.query_rows[row]
-        image, masks, _ = self._look(row, item, numbers)
+        image, truths, _ = self._look(row, item, [*([number] for number in numbers), []])
         if settings.crop:  # by the phrases of this visit: the crop must not tell which of them is a negative
+            masks = [truth.mask for truth in truths[:-1]]
             window = draw_window(masks, settings.min_foreground, generator, settings.size)
-            image, masks = window.of(image), [window.of(mask) for mask in masks]
+            image, truths = window.of(image), [_each(truth, window.of) for truth in truths]
         image = resize_image(image, settings.size)
-        masks = np.stack([resize_mask(mask, settings.size) for mask in masks])
+        *labels, absent = (_label(truth, settings.size) for truth in truths)
+        masks = np.stack(labels)
 
         phrases = [item["phrases"][number]["phrase"] for number in numbers]
         for k in range(len(phrases)):
             if _uniform(generator) < settings.negative_probability:
                 other = self.index.draw_negative(row, generator, without=phrases)
                 if other is not None:
-                    phrases[k], masks[k] = other, False
+                    phrases[k], masks[k] = other, absent
         prompts = [self._draw_support(row, phrase, generator) for phrase in phrases]
 
         if _uniform(generator) < settings.hflip:
@@ -120,8 +122,8 @@ class PromptSampler:
             image=image,
             texts=[settings.prefixes[i].replace("{}", phrase) for i, phrase in zip(prefixes, phrases, strict=True)],
             phrases=phrases,
-            masks=masks.view(np.uint8),
-            negative=~masks.any(axis=(1, 2)),
+            masks=masks,
+            negative=~(masks == 1).any(axis=(1, 2)),
             supports=[support for support, _ in prompts],
             image_prompt_weight=np.array([weight for _, weight in prompts], dtype=np.float32),
             row=row,
@@ -152,13 +154,13 @@ class PromptSampler:
             SampleError: as in `sample`; or the mask is empty.
         """
         item = self.rows[row]
-        image, masks, _ = self._look(row, item, [phrase_number])
-        if not masks[0].any():
+        image, (truth,), _ = self._look(row, item, [[phrase_number]])
+        if not truth.mask.any():
             cause = (
                 f"the mask of {item['phrases'][phrase_number]['phrase']!r} is empty, so it is an example of nothing."
             )
             raise SampleError.of(row, item["image_id"], cause)
-        return Support(image, masks[0], row, phrase_number)
+        return Support(image, truth.mask, row, phrase_number)
 
     def _deal(self, row: int, epoch: int, visit: int) -> list[int]:
         """The numbers of the phrases that a visit asks."""
@@ -183,20 +185,23 @@ class PromptSampler:
         is_loaded = self.load_supports(*place) if callable(self.load_supports) else self.load_supports
         return (self.support(*place) if is_loaded else Support(None, None, *place)), weight
 
-    def _look(self, row: int, item: dict, numbers: list[int]) -> tuple[np.ndarray, list[np.ndarray], tuple[int, int]]:
-        """Decode an image (h, w, 3) and the masks (h, w) of some of its phrases, at a size not much larger than
-        needed; and the (height, width) of the whole image."""
+    def _look(
+        self, row: int, item: dict, questions: list[list[int]]
+    ) -> tuple[np.ndarray, list[Truth], tuple[int, int]]:
+        """Decode an image (h, w, 3) and what is true of it (h, w) for some of its phrases, or for none of them, at a
+        size not much larger than needed; and the (height, width) of the whole image."""
         try:
             image, whole = decode_image(item["image"], at_least=self.settings.size)
-            masks = [phrase_mask(item["phrases"], number) for number in numbers]
+            truths = [truth_of(item["phrases"], numbers) for numbers in questions]
         except (OSError, ValueError, TypeError) as error:
             raise SampleError.of(row, item["image_id"], f"{type(error).__name__}: {error}") from error
-        for number, mask in zip(numbers, masks, strict=True):
-            if mask.shape != whole:
-                phrase = item["phrases"][number]["phrase"]
-                cause = f"the mask of {phrase!r} is {_by(mask.shape)} pixels (height x width), the image {_by(whole)}."
-                raise SampleError.of(row, item["image_id"], cause)
-        return image, [resize_mask(mask, image.shape[:2]) for mask in masks], whole
+        for numbers, truth in zip(questions, truths, strict=True):
+            for name, part in truth._asdict().items():
+                if part is not None and part.shape != whole:
+                    phrase = item["phrases"][numbers[0] if numbers else 0]["phrase"]
+                    sizes = f"{_by(part.shape)} pixels (height x width), the image {_by(whole)}"
+                    raise SampleError.of(row, item["image_id"], f"the {name} of {phrase!r} is {sizes}.")
+        return image, [_each(truth, lambda part: resize_mask(part, image.shape[:2])) for truth in truths], whole
 
 
 class PromptedDataset(torch.utils.data.Dataset):
@@ -241,6 +246,19 @@ class PromptedDataset(torch.utils.data.Dataset):
             if self.strict:
                 raise
             return error
+
+
+def _each(truth: Truth, change: Callable[[np.ndarray], np.ndarray]) -> Truth:
+    return Truth(*(None if part is None else change(part) for part in truth))
+
+
+def _label(truth: Truth, size: tuple[int, int]) -> np.ndarray:
+    """(*size) uint8: 1 in the mask, `IGNORED_LABEL` where a pixel does not count, else 0."""
+    mask, ignored = _each(truth, lambda part: resize_mask(part, size))
+    label = np.zeros(size, np.uint8) if mask is None else mask.astype(np.uint8)
+    if ignored is not None:
+        label[ignored & (label == 0)] = IGNORED_LABEL
+    return label
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -20,6 +20,9 @@ CLASS_FILES += ("labelmap.txt", "class_dict.csv", "id2label.json")
 LEFT_OUT = ("background", "void", "unlabeled", "unlabelled", "ignore", "ignored", "other")
 """Names of classes that are nothing to ask for."""
 
+NOT_COUNTED = ("void", "ignore", "ignored")
+"""Those of them that say of a pixel that it does not count: it is not even background."""
+
 _COLOR_FIRST = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\D.*)")  # CamVid: "64 128 64  Animal"
 _COLOR_LAST = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+).*")  # CVAT: "animal:64,128,64::"
 _COLOR_BEHIND = re.compile(
@@ -35,7 +38,7 @@ class ClassTable:
 
     Attributes:
         names: By value (or `color_value`), the class.
-        ignored: Values that mean "not labelled": their pixels belong to no phrase.
+        ignored: Values that mean "not labelled": their pixels belong to no phrase, and count for none.
         left_out: Names of classes that are not made into phrases.
         colored: The classes are told by colours.
     """
@@ -74,12 +77,15 @@ class ClassTable:
         if unknown:
             summary.note("unknown_label", f"{where}: {_describe(unknown, in_color)}")
             return None
-        phrases = []
-        for value in values.tolist():
-            name = names.get(value, "")
-            if value not in self.ignored and name.casefold() not in self.left_out:
-                phrases.append(make_phrase(name, encode_rle(mask == value), phrase_id=f"{image_id}__{value}"))
-        return phrases
+        called = {value: names.get(value, "").casefold() for value in values.tolist()}
+        left_out = {value for value, name in called.items() if value in self.ignored or name in self.left_out}
+        uncounted = [value for value in left_out if value in self.ignored or called[value] in NOT_COUNTED]
+        ignore = encode_rle(np.isin(mask, uncounted)) if uncounted else None
+        return [
+            make_phrase(names[value], encode_rle(mask == value), phrase_id=f"{image_id}__{value}", ignore=ignore)
+            for value in called
+            if value not in left_out
+        ]
 
 
 def make_class_table(
@@ -94,8 +100,8 @@ def make_class_table(
         classes: The names in order of their index; or {index: name}, {name: index}, {name: (r, g, b)}; or a file that
             holds one of these: JSON, or text with a name per line ("road", "7: road", "128 64 128 road", or the
             colour last).
-        ignore_index: The value or values of pixels that are not labelled.
-        ignore_color: The colour of pixels that are not labelled.
+        ignore_index: The value or values of pixels that are not labelled, and do not count.
+        ignore_color: The colour of such pixels.
         left_out: Classes that are not made into phrases.
 
     Raises:

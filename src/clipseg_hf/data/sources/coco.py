@@ -15,9 +15,10 @@ from clipseg_hf.data.rows.frames import turn_phrase
 from clipseg_hf.data.rows.json_stream import read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
-from clipseg_hf.data.sources.coco_annotations import index_annotations, read_segmentation, unite_masks
+from clipseg_hf.data.sources.coco_annotations import index_annotations, is_crowd, read_segmentation, unite_masks
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
 from clipseg_hf.data.vocabulary.phrases import phrase_key
+from clipseg_hf.processing.masks.rle import is_empty
 
 LAYOUT = "annotations/instances_<split>.json and a folder of images (or say where with annotations= and images=)"
 _NOT_MASKS = ("captions_*", "person_keypoints_*", "image_info_*", "panoptic_*")
@@ -44,7 +45,9 @@ class CocoFiles(RowSource):
     """Annotations in COCO's format with their images.
 
     A phrase of a row is what several annotations of the image have in common: the `phrase` or `caption` that they
-    bear themselves, else the name of their category. Its mask is the union of theirs, crowds included.
+    bear themselves, else the name of their category. Its mask is the union of theirs. What a crowd (`iscrowd`) covers
+    does not count for its phrase, as in COCO's own evaluation: it is neither the thing nor the background. In a file
+    that has nothing but crowds they are a way of writing run lengths, and masks like all others.
 
     Args:
         path: A JSON file, or the folder that holds it. A folder may have a file per split, told by its name or folder
@@ -53,11 +56,12 @@ class CocoFiles(RowSource):
         images: The folder of the images, if not in `path` (for a JSON file: not beside it, nor, where its folder is
             called `annotations`, beside that).
         phrase_field: Which field of an annotation to take as its phrase.
+        crowds: "ignore", or "mask" for files whose `iscrowd` says only that an annotation is in run lengths (CVAT's).
         unpack_dir: Where files of archives go that have to be unpacked.
 
     Raises:
         FileNotFoundError: there is no annotation file, or there are no images.
-        ValueError: there are several annotation files for a split.
+        ValueError: there are several annotation files for a split, or `crowds` is something else.
     """
 
     name = "coco"
@@ -70,20 +74,24 @@ class CocoFiles(RowSource):
         annotations: str | None = None,
         images: str | os.PathLike | None = None,
         phrase_field: str | None = None,
+        crowds: str = "ignore",
         unpack_dir: str | os.PathLike,
     ):
+        if crowds not in ("ignore", "mask"):
+            raise ValueError(f'crowds is "ignore" or "mask", got {crowds!r}.')
         path = Path(path).expanduser()
         root = path.parent if path.is_file() else path
         self.tree = open_tree(root, unpack_dir)
         self.image_tree = self.tree if images is None else open_tree(Path(root, images).expanduser(), unpack_dir)
         if images is None and root.absolute().name == "annotations" and not any(map(is_image_name, self.tree.names)):
             self.image_tree = open_tree(root.absolute().parent, unpack_dir)  # as COCO's own files are laid out
-        self.phrase_field = phrase_field
+        self.phrase_field, self.crowds = phrase_field, crowds
         if path.is_file():
             self._files = {split_in_name(path.name) or "train": path.name}
         else:
             self._files = _choose_files(root, self.tree.names, annotations)
         self._categories: dict[str, dict[int, str]] = {}
+        self._has_crowds: dict[str, bool] = {}  # split -> whether `iscrowd` tells some annotations from others
         names = [name for name in self.image_tree.names if is_image_name(name)]
         self._finder = FileFinder(names)
         if not names:
@@ -98,13 +106,15 @@ class CocoFiles(RowSource):
 
     def fingerprint(self) -> str:
         trees = [part for tree in (self.tree, self.image_tree) for part in (str(tree), tree.fingerprint)]
-        return digest(self.name, repr(self._files), str(self.phrase_field), *trees)
+        return digest(self.name, repr(self._files), str(self.phrase_field), self.crowds, *trees)
 
     def shards(self, split: str, summary: BuildSummary) -> list[list[CocoImage]]:
         """Walk once through the file, to know what belongs to which image."""
         name = self._files[split]
-        images, places, self._categories[split] = index_annotations(self.tree.local_file(name), name, summary)
-        found = [self._find_image(entry, name, places[i], summary) for i, entry in images.items() if i in places]
+        index = index_annotations(self.tree.local_file(name), name, summary)
+        places, self._categories[split] = index.places, index.categories
+        self._has_crowds[split] = self.crowds == "ignore" and index.crowds > 0 and index.others > 0
+        found = [self._find_image(entry, name, places[i], summary) for i, entry in index.images.items() if i in places]
         return in_shards([image for image in found if image is not None])
 
     def rows(self, split: str, shard: list[CocoImage], summary: BuildSummary) -> Iterator[dict]:
@@ -119,7 +129,7 @@ class CocoFiles(RowSource):
                 size = item.size or frame.size
                 orientation = 1 if size == frame.size else frame.orientation
                 annotations = [read_element(file, *place) for place in item.annotations]
-                phrases = self._make_phrases(annotations, item.image_id, size, self._categories[split], summary)
+                phrases = self._make_phrases(annotations, item.image_id, size, split, summary)
                 turned = [turn_phrase(phrase, orientation) for phrase in phrases]
                 yield make_row(image, str(item.image_id), frame.size, turned)
 
@@ -128,9 +138,10 @@ class CocoFiles(RowSource):
         annotations: list[dict],
         image_id: int | str,
         size: tuple[int, int],
-        categories: dict[int, str],
+        split: str,
         summary: BuildSummary,
     ) -> list[dict]:
+        categories = self._categories[split]
         groups: dict[str, list[_Instance]] = {}
         for annotation in annotations:
             where = f"annotation {annotation['id']} of image {image_id}"
@@ -144,15 +155,20 @@ class CocoFiles(RowSource):
                 groups.setdefault(phrase_key(phrase), []).append(_Instance(phrase, mask, annotation))
         phrases = []
         for number, group in enumerate(groups.values()):
-            mask = unite_masks([instance.mask for instance in group])
+            parts: tuple[list[_Instance], list[_Instance]] = ([], [])  # things, and crowds of them
+            for instance in group:
+                parts[self._has_crowds[split] and is_crowd(instance.annotation)].append(instance)
+            summary.crowds += len(parts[1])
+            mask, crowd = (unite_masks([instance.mask for instance in part], *size) for part in parts)
+            ignore = None if is_empty(crowd["counts"]) else crowd
             first = group[0]
-            if mask is None:
+            if is_empty(mask["counts"]) and ignore is None:
                 summary.note("empty_mask", f"{first.phrase!r} in image {image_id}")
                 continue
             name = categories.get(first.annotation.get("category_id"))
-            boxes = _boxes([instance.annotation for instance in group])
+            boxes = _boxes([instance.annotation for instance in parts[0]])
             phrase_id = f"{image_id}__{number}"
-            phrases.append(make_phrase(first.phrase, mask, phrase_id=phrase_id, name=name, boxes=boxes))
+            phrases.append(make_phrase(first.phrase, mask, phrase_id=phrase_id, name=name, boxes=boxes, ignore=ignore))
         return phrases
 
     def _phrase_of(self, annotation: dict, categories: dict[int, str]) -> str | None:

@@ -16,11 +16,20 @@ Place = tuple[int, int]  # from which byte to which
 
 
 class CocoIndex(NamedTuple):
-    """The images by id, the places of the annotations by their image's id, the names of the categories by id."""
+    """What an annotation file holds.
+
+    Attributes:
+        images: by id.
+        places: of the annotations, by their image's id.
+        categories: their names by id.
+        crowds, others: how many annotations are of crowds, and how many are not.
+    """
 
     images: dict[Any, dict[str, Any]]
     places: dict[Any, list[Place]]
     categories: dict[Any, str]
+    crowds: int
+    others: int
 
 
 def index_annotations(path: Path, name: str, summary: BuildSummary) -> CocoIndex:
@@ -33,7 +42,7 @@ def index_annotations(path: Path, name: str, summary: BuildSummary) -> CocoIndex
     Raises:
         ValueError: it is not valid JSON.
     """
-    index = CocoIndex({}, {}, {})
+    index, crowds = CocoIndex({}, {}, {}, 0, 0), 0
     reused: set = set()  # ids of different images
     with path.open("rb") as file, path.open("rb") as again:
         repeats = Repeats(again)
@@ -56,6 +65,7 @@ def index_annotations(path: Path, name: str, summary: BuildSummary) -> CocoIndex
                 if others:
                     summary.note("reused_id", f"annotation {entry['id']} of image {entry['image_id']}")
                 index.places.setdefault(entry["image_id"], []).append((start, end))
+                crowds += is_crowd(entry)
     for image_id in index.images.keys() & reused:
         summary.note("reused_image_id", f"image {image_id}")
         del index.images[image_id]
@@ -65,7 +75,12 @@ def index_annotations(path: Path, name: str, summary: BuildSummary) -> CocoIndex
     for image_id, entry in index.images.items():
         if image_id not in index.places:
             summary.note("no_annotation", f"{file_of(entry) or 'no file'} (image {image_id})")
-    return index
+    return index._replace(crowds=crowds, others=sum(map(len, index.places.values())) - crowds)
+
+
+def is_crowd(annotation: Mapping) -> bool:
+    """Whether an annotation says that it covers many things at once."""
+    return annotation.get("iscrowd") in (1, True)
 
 
 def file_of(image: Mapping) -> Any:
@@ -99,13 +114,12 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str, su
     return None
 
 
-def unite_masks(masks: list[dict]) -> dict | None:
-    """The union of run lengths, with counts as text; None where it is empty."""
+def unite_masks(masks: list[dict], height: int, width: int) -> dict:
+    """The union of run lengths, with counts as text; of none of them it is empty."""
     from pycocotools import mask as coco
 
-    united = coco.merge(masks)
-    if not coco.area(united):
-        return None
+    nothing = coco.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
+    united = coco.merge(masks or [nothing])
     return {"size": [int(value) for value in united["size"]], "counts": united["counts"].decode("ascii")}
 
 

@@ -87,7 +87,7 @@ class IndexMaskFiles(PairedFiles):
         path: Holds both folders.
         images, masks: The folders: within `path`, or anywhere.
         classes: See `classes.make_class_table`; by default the file of `CLASS_FILES` that is in `path`.
-        ignore_index: The value or values of pixels that are not labelled; they belong to no phrase.
+        ignore_index: The value or values of pixels that are not labelled; they count for no phrase.
         ignore_color: The colour of such pixels, for masks in colour.
         leave_out: Classes that are not made into phrases.
         image_ending, mask_ending: What stands between name and suffix ("_leftImg8bit", "_gtFine_labelIds").

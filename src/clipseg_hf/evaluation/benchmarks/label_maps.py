@@ -1,5 +1,4 @@
-"""Pictures with a class number for every pixel: Pascal VOC's own files, or made of rows. Unlike rows they know pixels
-that do not count."""
+"""Pictures with a class number for every pixel: Pascal VOC's own files, or made of rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.row_phrases import truth_of
 from clipseg_hf.data.sources.voc import find_voc
 from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 from clipseg_hf.data.vocabulary.phrases import concept_key
@@ -91,6 +91,7 @@ class PascalVOC(Sequence):
 
 class RowLabelMaps(Sequence):
     """Label maps made of rows: each pixel bears the class whose phrase marks it, the smallest mask where several do.
+    What none marks is background, or does not count if it does not count for one of them.
 
     Args:
         rows: see `clipseg_hf.data.rows.rows`; bare names count, phrases with attributes or relations do not.
@@ -109,6 +110,9 @@ class RowLabelMaps(Sequence):
         named = [(self._numbers.get(bare_name(entry)), entry) for entry in row["phrases"]]
         masks = [(class_number, decode_rle(entry["mask"])) for class_number, entry in named if class_number]
         labels = np.full((row["height"], row["width"]), BACKGROUND, dtype=np.int64)
+        ignored = truth_of(row["phrases"], [n for n, (class_number, _) in enumerate(named) if class_number]).ignored
+        if ignored is not None:
+            labels[ignored] = IGNORED
         for class_number, mask in sorted(masks, key=lambda pair: -np.count_nonzero(pair[1])):
             labels[mask] = class_number
         return LabelMap(row["image_id"], decode_image(row["image"])[0], labels)

@@ -56,8 +56,9 @@ class BoundaryScores:
     def __len__(self) -> int:
         return len(self._values)
 
-    def update(self, probabilities: torch.Tensor, targets: torch.Tensor) -> None:
-        """Count one batch: probabilities (N, H, W) in [0, 1], targets (N, H, W) bool.
+    def update(self, probabilities: torch.Tensor, targets: torch.Tensor, ignore: torch.Tensor | None = None) -> None:
+        """Count one batch: probabilities (N, H, W) in [0, 1], targets (N, H, W) bool, and of that shape what does not
+        count: whatever is marked there is taken for right.
 
         Raises:
             ValueError: the shapes differ.
@@ -67,7 +68,12 @@ class BoundaryScores:
                 f"probabilities and targets are both (N, H, W), got {tuple(probabilities.shape)} and "
                 f"{tuple(targets.shape)}: resize the probabilities to the targets' size first."
             )
-        columns = [boundary_iou(probabilities > t, targets.bool(), self.rim).tolist() for t in self.thresholds]
+        targets = targets.bool()
+        columns = []
+        for threshold in self.thresholds:
+            masks = probabilities > threshold
+            masks = masks if ignore is None else torch.where(ignore, targets, masks)
+            columns.append(boundary_iou(masks, targets, self.rim).tolist())
         self._values += zip(*columns, strict=True) if columns else [()] * len(probabilities)
 
     def merge(self, other: "BoundaryScores") -> "BoundaryScores":

@@ -51,13 +51,17 @@ class PresenceScores:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def update(self, probabilities, present: Sequence[bool], scores: Sequence[float] | None = None) -> None:
+    def update(
+        self, probabilities, present: Sequence[bool], scores: Sequence[float] | None = None, ignore=None
+    ) -> None:
         """Count one batch.
 
         Args:
             probabilities: (N, H, W) floats in [0, 1].
             present: N bools, whether the thing is in the image.
             scores: N numbers, how sure the model is that the thing is there; its highest pixel where left out.
+            ignore: (N, H, W) bool, True where a pixel does not count to the area marked. (The scores are the model's
+                word about the whole image.)
 
         Raises:
             ValueError: lengths differ, or probabilities are outside [0, 1].
@@ -67,9 +71,11 @@ class PresenceScores:
         scores = probabilities.flatten(1).amax(dim=1).tolist() if scores is None else [float(s) for s in scores]
         if not len(probabilities) == len(present) == len(scores):
             raise ValueError(f"Got {len(probabilities)} masks, {len(present)} flags and {len(scores)} scores.")
-        absent = probabilities[~torch.tensor(present, dtype=torch.bool)]
-        if len(absent):
-            self._absent.update(absent, torch.zeros(absent.shape, dtype=torch.bool))
+        away = ~torch.tensor(present, dtype=torch.bool)
+        if away.any():
+            absent = probabilities[away]
+            ignored = None if ignore is None else torch.as_tensor(ignore)[away]
+            self._absent.update(absent, torch.zeros(absent.shape, dtype=torch.bool), ignore=ignored)
         self.scores += scores
         self.present += present
 
@@ -119,6 +125,8 @@ class PresenceScores:
             k = self._absent.threshold_index(threshold)
             marked, total = counts["fp"][:, k], counts["fp"][:, k] + counts["tn"][:, k]
             empty = len(marked) == 0
-            result[f"false_area_{threshold:g}"] = float("nan") if empty else float(exact_mean(marked / total))
+            result[f"false_area_{threshold:g}"] = (
+                float("nan") if empty else float(exact_mean(marked / total.clip(min=1)))
+            )
             result[f"false_masks_{threshold:g}"] = float("nan") if empty else float((marked > 0).mean())
         return result

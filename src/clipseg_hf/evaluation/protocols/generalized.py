@@ -8,17 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.benchmark_classes import GENERALIZED_PROMPTS, PromptMap
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
-from clipseg_hf.evaluation.protocols.queries import Query, QueryEvaluator, batches
-from clipseg_hf.processing.masks.rle import decode_rle
+from clipseg_hf.evaluation.protocols.queries import Query, QueryEvaluator, batches, true_pixels
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,6 @@ def _category(name: str) -> str:
 
 
 def _make_query(image: int, number: int, row: dict, group: str, prompt: str, matching: list[int]) -> Query:
-    mask = np.any([decode_rle(row["phrases"][n]["mask"]) for n in matching], axis=0)
     sample = {
         "row": number,
         "phrase_number": matching[0],
@@ -124,4 +119,5 @@ def _make_query(image: int, number: int, row: dict, group: str, prompt: str, mat
         "phrase_id": f"{prompt}: {row['phrases'][matching[0]]['phrase_id']}",
         "phrase": prompt,
     }
-    return Query(image, prompt, torch.from_numpy(mask), None, prompt, (group, prompt), sample)
+    truth = true_pixels(row, matching)
+    return Query(image, prompt, **truth, label=prompt, subsets=(group, prompt), sample=sample)

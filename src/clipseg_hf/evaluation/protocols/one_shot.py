@@ -17,7 +17,7 @@ from clipseg_hf._text_files import read_text
 from clipseg_hf.data.rows.foreign_paths import last_part
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
-from clipseg_hf.data.rows.row_phrases import different_phrases
+from clipseg_hf.data.rows.row_phrases import different_phrases, same_entries
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 from clipseg_hf.data.vocabulary.phrases import concept_key
@@ -26,7 +26,8 @@ from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import ALL, PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel
-from clipseg_hf.evaluation.protocols.queries import Place, Query, QueryEvaluator, batches, check_kinds, true_mask
+from clipseg_hf.evaluation.protocols.queries import Place, Query, QueryEvaluator, batches, check_kinds, true_pixels
+from clipseg_hf.processing.masks.rle import is_empty
 
 MEAN = "mean of folds"
 
@@ -162,7 +163,7 @@ def _numbered(text: str, folds: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:
-    """Where each class is: its bare name as a phrase."""
+    """Where each class is: its bare name as a phrase, whose mask is not empty."""
     names = {concept_key(name): name for name in classes}
     places: dict[str, list[Place]] = {name: [] for name in classes}
     words = rows.select_columns(["phrases"]) if hasattr(rows, "select_columns") else rows
@@ -170,7 +171,8 @@ def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:
         entries = words[row]["phrases"]
         for number in different_phrases(entries):
             name = names.get(bare_name(entries[number]))
-            if name is not None:
+            same = same_entries(entries, number)
+            if name is not None and not all(is_empty(entry["mask"]["counts"]) for entry in same):
                 places[name].append((row, number))
     return places
 
@@ -253,5 +255,13 @@ def _make_query(image: int, number: int, episode: Episode, row: dict) -> Query:
         "phrase_id": f"episode {number}: {entry['phrase_id']}",
         "phrase": episode.name,
     }
-    mask = true_mask(row, episode.query[1])
-    return Query(image, episode.name, mask, episode.support, episode.name, (episode.fold,), sample)
+    truth = true_pixels(row, [episode.query[1]])
+    return Query(
+        image,
+        episode.name,
+        **truth,
+        example=episode.support,
+        label=episode.name,
+        subsets=(episode.fold,),
+        sample=sample,
+    )

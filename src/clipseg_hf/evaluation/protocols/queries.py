@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.rows.row_images import decode_image
-from clipseg_hf.data.rows.row_phrases import phrase_mask
+from clipseg_hf.data.rows.row_phrases import phrase_mask, truth_of
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks, resize_probabilities
 from clipseg_hf.processing.postprocessing import presence_scores
@@ -28,6 +28,7 @@ class Query(NamedTuple):
         mask: the truth, (h, w) bool of the image's size; None where the thing is absent.
         example: where an example image stands; None where there is none, and only text can ask.
         label: the class that the query counts to, for means over classes.
+        ignored: (h, w) bool, pixels that do not count; None where all do.
         subsets: names of the subsets that it belongs to.
         sample: what the report says of it; see `PromptResults.samples`.
     """
@@ -37,6 +38,7 @@ class Query(NamedTuple):
     mask: torch.Tensor | None
     example: Place | None = None
     label: Hashable = None
+    ignored: torch.Tensor | None = None
     subsets: tuple[str, ...] = ()
     sample: Mapping = {}
 
@@ -102,9 +104,10 @@ def load_example(rows: Sequence[dict], place: Place) -> tuple[np.ndarray, np.nda
     return decode_image(row["image"])[0], phrase_mask(row["phrases"], place[1])
 
 
-def true_mask(row: Mapping, number: int) -> torch.Tensor:
-    """The mask of a row's phrase, (h, w) bool: all that the row marks with it."""
-    return torch.from_numpy(phrase_mask(row["phrases"], number))
+def true_pixels(row: Mapping, numbers: Sequence[int] = ()) -> dict[str, torch.Tensor | None]:
+    """The `mask` and `ignored` of a query for some of a row's phrases as one; of none, for what is not there."""
+    truth = truth_of(row["phrases"], numbers)
+    return {name: None if part is None else torch.from_numpy(part) for name, part in truth._asdict().items()}
 
 
 def check_kinds(prompts: Sequence[str]) -> None:
@@ -129,20 +132,38 @@ def batches(count: int, size: int, shard: tuple[int, int] = (0, 1), progress: st
 
 def _count(result: PromptResults, logits: torch.Tensor, queries: Sequence[Query], images: Sequence[np.ndarray]) -> None:
     probabilities = logits.sigmoid()
-    result.presence.update(probabilities, [q.mask is not None for q in queries], presence_scores(logits).tolist())
+    for query in queries:
+        _check_sizes(query, images[query.image].shape[:2])
+    ignored = [None if q.ignored is None else q.ignored[None].to(logits.device) for q in queries]  # (1, h, w) each
+    present = [q.mask is not None for q in queries]
+    result.presence.update(probabilities, present, presence_scores(logits).tolist(), _resized(ignored, logits))
     result.presence_subsets += [q.subsets for q in queries]
-    for probability, query in zip(probabilities[:, None], queries, strict=True):  # (1, H, W) each
-        if query.mask is None:
-            continue
-        mask, size = query.mask[None].to(logits.device), images[query.image].shape[:2]
-        if tuple(mask.shape[1:]) != size:
+    for n, query in enumerate(queries):
+        if query.mask is None or (query.ignored is not None and not query.mask.any()):
+            continue  # not there, or only where nothing counts
+        probability, mask = probabilities[n : n + 1], query.mask[None].to(logits.device)  # (1, H, W), (1, h, w)
+        labels = None if query.label is None else [query.label]
+        size = logits.shape[1:]
+        result.counts.update(probability, resize_masks(mask, size), labels, _resized(ignored[n : n + 1], logits))
+        at_image = resize_probabilities(probability, mask.shape[1:])
+        result.image_counts.update(at_image, mask, labels, ignored[n])
+        result.boundary.update(at_image, mask, ignored[n])
+        result.samples.append({**query.sample, "subsets": list(query.subsets), "example": query.example})
+
+
+def _resized(ignored: Sequence[torch.Tensor | None], logits: torch.Tensor) -> torch.Tensor | None:
+    """N times (1, h, w) or None -> (N, H, W) of the logits' size, False where there is none; None of none at all."""
+    size = logits.shape[1:]
+    if all(part is None for part in ignored):
+        return None
+    nothing = logits.new_zeros(1, *size, dtype=torch.bool)
+    return torch.cat([nothing if part is None else resize_masks(part, size) for part in ignored])
+
+
+def _check_sizes(query: Query, size: tuple[int, int]) -> None:
+    for part, name in ((query.mask, "mask"), (query.ignored, "ignore")):
+        if part is not None and tuple(part.shape) != size:
             raise ValueError(
-                f"The mask of {query.phrase!r} is {mask.shape[1]} x {mask.shape[2]}, its image "
+                f"The {name} of {query.phrase!r} is {part.shape[0]} x {part.shape[1]}, its image "
                 f"{query.sample.get('image_id')!r} {size[0]} x {size[1]} (height x width): do they belong together?"
             )
-        labels = None if query.label is None else [query.label]
-        result.counts.update(probability, resize_masks(mask, probability.shape[1:]), labels)
-        at_image = resize_probabilities(probability, size)
-        result.image_counts.update(at_image, mask, labels)
-        result.boundary.update(at_image, mask)
-        result.samples.append({**query.sample, "subsets": list(query.subsets), "example": query.example})

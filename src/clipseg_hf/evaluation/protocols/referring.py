@@ -14,7 +14,14 @@ from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel
-from clipseg_hf.evaluation.protocols.queries import PROMPT_KINDS, Query, QueryEvaluator, batches, check_kinds, true_mask
+from clipseg_hf.evaluation.protocols.queries import (
+    PROMPT_KINDS,
+    Query,
+    QueryEvaluator,
+    batches,
+    check_kinds,
+    true_pixels,
+)
 
 SubsetFunction = Callable[[dict, dict], Iterable[str]]
 
@@ -140,14 +147,15 @@ class _Drawer:
             query = self._ask(number, image, row, n, generator)
             sample = {"row": number, "phrase_number": n, "image_id": row["image_id"]}
             sample |= {"phrase_id": row["phrases"][n]["phrase_id"], "phrase": query.phrase}
-            drawn.append(query._replace(mask=true_mask(row, n), sample=sample))
+            drawn.append(query._replace(**true_pixels(row, [n]), sample=sample))
         absent: list[str] = []
         for _ in range(self.settings.negatives_per_image):
             phrase = self.index.draw_negative(number, generator, without=absent)
             if phrase is not None:
                 absent.append(phrase)
                 other, n = self.index[phrase][0]
-                drawn.append(self._ask(number, image, self.rows[other], n, generator))
+                query = self._ask(number, image, self.rows[other], n, generator)
+                drawn.append(query._replace(**true_pixels(row), sample={"image_id": row["image_id"]}))
         return drawn
 
     def _ask(self, number: int, image: int, source: dict, n: int, generator) -> Query:

@@ -225,10 +225,16 @@ def fingerprint_rows(rows) -> str:
         rows = rows.select_columns(["image_id", "phrases"])
     return digest(
         *(
-            digest(row["image_id"], *(part for p in row["phrases"] for part in (p["phrase"], p["mask"]["counts"])))
+            digest(row["image_id"], *(part for phrase in row["phrases"] for part in _identity(phrase)))
             for row in (rows[n] for n in range(len(rows)))
         )
     )
+
+
+def _identity(phrase: Mapping) -> list[str]:
+    """What a fingerprint says of a phrase; what does not count only where there is something."""
+    runs = [phrase["mask"], phrase.get("ignore")]
+    return [phrase["phrase"], *(r["counts"] for r in runs if r is not None and r["counts"] is not None)]
 
 
 def _to_yaml(block: Mapping) -> str:

@@ -59,6 +59,12 @@ def decode_rle(rle: Mapping) -> np.ndarray:
     return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)  # COCO counts down the columns
 
 
+def is_empty(counts: str) -> bool:
+    """Whether the counts of a COCO RLE, as text, are those of a mask without a pixel: a single number, of which every
+    character but the last says that more of it follows."""
+    return len(counts) < 13 and all((ord(character) - 48) & 32 for character in counts[:-1])
+
+
 def _decompress(counts: str | bytes) -> np.ndarray:
     """COCO's string of 6-bit characters -> run lengths. Each holds 5 bits and a flag that more follow, little end
     first, two's complement; from the fourth run on the difference to the run two before is what is written."""

@@ -48,7 +48,7 @@ class PictureGrid:
         by_example = dict(zip(owners, found, strict=True))
         lines = []
         for n, sample in enumerate(self.samples):
-            truth = _paint(sample.image, sample.masks[0], TRUTH)
+            truth = _paint(sample.image, sample.masks[0] == 1, TRUTH)
             example = _paint(sample.image, by_example[n], FOUND) if n in by_example else 0 * truth
             cells = [sample.image, truth, _paint(sample.image, by_text[n], FOUND), example]
             lines.append(_line(cells, sample.phrases[0]))
