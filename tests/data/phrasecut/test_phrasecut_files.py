@@ -41,12 +41,13 @@ def test_a_phrase_keeps_its_structure_and_its_mask_is_the_union_over_the_instanc
     rows, _ = read(phrasecut_dir)
     cow, box = rows[0]["phrases"][1], rows[0]["phrases"][0]
 
-    assert {key: cow[key] for key in ("phrase_id", "name", "attributes", "relations", "boxes")} == {
+    assert {key: cow[key] for key in ("phrase_id", "name", "attributes", "relations", "boxes", "told_by")} == {
         "phrase_id": "1__1",
         "name": "cow",
         "attributes": ["small"],
         "relations": [{"predicate": "on", "object": "box"}],
         "boxes": [[20, 20, 9, 9]],
+        "told_by": "relation",
     }
     mask = np.zeros((40, 60), dtype=bool)
     mask[5:15, 5:15] = mask[5:15, 30:40] = True

@@ -50,7 +50,7 @@ def write_phrasecut(root, names=("red", "blue", "green"), record=False):
                     "image_id": image_id,
                     "ann_ids": [thing],
                     "phrase": names[thing],
-                    "phrase_structure": structure | {"type": "name"},
+                    "phrase_structure": structure | {"type": "attribute" if thing == 0 else "name"},
                     "instance_boxes": [[8 * column, 0, 8, 16]],
                     "Polygons": [[bar(column)]],
                 }
@@ -126,6 +126,7 @@ def test_referring_on_phrasecut(color_model, color_processor, tmp_path):
     assert numbers["all"]["samples"] == 6 and numbers["all"]["miou_0.5"] == 1
     assert numbers["all"]["phrasecut_0.5"]["cumulative_iou"] == 1
     assert {"c20", "c100", "i_single", "p_name", "s_large", "t_obj"} <= numbers.keys()
+    assert numbers["p_att+"]["samples"] == 2  # what PhraseCut's files say is needed to tell a thing from others
     assert evaluation.summary["image"]["all"]["miou_0.5"] == 1
     assert evaluation.settings["templates"] == ("{}",)
     written = write_report(evaluation, tmp_path / "out", model="colors", data="PhraseCut")

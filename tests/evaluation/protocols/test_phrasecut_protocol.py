@@ -31,7 +31,7 @@ def test_the_evaluator_by_hand():
     }
 
 
-def phrase(area=0.1, boxes=1, name="dog", attributes=(), relations=0):
+def phrase(area=0.1, boxes=1, name="dog", attributes=(), relations=0, told_by=None):
     mask = np.zeros((10, 100), dtype=bool)
     mask.flat[: round(1000 * area)] = True
     return make_phrase(
@@ -42,6 +42,7 @@ def phrase(area=0.1, boxes=1, name="dog", attributes=(), relations=0):
         attributes=list(attributes),
         relations=[{"predicate": "on", "object": "sofa"}] * relations,
         boxes=[[0, 0, 1, 1]] * boxes,
+        told_by=told_by,
     )
 
 
@@ -55,6 +56,10 @@ def phrase(area=0.1, boxes=1, name="dog", attributes=(), relations=0):
         (phrase(attributes=["big", "red"]), {"i_single", "t_obj", "s_mid", "p_att", "p_attm"}),
         (phrase(relations=1, attributes=["big"]), {"i_single", "t_obj", "s_mid", "p_att", "p_rel", "p_att_rel"}),
         (phrase(relations=2), {"i_single", "t_obj", "s_mid", "p_rel", "p_relm"}),
+        (phrase(attributes=["big"], told_by="attribute"), {"i_single", "t_obj", "s_mid", "p_att", "p_att+"}),
+        (phrase(relations=1, told_by="relation"), {"i_single", "t_obj", "s_mid", "p_rel", "p_rel+"}),
+        (phrase(relations=1, told_by="verbose"), {"i_single", "t_obj", "s_mid", "p_rel", "p_verbose"}),
+        (phrase(told_by="name"), {"i_single", "t_obj", "s_mid", "p_name"}),
     ],
 )
 def test_subsets_by_hand(entry, expected):

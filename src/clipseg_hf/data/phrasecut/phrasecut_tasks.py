@@ -25,6 +25,7 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
         polygons = [_corners(polygon) for instance in task["Polygons"] for polygon in instance]
         attributes = [str(attribute) for attribute in structure.get("attributes", [])]
         name = str(structure.get("name") or phrase)
+        told_by = None if structure.get("type") is None else str(structure["type"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         summary.note("malformed_entry", f"{where} ({type(error).__name__}: {error})")
         return None
@@ -44,6 +45,7 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
         attributes=attributes,
         relations=relations,
         boxes=boxes,
+        told_by=told_by,
     )
 
 

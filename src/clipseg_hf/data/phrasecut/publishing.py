@@ -86,7 +86,7 @@ _COLUMNS = {
     "height": "in pixels",
     "width": "in pixels",
     "phrases": "each `phrase_id`, `phrase`, its `name`, `attributes` and `relations`, `boxes` (x, y, width, height) of "
-    "the instances, `mask` of all of them",
+    "the instances, `mask` of all of them, `told_by` (what tells it from others: its name, an attribute, a relation)",
     "phrase_id": "of the phrase of this image, also where a negative took its place",
     "phrase": "what is asked",
     "prompt": "the phrase in its template",

@@ -22,6 +22,9 @@ PHRASE_FEATURES = {
     # Pixels that do not count for this phrase: the border between things, what nobody labelled, crowds. May be None or
     # lacking. What none of a row's phrases counts does not count for a phrase that is not true of the image, either.
     "ignore": MASK_FEATURES,
+    # What tells the thing from others in its image, as PhraseCut knows it: "name", "attribute", "relation", "verbose"
+    # (the phrase says more than is needed). May be None or lacking.
+    "told_by": datasets.Value("string"),
 }
 
 ROW_FEATURES = datasets.Features(
@@ -50,6 +53,7 @@ def make_phrase(
     relations: list[dict[str, str]] | None = None,
     boxes: list[list[float]] | None = None,
     ignore: dict | None = None,
+    told_by: str | None = None,
 ) -> dict:
     """Make one entry of a row's `phrases`, with the fields that its source does not know filled in.
 
@@ -60,6 +64,7 @@ def make_phrase(
         name: The bare noun of the phrase; the whole phrase where it is not known.
         boxes: One `[x, y, width, height]` per instance, in pixels; the mask's own box where they are not known.
         ignore: COCO run lengths of the pixels that do not count for the phrase; None where all do.
+        told_by: What tells the thing from others in its image: "name", "attribute", "relation" or "verbose".
     """
     from pycocotools import mask as coco
 
@@ -74,6 +79,7 @@ def make_phrase(
         "boxes": boxes,
         "mask": mask,
         "ignore": ignore,
+        "told_by": told_by,
     }
 
 

@@ -19,6 +19,7 @@ salad sand sea shadow shelf sidewalk sky snow solid stairs stone straw table ten
 water wave window wood
 """
 STUFF = tuple(_STUFF_WORDS.split())
+_TOLD_BY = {"attribute": ["p_att+"], "relation": ["p_rel+"], "verbose": ["p_verbose"]}
 _CATEGORY_RANKS = (20, 100, 500)
 _ATTRIBUTE_RANKS = (20, 100, 200)
 
@@ -49,8 +50,9 @@ class PhraseCutSubsets:
       a200+, a100, a200: of the most frequent attribute. Only with the counts.
     - i_single, i_multi, i_many: 1, 2 to 4, 5 and more instances.
     - p_name: the bare name; p_att, p_attm: with one attribute or more, with several; p_rel, p_relm: with relations;
-      p_att_rel: with both. (Whether they are *needed* to tell the target from others, p_att+ and p_rel+ of the
-      original, is not part of the rows.)
+      p_att_rel: with both.
+    - p_att+, p_rel+: attributes, or relations, are needed to tell the target from others in its image; p_verbose: the
+      phrase says more than is needed. Only of rows that know it (`told_by`), as PhraseCut's do.
     - t_stuff, t_obj: by words in the name.
     - s_small, s_mid, s_large: target below 2 %, up to 20 %, above 20 % of the image.
 
@@ -93,6 +95,7 @@ class PhraseCutSubsets:
             "p_relm": relations > 1,
             "p_att_rel": attributes > 0 and relations > 0,
         }
+        names += _TOLD_BY.get(phrase.get("told_by"), [])
         return names + [name for name, holds in structure.items() if holds]
 
     def _ranks(self, phrase: Mapping) -> list[str]:
