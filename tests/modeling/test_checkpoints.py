@@ -8,6 +8,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from clipseg_hf import EMOJI_TINY
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints
 from clipseg_hf.modeling.checkpoints import clip_checksum, find_decoder
 
@@ -58,6 +59,17 @@ def test_the_file_holds_the_decoder_and_names_its_base(saved, base):
     config = json.loads((saved / "config.json").read_text())
     assert config["base_model_name_or_path"] == base
     assert config["model_type"] == "clipseg"
+
+
+def test_the_embedded_checkpoint_is_named_not_where_it_lies(tmp_path, monkeypatch):
+    model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny")
+    model.save_pretrained(tmp_path / "saved", decoder_only=True)
+    assert "/" not in (tmp_path / "saved" / "config.json").read_text()
+    monkeypatch.chdir(tmp_path)
+    again = CLIPSegForImageSegmentation.from_pretrained("saved")
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    again.save_pretrained("again", decoder_only=True, base_model=EMOJI_TINY)
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["base_model_name_or_path"] == "emoji-tiny"
 
 
 def test_a_decoder_of_width_64_takes_about_4_5_megabytes(tiny, tmp_path):

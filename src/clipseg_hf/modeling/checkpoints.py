@@ -15,6 +15,7 @@ from transformers import AutoConfig, CLIPModel, CLIPSegConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from clipseg_hf.modeling.configuration import clip_config_of
+from clipseg_hf.modeling.model_names import resolve_name
 
 # Not transformers' name for weights, so that stock refuses the checkpoint instead of loading it with a random CLIP.
 DECODER_FILE = "decoder.safetensors"
@@ -154,7 +155,7 @@ def _load_base(
     """The state dict of the CLIP in a CLIP or CLIPSeg checkpoint."""
     if isinstance(base, CLIPModel):
         return base.to(dtype).state_dict()  # type: ignore[arg-type]  # transformers hides the types of `to`
-    hub_arguments = {**hub_arguments, "revision": revision or "main"}
+    base, hub_arguments = resolve_name(base), {**hub_arguments, "revision": revision or "main"}
     try:
         kind = AutoConfig.from_pretrained(base, **hub_arguments).model_type
         if kind == "clip":

@@ -37,6 +37,13 @@ def resolve_name(name: str | os.PathLike) -> str:
     return name
 
 
+def portable_name(name: str | os.PathLike) -> str:
+    """What to write into files for a model: "emoji-tiny" for the folder of that checkpoint, which lies elsewhere on
+    another machine; any other name as it is."""
+    is_embedded = os.path.realpath(name) == os.path.realpath(assets.EMOJI_TINY)
+    return EMBEDDED if is_embedded else os.fspath(name)
+
+
 def find_model(
     name: str | os.PathLike, way_out: str = f"take the small model that is built in: --model {EMBEDDED}"
 ) -> str:

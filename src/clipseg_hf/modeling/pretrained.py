@@ -24,7 +24,7 @@ from clipseg_hf.modeling.configuration import (
 )
 from clipseg_hf.modeling.freezing import FrozenClipMixin
 from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
-from clipseg_hf.modeling.model_names import resolve_name
+from clipseg_hf.modeling.model_names import portable_name, resolve_name
 
 # Arguments of `from_pretrained` that say where files are, not what to do with them.
 _PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
@@ -215,7 +215,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         if args or (kwargs and not push_to_hub):
             raise TypeError(f"decoder_only=True does not take {sorted(kwargs) or 'these positional arguments'}")
         if is_main_process:
-            save_decoder(self, save_directory, os.fspath(base_model), base_model_revision)
+            save_decoder(self, save_directory, portable_name(base_model), base_model_revision)
             if push_to_hub:
                 upload_decoder(save_directory, **kwargs)
 
