@@ -36,7 +36,7 @@ def evaluate_model(
         echo: takes each line of the report.
 
     Raises:
-        as `find_model`, `find_device` and `run_benchmark`.
+        FileNotFoundError, ConnectionError, ValueError: as `find_model`, `find_device` and `run_benchmark`.
     """
     options = options or BenchmarkOptions()
     with process_group() as rank:
