@@ -157,3 +157,38 @@ def test_transformers_trainer_takes_a_step_and_evaluates(tiny, tmp_path):
     again = type(model).from_pretrained(tmp_path / "checkpoint-1")
     batch = {"pixel_values": tiny.images(1), "input_ids": tiny.tokens(1)}
     torch.testing.assert_close(again(**batch).logits, model.eval()(**batch).logits)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("refined", [False, True])
+def test_linear_layers_can_be_quantized_to_int8(tiny, inputs, refined):
+    model = tiny.model(use_complex_transposed_convolution=refined)
+    quantized = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    assert not isinstance(quantized.decoder.film_mul, torch.nn.Linear)
+    for context in (torch.no_grad(), torch.enable_grad()):
+        with context:
+            exact, logits = model(**inputs).logits, quantized(**inputs).logits
+        assert (logits - exact).abs().mean() < 0.05 * exact.abs().mean()
+    nobody = quantized.get_conditional_embeddings(input_ids=torch.zeros(0, 7, dtype=torch.long), batch_size=0)
+    assert nobody.shape == (0, 24)
+
+
+class _Traceable(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values, input_ids):
+        return self.model(pixel_values=pixel_values, input_ids=input_ids).logits
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_model_can_be_traced_with_and_without_gradients(tiny, refined, gradients):
+    model = tiny.model(use_complex_transposed_convolution=refined)
+    images, tokens = tiny.images(5), tiny.tokens(5)  # more prompts than are decoded at once without gradients
+    with torch.set_grad_enabled(gradients):
+        traced = torch.jit.trace(_Traceable(model), (images, tokens))
+    other = (tiny.images(5, seed=3), tokens.flip(0))
+    torch.testing.assert_close(traced(*other), model(pixel_values=other[0], input_ids=other[1]).logits)

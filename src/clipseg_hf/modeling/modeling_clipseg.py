@@ -77,7 +77,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         """
         texts = images = None
         if input_ids is not None and input_ids.shape[0] == 0:
-            texts = self.clip.text_projection.weight.new_empty(0, self.clip.text_projection.out_features)
+            texts = self.clip.logit_scale.new_empty(0, self.clip.text_projection.out_features)
         elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
                 texts = self.clip.get_text_features(
@@ -93,7 +93,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         if pixel_values.shape[0] == 0:
-            return self.clip.visual_projection.weight.new_empty(0, self.clip.visual_projection.out_features)
+            return self.clip.logit_scale.new_empty(0, self.clip.visual_projection.out_features)
         patch_grid(pixel_values, vision_fields(self.config).patch_size, "conditional_pixel_values")
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
             if masks is not None:

@@ -12,7 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
 from clipseg_hf.modeling.configuration import get_field, vision_fields
-from clipseg_hf.modeling.layers.onednn import from_onednn, to_onednn
+from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
 
 # Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory (the MLP's
@@ -65,7 +65,7 @@ class CLIPSegDecoder(nn.Module):
             `logits` (N, rows * patch, columns * patch). `hidden_states`, where asked for: the first block's input and
             every block's output, (N, tokens, D). `attentions`: every block's, (N, heads, tokens, tokens).
         """
-        dtype = self.film_mul.weight.dtype
+        dtype = cast(DecoderLayer, self.layers[0]).layer_norm1.weight.dtype  # what no quantization touches
         conditional_embeddings = conditional_embeddings.to(dtype)  # (N, projection_dim)
         scale = self.film_mul(conditional_embeddings)[:, None]  # (N, 1, D)
         shift = self.film_add(conditional_embeddings)[:, None]  # (N, 1, D)
@@ -191,9 +191,10 @@ class DecoderMLP(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, tokens, D) -> (n, tokens, D)."""
-        tokens = tokens if self.training else to_onednn(tokens)
+        is_quantized = not isinstance(self.fc1.weight, Tensor)
+        tokens = tokens if self.training or is_quantized else to_onednn(tokens)
         # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
-        hidden = F.relu(self.fc1(tokens), inplace=not torch.is_grad_enabled())  # (n, tokens, intermediate)
+        hidden = F.relu(self.fc1(tokens), inplace=records_nothing())  # (n, tokens, intermediate)
         return from_onednn(self.fc2(F.dropout(hidden, self.dropout, self.training)))
 
 
@@ -226,7 +227,7 @@ def _chunk_size(asked: int | None, tokens: Tensor) -> int | None:
     """How many prompts to decode at once; None: all."""
     if asked is not None and (not isinstance(asked, int) or asked < 1):
         raise ValueError(f"decode_chunk_size={asked} must be a positive number of prompts, or None")
-    if asked is None and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if asked is None and records_nothing() and not torch.compiler.is_compiling():
         budget = DECODE_TOKENS_CPU if tokens.device.type == "cpu" else DECODE_TOKENS_ACCELERATOR
         return max(1, budget // tokens.shape[1])
     return asked

@@ -30,6 +30,12 @@ def onednn_inference(example: Tensor) -> AbstractContextManager:
     return _OneDnn() if _is_usable(example) else nullcontext()
 
 
+def records_nothing() -> bool:
+    """Whether neither gradients nor a trace are recorded. (`torch.jit.trace` compares what it records with gradients
+    on to a second record with gradients off, so that both have to be the same.)"""
+    return not torch.is_grad_enabled() and not torch.jit.is_tracing()
+
+
 def to_onednn(tensor: Tensor) -> Tensor:
     """`tensor` in oneDNN's layout, so that several layers in turn need not change it; as it is where of no use."""
     return tensor.to_mkldnn() if _is_usable(tensor) and _is_plain(tensor, *fast_dtypes()) else tensor
@@ -88,9 +94,8 @@ def _is_usable(example: Tensor) -> bool:
         and example.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
-        and not torch.is_grad_enabled()
+        and records_nothing()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.jit.is_tracing()
     )
 
 
