@@ -40,6 +40,8 @@ ORDERS = {
     "transformers first": "import transformers, clipseg_hf",
     "the Auto class first": "from transformers import AutoModelForImageSegmentation; import clipseg_hf",
     "its module first": "import transformers.models.auto.modeling_auto, clipseg_hf",
+    "the processor first": "from transformers import AutoProcessor; import clipseg_hf",
+    "stock's processor first": "from transformers import CLIPSegProcessor; import clipseg_hf",
     "ours twice": "import clipseg_hf; importlib.reload(clipseg_hf)",
     "ours twice, around transformers": "import clipseg_hf, transformers.models.auto.modeling_auto as auto\n"
     "importlib.reload(clipseg_hf); importlib.reload(auto)",
@@ -58,9 +60,12 @@ assert 'transformers.models.auto.modeling_auto' not in sys.modules
 
 LOOK_UP = '''
 from transformers import MODEL_FOR_IMAGE_SEGMENTATION_MAPPING, AutoModelForImageSegmentation, CLIPSegConfig
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 early = "clipseg_hf.modeling" in sys.modules
 mappings = [AutoModelForImageSegmentation._model_mapping, MODEL_FOR_IMAGE_SEGMENTATION_MAPPING]
 right = [mapping[CLIPSegConfig] is sys.modules["clipseg_hf"].CLIPSegForImageSegmentation for mapping in mappings]
+processors = [PROCESSOR_MAPPING[CLIPSegConfig], processor_class_from_name("CLIPSegProcessor")]
+right += [processor is sys.modules["clipseg_hf"].CLIPSegProcessor for processor in processors]
 os.write(1, (json.dumps([order, early, right]) + chr(10)).encode())  # at once, as others write, too
 '''
 children = []
@@ -85,7 +90,7 @@ def answers() -> dict[str, list]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_auto_class_knows_the_model(answers, order):
+def test_the_auto_classes_know_the_model_and_the_processor(answers, order):
     early, right = answers[order]
     assert all(right)
     assert early == (order in ("our model first", "threads"))

@@ -1,7 +1,7 @@
 """CLIPSeg for Hugging Face: segment with text, images or both; train, measure and publish it.
 
-`AutoModelForImageSegmentation` knows CLIPSeg once this package is imported; nothing else of transformers changes. The
-names below are imported on first use.
+`AutoModelForImageSegmentation` and `AutoProcessor` give this package's CLIPSeg once it is imported; nothing else of
+transformers changes. The names below are imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPSegConfig
+from transformers import AutoProcessor, CLIPConfig, CLIPImageProcessorPil, CLIPSegConfig
 from transformers.models.clipseg.processing_clipseg import CLIPSegProcessor as StockProcessor
 
+from clipseg_hf import EMOJI_TINY
 from clipseg_hf.processing import CLIPSegProcessor, VisualPromptSettings, make_visual_prompt
 
 
@@ -594,3 +595,10 @@ def test_outputs_and_sizes_of_another_shape_are_told(small):
         small.post_process_prompted_segmentation(torch.zeros(1, 4, 4))
     with pytest.raises(ValueError, match=r"a list with one \(height, width\) for each image; got \(10, 10\)"):
         small.post_process_prompted_segmentation(SimpleNamespace(logits=torch.zeros(1, 4, 4)), (10, 10))
+
+
+def test_the_auto_class_gives_this_processor():
+    processor = AutoProcessor.from_pretrained(EMOJI_TINY)
+    assert type(processor) is CLIPSegProcessor
+    assert processor.mask_thresholds == CLIPSegProcessor.from_pretrained(EMOJI_TINY).mask_thresholds
+    assert StockProcessor is not CLIPSegProcessor
