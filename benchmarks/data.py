@@ -39,7 +39,7 @@ from clipseg_hf.data import (
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.training.devices import processor_name
+from clipseg_hf.training.devices.accelerator import processor_name
 
 PHRASES = 32  # in a batch
 HERE = Path(__file__).parent

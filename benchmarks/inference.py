@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.training.devices import processor_name
+from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
 SIDE = 352

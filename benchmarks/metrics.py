@@ -24,7 +24,7 @@ from reporting import put_table
 
 from clipseg_hf.evaluation import SegmentationCounts
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
-from clipseg_hf.training.devices import processor_name
+from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
 SIZES = (224, 352, 704)

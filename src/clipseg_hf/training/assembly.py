@@ -23,7 +23,7 @@ from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import LoaderSettings, StepPlan, stable_seed
 from clipseg_hf.training.caches.cache_settings import CacheSettings, fingerprint_tokenizer
 from clipseg_hf.training.caches.filling import CachedKinds
-from clipseg_hf.training.devices import start_accelerator
+from clipseg_hf.training.devices.accelerator import start_accelerator
 from clipseg_hf.training.runs.picture_grid import PictureGrid
 from clipseg_hf.training.runs.progress import Report
 from clipseg_hf.training.schedules import LearningRateSchedule

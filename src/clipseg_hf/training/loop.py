@@ -14,12 +14,12 @@ from clipseg_hf.processing.postprocessing import read_thresholds
 from clipseg_hf.training import assembly
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, make_loader
-from clipseg_hf.training.beginning import begin, what_is_trained
 from clipseg_hf.training.caches.filling import cached_inputs
-from clipseg_hf.training.devices import refuse_parallel
-from clipseg_hf.training.processes import refuse_differences
+from clipseg_hf.training.devices.accelerator import refuse_parallel
+from clipseg_hf.training.devices.processes import refuse_differences
 from clipseg_hf.training.promises import check_output, check_promises
 from clipseg_hf.training.readable import readable_rows
+from clipseg_hf.training.runs.beginning import begin, what_is_trained
 from clipseg_hf.training.runs.provenance import describe_run, fingerprint_weights
 from clipseg_hf.training.runs.run_folder import RunFolder
 from clipseg_hf.training.runs.state import TrainingState

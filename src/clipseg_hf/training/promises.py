@@ -8,7 +8,7 @@ import torch
 
 from clipseg_hf.evaluation.protocols.referring import count_questions
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments, closest
-from clipseg_hf.training.processes import from_main
+from clipseg_hf.training.devices.processes import from_main
 from clipseg_hf.training.runs.run_folder import knows_its_base
 from clipseg_hf.training.validation import ValidationSettings
 

@@ -4,7 +4,7 @@ from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.rows import evenly, take
 from clipseg_hf.data.sampling.samples import SampleError
 from clipseg_hf.processing.masks.rle import decode_rle
-from clipseg_hf.training.processes import from_main
+from clipseg_hf.training.devices.processes import from_main
 
 
 def readable_rows(accelerator, rows, count: int, strict: bool = False):

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from clipseg_hf.training.batches import SampleStream, StepPlan, reading, stable_seed
+from clipseg_hf.training.devices.processes import Tensors
 from clipseg_hf.training.model_inputs import ModelInputs
-from clipseg_hf.training.processes import Tensors
 from clipseg_hf.training.runs.picture_grid import PictureGrid
 from clipseg_hf.training.runs.progress import Report
 from clipseg_hf.training.runs.run_folder import RunFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from clipseg_hf.evaluation.reports.report import fingerprint_rows
-from clipseg_hf.training.devices import device_name
+from clipseg_hf.training.devices.accelerator import device_name
 
 PACKAGES = ("clipseg-hf", "torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
 

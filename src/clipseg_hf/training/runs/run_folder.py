@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.processes import Tensors
+from clipseg_hf.training.devices.processes import Tensors
 from clipseg_hf.training.runs.checkpoints import checkpoint_path, checkpoints_in, step_of
 from clipseg_hf.training.runs.folders import BrokenFolder, read_manifest, refuse_foreign, write_whole
 from clipseg_hf.training.runs.resuming import PROVENANCE, RECIPE, Branch, is_own, to_facts

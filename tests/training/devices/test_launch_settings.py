@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import launch
 
 from clipseg_hf.training import train
-from clipseg_hf.training.launch_settings import launch_precision, launched_on_cpu, refuse_launch_settings
+from clipseg_hf.training.devices.launch_settings import launch_precision, launched_on_cpu, refuse_launch_settings
 
 REFUSED = {
     "ACCELERATE_USE_DEEPSPEED": ("true", r"DeepSpeed \(ACCELERATE_USE_DEEPSPEED\) splits a model over devices"),

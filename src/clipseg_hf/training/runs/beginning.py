@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
-from clipseg_hf.training.processes import Tensors, from_main
+from clipseg_hf.training.devices.processes import Tensors, from_main
 from clipseg_hf.training.runs.folders import recover
 from clipseg_hf.training.runs.resuming import Branch, Start, find_start, to_facts
 from clipseg_hf.training.runs.run_folder import RunFolder, read_checkpoint, restore

@@ -16,7 +16,7 @@ from accelerate.utils import (
     ProjectConfiguration,
 )
 
-from clipseg_hf.training.launch_settings import launch_precision, launched_on_cpu, refuse_launch_settings
+from clipseg_hf.training.devices.launch_settings import launch_precision, launched_on_cpu, refuse_launch_settings
 from clipseg_hf.training.runs.progress import choose_trackers
 
 
