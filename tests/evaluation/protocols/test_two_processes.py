@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -30,8 +31,9 @@ def share_of_the_protocol(model, processor, rows):
     from clipseg_hf.evaluation.protocols import distributed
 
     settings = ReferringSettings(batch_size=1)
-    distributed.BLOCK_BYTES = 1000  # so that results go in many blocks
-    return merge_processes(evaluate_referring(model, processor, rows, settings, shard=current_shard()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "BLOCK_BYTES", 1000)  # so that results go in many blocks
+        return merge_processes(evaluate_referring(model, processor, rows, settings, shard=current_shard()))
 
 
 def join(rank: int, folder: str) -> None:
