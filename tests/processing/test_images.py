@@ -287,7 +287,9 @@ def test_sizes_are_measured_as_they_stand_upright(kind):
 
 def test_a_file_that_cannot_be_read_is_an_error_of_its_own():
     for read in (load_image, measure_image, load_map):
-        with pytest.raises(UnreadableImageError, match="image that Pillow can read: cannot identify") as caught:
+        with pytest.raises(
+            UnreadableImageError, match=r"image that Pillow can read\. It says: cannot identify"
+        ) as caught:
             read({"bytes": b"no image", "path": None})
         assert isinstance(caught.value, OSError) and isinstance(caught.value, ValueError)
 

@@ -340,8 +340,12 @@ def test_no_reader_outlives_an_interrupted_run(make_args, rows, monkeypatch):
 
 def test_no_reader_outlives_a_run_interrupted_while_it_waits(make_args, rows):
     """Ctrl-C amid PyTorch's own frames, which the error keeps alive."""
-    with pytest.raises(KeyboardInterrupt) as caught:
-        train(make_args(dataloader_num_workers=1), train_rows=_InterruptingRows(rows, os.getpid()))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # off where tests run in the background
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            train(make_args(dataloader_num_workers=1), train_rows=_InterruptingRows(rows, os.getpid()))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not multiprocessing.active_children()
     assert any("dataloader.py" in str(entry.path) for entry in caught.traceback)
 

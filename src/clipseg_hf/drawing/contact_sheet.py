@@ -59,7 +59,8 @@ def draw_sheet(
             top += _GAP + _LINE
         for number, card in enumerate(band):
             left, upper = _GAP + number % columns * step_x, top + number // columns * step_y
-            draw.rounded_rectangle((left, upper, left + step_x - _GAP, upper + step_y - _GAP), radius=10, fill=_CARD)
+            box = left, upper, left + step_x - _GAP - 1, upper + step_y - _GAP - 1
+            draw.rounded_rectangle(box, radius=10, fill=_CARD)
             _draw_card(sheet, draw, left + _PAD, upper + _PAD, card, place, inner)
         top += -(-len(band) // columns) * step_y
     return sheet
@@ -99,10 +100,9 @@ def _draw_card(
         draw.text(corner, title, _INK, font_for(title, 14), "ld", stroke_width=2, stroke_fill=_CARD)
     top += place[1] + 8
     for line in card.lines:
-        indent = 0
-        if line.color is not None:
+        indent = 0 if line.color is None else 18
+        if indent:
             draw.rounded_rectangle((left, top + 3, left + 11, top + 14), radius=3, fill=line.color)
-            indent = 18
         limit = width - indent - (52 if line.end else 0)
         _write(draw, (left + indent, top), line.text, limit, color=_PALE if line.is_pale else _INK)
         draw.text((left + width, top), line.end, fill=_PALE, font=font_for(line.end, 14), anchor="ra")

@@ -143,7 +143,7 @@ def explaining(name: str) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError(
-            f"{name} is not an image that Pillow can read: cannot identify image file."
+            f"{name} is not an image that Pillow can read. It says: cannot identify image file."
         ) from error
     except (OSError, EOFError, SyntaxError, struct.error, zlib.error) as error:
         raise UnreadableImageError(f"{name} is damaged or cut off: {error}.") from error
