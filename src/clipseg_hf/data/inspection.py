@@ -14,6 +14,7 @@ from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
 from clipseg_hf.data.rows.flaws import EXAMPLES_KEPT, BuildSummary
 from clipseg_hf.data.rows.row_builder import splits_named
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.data.sources.loading import open_segmentation_data
 
@@ -184,7 +185,7 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
     shared = sum(len(index[phrase]) for phrase in index if len(places[phrase]) > 1)
     common = Counter({phrase: len(found) for phrase, found in places.items()}).most_common(8)
     sizes, areas = [], []
-    for row in _without_images(rows):
+    for row in only_columns(rows, "height", "width", "phrases"):
         sizes.append((row["height"], row["width"]))
         for entry in row["phrases"]:
             runs = {"size": entry["mask"]["size"], "counts": entry["mask"]["counts"].encode()}
@@ -208,9 +209,7 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
 
 
 def _find_broken(rows) -> list[str]:
-    rows = undecoded(rows)
-    if hasattr(rows, "select_columns"):
-        rows = rows.select_columns(["image", "image_id", "height", "width"])
+    rows = only_columns(undecoded(rows), "image", "image_id", "height", "width")
     reasons = (
         (row["image_id"], _break_of(row)) for row in tqdm(rows, desc="Decoding images", leave=False, disable=None)
     )
@@ -239,10 +238,6 @@ def _choose_tiles(data: dict[str, datasets.Dataset], count: int, seed: int) -> l
         for row in islice(whole, max(1, round(count * len(rows) / total))):
             tiles.append(Tile(row, f"{name} · {row['image_id']} · {row['width']} x {row['height']}"))
     return tiles[:count]
-
-
-def _without_images(rows):
-    return rows.select_columns(["height", "width", "phrases"]) if hasattr(rows, "select_columns") else rows
 
 
 def _spread(values: np.ndarray, percentiles: tuple[int, ...]) -> tuple[int, ...]:

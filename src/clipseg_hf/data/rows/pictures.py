@@ -5,14 +5,13 @@ all pictures differ in how many bytes they have and in the last of them, so that
 read as a whole.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
-from clipseg_hf.data.rows.fingerprints import digest_file
+from clipseg_hf.data.rows.fingerprints import digest_bytes, digest_file
 from clipseg_hf.data.rows.row_images import undecoded
 
 _TAIL = 4096  # bytes; a JPEG's last pixels, the checksum of a PNG's
@@ -51,7 +50,7 @@ def _glances(rows, column: str) -> Iterator:
             stored = picture["bytes"] if picture.is_valid and hasattr(picture, "keys") else None  # a struct
             if stored is not None and stored.is_valid:
                 buffer = stored.as_buffer()  # not copied
-                yield len(buffer), _digest(buffer[max(0, len(buffer) - _TAIL) :])
+                yield len(buffer), digest_bytes(buffer[max(0, len(buffer) - _TAIL) :])
             else:
                 yield _glance(picture.as_py())
 
@@ -60,12 +59,12 @@ def _glance(image):
     if isinstance(image, dict):
         image = image.get("path") if image.get("bytes") is None else image["bytes"]
     if isinstance(image, bytes):
-        return len(image), _digest(image[-_TAIL:])
+        return len(image), digest_bytes(image[-_TAIL:])
     if isinstance(image, (str, os.PathLike)) and os.path.isfile(image):
         with open(image, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
-            return size, _digest(file.read())
+            return size, digest_bytes(file.read())
     return _content(image)
 
 
@@ -77,15 +76,10 @@ def _content(image):
         return digest_file(image) if os.path.isfile(image) else ("elsewhere", str(image))
     if isinstance(image, Image.Image):
         try:
-            return image.size, image.mode, _digest(image.tobytes())
+            return image.size, image.mode, digest_bytes(image.tobytes())
         except OSError:  # broken, which whoever needs it will say
             return id(image)
     if image is None or isinstance(image, bytes):
-        return image and _digest(image)
+        return image and digest_bytes(image)
     pixels = np.asarray(image)
-    return pixels.shape, str(pixels.dtype), _digest(pixels.tobytes())
-
-
-def _digest(data) -> str:
-    """As `digest_file` has it."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return pixels.shape, str(pixels.dtype), digest_bytes(pixels.tobytes())

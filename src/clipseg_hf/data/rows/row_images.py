@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clipseg_hf.data.rows.fingerprints import digest, digest_bytes
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.processing.images import ImageLike, read_image
 
 
@@ -35,7 +36,7 @@ def fingerprint_images(rows) -> np.ndarray:
     does: reading PhraseCut's 8 GB takes minutes, asking for their times a second. So a file that was only touched
     counts as changed, and one that was replaced by another of the same size and time does not.
     """
-    rows = undecoded(rows.select_columns(["image"]) if hasattr(rows, "select_columns") else rows)
+    rows = undecoded(only_columns(rows, "image"))
     return np.array([int(_fingerprint(rows[n]["image"]), 16) for n in range(len(rows))], dtype=np.uint64)
 
 

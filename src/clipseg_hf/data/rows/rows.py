@@ -83,6 +83,11 @@ def make_phrase(
     }
 
 
+def only_columns(rows, *names: str):
+    """The rows with some of their fields alone, where they are a `datasets.Dataset`, so that no image is decoded."""
+    return rows.select_columns(list(names)) if hasattr(rows, "select_columns") else rows
+
+
 def take(rows, numbers):
     """Some of the rows, in that order."""
     numbers = list(numbers)

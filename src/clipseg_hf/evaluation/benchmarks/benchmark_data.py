@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clipseg_hf.data.emoji_world.emoji_files import RECORD_FILE
 from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
+from clipseg_hf.data.rows.rows import only_columns, take
 from clipseg_hf.data.sources.loading import load_segmentation_dataset, open_segmentation_data, recognise
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
@@ -60,7 +61,7 @@ def load_rows(data, benchmark: str, split: str | None = None, limit: int | None 
         return rows
     if limit < 1:
         raise ValueError(f"limit is at least 1 row, got {limit}.")
-    return _take(rows, [n * len(rows) // limit for n in range(limit)])
+    return take(rows, [n * len(rows) // limit for n in range(limit)])
 
 
 def require_data(data, benchmark: str) -> None:
@@ -112,7 +113,7 @@ def rows_showing(rows, names: Sequence[str]):
     """The rows that show one of the names."""
     keys = {concept_key(name) for name in names}
     chosen = [n for n, entries in enumerate(_phrases(rows)) if any(bare_name(entry) in keys for entry in entries)]
-    return _take(rows, chosen)
+    return take(rows, chosen)
 
 
 def _with_where_to_get(error: FileNotFoundError, benchmark: str) -> FileNotFoundError:
@@ -121,9 +122,5 @@ def _with_where_to_get(error: FileNotFoundError, benchmark: str) -> FileNotFound
 
 def _phrases(rows) -> Iterator[list[dict]]:
     """Each row's phrases, without a look at its image."""
-    words = rows.select_columns(["phrases"]) if hasattr(rows, "select_columns") else rows
+    words = only_columns(rows, "phrases")
     return (words[n]["phrases"] for n in range(len(rows)))
-
-
-def _take(rows, numbers: list[int]):
-    return rows.select(numbers) if hasattr(rows, "select") else [rows[n] for n in numbers]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.benchmark_classes import GENERALIZED_PROMPTS, PromptMap
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
@@ -88,7 +89,7 @@ def evaluate_generalized(
 
 def _where(rows, prompts: PromptMap, limit: int | None) -> dict[int, list[tuple[str, str, list[int]]]]:
     """Row -> (group, prompt, numbers of the phrases it stands for)."""
-    words = rows.select_columns(["phrases"]) if hasattr(rows, "select_columns") else rows
+    words = only_columns(rows, "phrases")
     found: dict[tuple[str, str], list[tuple[int, list[int]]]] = {}
     keys = {(g, p): {concept_key(name) for name in names} for g, group in prompts.items() for p, names in group.items()}
     for row in range(len(rows)):

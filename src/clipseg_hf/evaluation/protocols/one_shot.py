@@ -18,6 +18,7 @@ from clipseg_hf.data.rows.foreign_paths import last_part
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.row_phrases import different_phrases, same_entries
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.concepts import PASCAL_CLASSES
 from clipseg_hf.data.vocabulary.phrases import concept_key
@@ -166,7 +167,7 @@ def find_classes(rows, classes: Sequence[str]) -> dict[str, list[Place]]:
     """Where each class is: its bare name as a phrase, whose mask is not empty."""
     names = {concept_key(name): name for name in classes}
     places: dict[str, list[Place]] = {name: [] for name in classes}
-    words = rows.select_columns(["phrases"]) if hasattr(rows, "select_columns") else rows
+    words = only_columns(rows, "phrases")
     for row in range(len(rows)):
         entries = words[row]["phrases"]
         for number in different_phrases(entries):

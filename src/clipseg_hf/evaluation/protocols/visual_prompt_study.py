@@ -12,6 +12,7 @@ import torch
 
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
 from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_mask
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.data.sampling.sampling import generator_for
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
@@ -158,7 +159,7 @@ def study_visual_prompts(
 
 
 def _draw_objects(rows, settings: VisualPromptStudySettings) -> list[Place]:
-    words = rows.select_columns(["height", "width", "phrases"]) if hasattr(rows, "select_columns") else rows
+    words = only_columns(rows, "height", "width", "phrases")
     generator = generator_for(settings.seed, 0, 0)
     places: list[Place] = []
     for number in torch.randperm(len(rows), generator=generator).tolist():

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.evaluation.metrics.comparison import sample_table
 from clipseg_hf.evaluation.metrics.prompt_results import ALL, Evaluation
 from clipseg_hf.evaluation.protocols.one_shot import MEAN
@@ -221,8 +222,7 @@ def fingerprint_rows(rows) -> str:
     rows says its own (`fingerprint()`)."""
     if hasattr(rows, "fingerprint"):
         return rows.fingerprint()
-    if hasattr(rows, "select_columns"):
-        rows = rows.select_columns(["image_id", "phrases"])
+    rows = only_columns(rows, "image_id", "phrases")
     return digest(
         *(
             digest(row["image_id"], *(part for phrase in row["phrases"] for part in _identity(phrase)))

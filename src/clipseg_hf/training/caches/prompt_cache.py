@@ -70,10 +70,8 @@ class PromptCache:
             for places, pixels, broken in blocks:
                 if places:
                     self._encode_examples(places, pixels)
-                for place in broken:
-                    self.examples.flags[self._number(place)] = (
-                        BROKEN  # where it is drawn, that will be noticed and said
-                    )
+                for place in broken:  # where it is drawn, that will be noticed and said
+                    self.examples.flags[self._number(place)] = BROKEN
 
     def is_lacking(self):
         """A function of (row, phrase_number): whether that example has to be loaded, for want of a vector."""
