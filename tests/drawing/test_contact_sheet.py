@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipseg_hf.drawing.contact_sheet import Card, Line, draw_sheet, fit
+from clipseg_hf.drawing.contact_sheet import Card, Line, draw_sheet, draw_table, fit
 from clipseg_hf.drawing.overlay import paint_mask
 
 RED = (250, 0, 0)
@@ -71,3 +71,11 @@ def test_a_mask_may_be_faint_and_its_outline_have_a_halo():
     row = [picture.getpixel((x, 20)) for x in (20, 29, 30, 40)]
     assert row == [(100, 100, 100), RED, RED, (100, 100, 100)]
     assert min(picture.getpixel((28, 20))) > 200 and min(picture.getpixel((31, 20))) > 200  # white
+
+
+def test_a_table_has_its_pictures_in_columns_whatever_their_height():
+    blue, low = (Image.new("RGB", (60, height), (0, 0, 200)) for height in (40, 20))
+    table = draw_table(["one", "two"], [(Line("a"), [blue, low]), (Line("b"), [low])], (60, 40))
+    (first, left), (same, right), (second, below) = corners(table)
+    assert first == same and left == below and right - left == 60 + 14
+    assert second - first == 40 + 14 + 20 + 4

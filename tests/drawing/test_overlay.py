@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from clipseg_hf.drawing import overlay as drawing
-from clipseg_hf.drawing.overlay import heat_map, overlay, palette
+from clipseg_hf.drawing.overlay import heat_map, overlay, palette, steady_colors
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -146,3 +146,9 @@ def test_errors():
         heat_map(_grey(), np.zeros((3, 3)))
     with pytest.raises(ValueError, match=r"probabilities are in \[0, 1\], got -2 to 2"):
         heat_map(_grey(), np.linspace(-2, 2, 2400).reshape(40, 60))
+
+
+def test_a_name_has_one_colour_and_those_of_one_group_differ():
+    colors = steady_colors([["cat", "dog"], ["dog", "bird"], ["bird", "cat"], ["sun"]])
+    assert len({colors["cat"], colors["dog"], colors["bird"]}) == 3
+    assert colors["sun"] == palette(1)[0]  # no more colours than it takes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.training.runs.picture_grid import CAPTION_HEIGHT, GAP, PictureGrid
+from clipseg_hf.training.runs.picture_grid import COLUMNS, PictureGrid
 from clipseg_hf.training.validation import Validation, ValidationSettings, best_split, calibrate
 
 
@@ -61,16 +61,26 @@ def test_calibration_finds_a_threshold_for_each_kind_that_can_be_asked(parts, ro
     assert calibrate(*parts, rows[:1], ValidationSettings(samples=4)).keys() == {"text"}  # no examples, nothing absent
 
 
-def test_the_grid_shows_image_truth_and_predictions(parts, rows):
-    model, processor = parts
-    picture = PictureGrid(rows, processor, 3, 64)(model)
-    assert picture.shape == (3 * (64 + CAPTION_HEIGHT), 4 * 64 + 3 * GAP, 3) and picture.dtype == np.uint8
-    assert picture[:CAPTION_HEIGHT].max() > 200  # the caption
-    image, truth = picture[CAPTION_HEIGHT:][:64, :64], picture[CAPTION_HEIGHT:][:64, 64 + GAP : 128 + GAP]
-    assert (truth.astype(int)[..., 1] > image.astype(int)[..., 1]).any()  # green over the object
+def test_the_grid_keeps_the_shape_of_the_pictures_under_one_header(parts, rows):
+    grid = PictureGrid(rows[:1], parts[1], 3, 64)  # alone, so that no example decides the height
+    assert grid.shapes == [(rows[0]["width"], rows[0]["height"])]
+    grid.shapes = [(300, 300)]
+    square = grid(parts[0])
+    assert square.dtype == np.uint8 and square.shape[1] > len(COLUMNS) * 64
+    grid.shapes = [(400, 200)]
+    assert square.shape[0] - grid(parts[0]).shape[0] == 32
 
 
-def test_the_grid_is_black_where_there_is_no_example(parts, rows):
-    model, processor = parts
-    picture = PictureGrid(rows[:1], processor, 3, 64)(model)
-    assert not picture[CAPTION_HEIGHT:, 3 * (64 + GAP) :].any()
+def test_the_truth_has_the_colour_of_its_phrase(parts, rows):
+    grid = PictureGrid(rows, parts[1], 3, 64)
+    grid.colors = dict.fromkeys(grid.colors, (0, 0, 0))
+    black = grid(parts[0])
+    grid.colors = dict.fromkeys(grid.colors, (255, 255, 0))
+    yellow = grid(parts[0]).astype(int) - black
+    assert yellow[..., 0].max() > 150 and yellow[..., 2].max() <= 0
+
+
+def test_without_an_example_its_columns_stay_empty(parts, rows):
+    alone = PictureGrid(rows[:1], parts[1], 3, 64)(parts[0])
+    right = alone[40:, 3 * (64 + 14) + 14 :]
+    assert (right == right[0, 0]).all()

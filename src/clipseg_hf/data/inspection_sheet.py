@@ -1,7 +1,6 @@
 """A sheet of a data set's pictures with their masks drawn in, to see at a glance whether they fit."""
 
 from collections.abc import Sequence
-from itertools import count
 from typing import NamedTuple
 
 from PIL import Image
@@ -9,7 +8,7 @@ from PIL import Image
 from clipseg_hf.data.rows.row_images import decode_image
 from clipseg_hf.drawing import contact_sheet
 from clipseg_hf.drawing.contact_sheet import Card, Line
-from clipseg_hf.drawing.overlay import Color, palette
+from clipseg_hf.drawing.overlay import Color, steady_colors
 from clipseg_hf.processing.masks.rle import decode_rle
 
 PLACE = (300, 225)  # width and height for a picture, in pixels
@@ -32,7 +31,7 @@ def draw_sheet(tiles: Sequence[Tile], title: str, subtitle: str = "") -> Image.I
         title, subtitle: What stands above.
     """
     marked = [_marked(tile.row) for tile in tiles]
-    colors = _choose_colors([[phrases[0] for phrases, _ in masks[:MASKS_SHOWN]] for masks in marked])
+    colors = steady_colors([[phrases[0] for phrases, _ in masks[:MASKS_SHOWN]] for masks in marked])
     cards = [_draw_card(tile, masks, colors) for tile, masks in zip(tiles, marked, strict=True)]
     return contact_sheet.draw_sheet({"": cards}, title, subtitle, place=PLACE)
 
@@ -43,15 +42,6 @@ def _marked(row: dict) -> list[tuple[list[str], dict]]:
     for entry in row["phrases"]:
         groups.setdefault(entry["mask"]["counts"], ([], entry["mask"]))[0].append(entry["phrase"])
     return sorted(groups.values(), key=lambda group: -decode_rle(group[1]).sum())
-
-
-def _choose_colors(cards: list[list[str]]) -> dict[str, Color]:
-    """A colour for each phrase, so that those on one card differ."""
-    chosen: dict[str, int] = {}
-    for phrase in (phrase for card in cards for phrase in card):
-        taken = {chosen.get(other) for card in cards if phrase in card for other in card}
-        chosen.setdefault(phrase, next(number for number in count() if number not in taken))
-    return {phrase: palette(number + 1)[number] for phrase, number in chosen.items()}
 
 
 def _draw_card(tile: Tile, marked: list[tuple[list[str], dict]], colors: dict[str, Color]) -> Card:

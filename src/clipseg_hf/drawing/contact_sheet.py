@@ -66,6 +66,30 @@ def draw_sheet(
     return sheet
 
 
+def draw_table(
+    columns: Sequence[str], lines: Sequence[tuple[Line, Sequence[Image.Image]]], place: tuple[int, int]
+) -> Image.Image:
+    """Draw lines of pictures under one header: each line a caption, and below it its pictures from left to right.
+
+    Args:
+        columns: what stands over each column.
+        lines: the caption and the pictures of each line, at most as many as there are columns.
+        place: (width, height) that no picture is larger than, in pixels.
+    """
+    step = place[0] + _GAP
+    heights = [_LINE + _BETWEEN + max(picture.height for picture in pictures) + _GAP for _, pictures in lines]
+    sheet = Image.new("RGB", (_GAP + len(columns) * step, 2 * _GAP + _LINE + sum(heights)), _PAPER)
+    draw, top = ImageDraw.Draw(sheet), 2 * _GAP + _LINE
+    for number, name in enumerate(columns):
+        _write(draw, (_GAP + number * step, _GAP), name, place[0], color=_PALE)
+    for (caption, pictures), height in zip(lines, heights, strict=True):
+        _draw_line(draw, caption, _GAP, top, sheet.width - 2 * _GAP)
+        for number, picture in enumerate(pictures):
+            sheet.paste(picture, (_GAP + number * step, top + _LINE + _BETWEEN))
+        top += height
+    return sheet
+
+
 def fit(
     image: Image.Image | np.ndarray,
     place: tuple[int, int],
@@ -100,13 +124,17 @@ def _draw_card(
         draw.text(corner, title, _INK, font_for(title, 14), "ld", stroke_width=2, stroke_fill=_CARD)
     top += place[1] + 8
     for line in card.lines:
-        indent = 0 if line.color is None else 18
-        if indent:
-            draw.rounded_rectangle((left, top + 3, left + 11, top + 14), radius=3, fill=line.color)
-        limit = width - indent - (52 if line.end else 0)
-        _write(draw, (left + indent, top), line.text, limit, color=_PALE if line.is_pale else _INK)
-        draw.text((left + width, top), line.end, fill=_PALE, font=font_for(line.end, 14), anchor="ra")
+        _draw_line(draw, line, left, top, width)
         top += _LINE
+
+
+def _draw_line(draw: ImageDraw.ImageDraw, line: Line, left: int, top: int, width: int) -> None:
+    indent = 0 if line.color is None else 18
+    if indent:
+        draw.rounded_rectangle((left, top + 3, left + 11, top + 14), radius=3, fill=line.color)
+    limit = width - indent - (52 if line.end else 0)
+    _write(draw, (left + indent, top), line.text, limit, color=_PALE if line.is_pale else _INK)
+    draw.text((left + width, top), line.end, fill=_PALE, font=font_for(line.end, 14), anchor="ra")
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,24 @@ TRUTH, FOUND, EXAMPLE = _CHOSEN[3], _CHOSEN[0], _CHOSEN[1]  # green, red and blu
 _INK, _PAPER = (34, 34, 34), (255, 255, 255)
 
 
-def palette(count: int) -> list[Color]:
-    """`count` colours, easy to tell apart: eight chosen ones, then always the one that differs most from those before.
+def palette(number: int) -> list[Color]:
+    """`number` colours, easy to tell apart: eight chosen ones, then always the one that differs most from those before.
     Beyond some hundreds they repeat."""
     colors = [*_CHOSEN, *_others()]
-    return [colors[number % len(colors)] for number in range(count)]
+    return [colors[place % len(colors)] for place in range(number)]
+
+
+def steady_colors(groups: Sequence[Sequence[str]]) -> dict[str, Color]:
+    """One colour for each name in all groups, so that those of one group differ.
+
+    Args:
+        groups: names that are seen together, such as the phrases of one picture.
+    """
+    chosen: dict[str, int] = {}
+    for name in (name for group in groups for name in group):
+        taken = {chosen.get(other) for group in groups if name in group for other in group}
+        chosen.setdefault(name, next(number for number in count() if number not in taken))
+    return {name: palette(number + 1)[number] for name, number in chosen.items()}
 
 
 @cache

@@ -2,26 +2,28 @@
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from clipseg_hf.data.rows.rows import evenly
 from clipseg_hf.data.sampling.collate import PromptCollator
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
-from clipseg_hf.drawing.fonts import font_for
-from clipseg_hf.drawing.overlay import FOUND, TRUTH, Color, paint_mask
+from clipseg_hf.drawing.contact_sheet import Line, draw_table, fit
+from clipseg_hf.drawing.overlay import Color, paint_mask, steady_colors
 
-CAPTION_HEIGHT, GAP = 14, 4
+COLUMNS = ("query image", "truth", "by text", "example", "by example")
 
 
 class PictureGrid:
-    """Draws the same samples each time, one a line: image, truth, by text, by example (black without one).
+    """Draws the same samples each time, one a line under its phrase: the query image, the truth, what is found by text,
+    the example and what is found by it (left out where the phrase has none). Pictures keep the shape that they have in
+    the data, though the model sees them all as one, and a phrase has one colour in all of the grid.
 
     Args:
         rows: validation rows, of which `count`, evenly spread, are drawn.
         processor: of the model.
         count: lines.
-        image_size: of the model's input.
+        image_size: of the model's input; its longer side is that of the pictures.
     """
 
     def __init__(self, rows, processor, count: int, image_size: int | tuple[int, int]):
@@ -32,6 +34,9 @@ class PictureGrid:
         numbers = [n for n in range(len(rows)) if sampler.visits(n)]
         self.samples = [sampler.sample(n) for n in evenly(numbers, count)]
         self.batch = PromptCollator(processor)(self.samples)
+        self.colors = steady_colors([[sample.phrases[0] for sample in self.samples]])
+        self.side = image_size if isinstance(image_size, int) else max(image_size)
+        self.shapes = [(rows[sample.row]["width"], rows[sample.row]["height"]) for sample in self.samples]
 
     def __call__(self, model) -> np.ndarray:
         """(height, width, 3) uint8."""
@@ -46,13 +51,20 @@ class PictureGrid:
             found = self._ask(model, features.select(owners), examples) if examples else []
         model.train(was_training)
         by_example = dict(zip(owners, found, strict=True))
-        lines = []
-        for n, sample in enumerate(self.samples):
-            truth = _paint(sample.image, sample.masks[0] == 1, TRUTH)
-            example = _paint(sample.image, by_example[n], FOUND) if n in by_example else 0 * truth
-            cells = [sample.image, truth, _paint(sample.image, by_text[n], FOUND), example]
-            lines.append(_line(cells, sample.phrases[0]))
-        return np.concatenate(lines)
+        lines = [self._line(n, by_text[n], by_example.get(n)) for n in range(len(self.samples))]
+        return np.asarray(draw_table(COLUMNS, lines, (self.side, self.side)))
+
+    def _line(self, n: int, by_text: np.ndarray, by_example: np.ndarray | None) -> tuple[Line, list]:
+        sample, color = self.samples[n], self.colors[self.samples[n].phrases[0]]
+        width, height = self.shapes[n]
+        scale = self.side / max(width, height)
+        image = Image.fromarray(sample.image).resize((max(1, round(width * scale)), max(1, round(height * scale))))
+        cells = [image, *(_paint(image, strength, color) for strength in (sample.masks[0] == 1, by_text))]
+        support = sample.supports[0]
+        if support is not None and by_example is not None:
+            shown = fit(support.image, (self.side, self.side), [(support.mask, color)])
+            cells += [shown, _paint(image, by_example, color)]
+        return Line(sample.phrases[0], color), cells
 
     @staticmethod
     def _ask(model, features, prompts: dict) -> np.ndarray:
@@ -61,16 +73,8 @@ class PictureGrid:
         return model(vision_embeds=features, conditional_embeddings=vectors).logits.float().sigmoid().cpu().numpy()
 
 
-def _paint(image: np.ndarray, strength: np.ndarray, color: Color) -> np.ndarray:
+def _paint(image: Image.Image, strength: np.ndarray, color: Color) -> Image.Image:
     """The image darkened, and the colour over it as strong as (H, W) in [0, 1] says."""
-    picture = Image.fromarray((0.6 * image).astype(np.uint8))
+    picture = image.point(lambda value: round(0.6 * value))
     paint_mask(picture, strength, color, opacity=0.75)
-    return np.asarray(picture)
-
-
-def _line(cells: list[np.ndarray], caption: str) -> np.ndarray:
-    gap = np.zeros((cells[0].shape[0], GAP, 3), np.uint8)
-    pictures = np.concatenate([part for cell in cells for part in (cell, gap)][:-1], axis=1)
-    head = Image.new("RGB", (pictures.shape[1], CAPTION_HEIGHT))
-    ImageDraw.Draw(head).text((2, 0), caption, fill="white", font=font_for(caption, 11))
-    return np.concatenate([np.asarray(head), pictures])
+    return picture
