@@ -8,8 +8,10 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
+from clipseg_hf._counted import counted
 from clipseg_hf.data.inspection_sheet import Tile, draw_sheet
 from clipseg_hf.data.rows.flaws import EXAMPLES_KEPT, BuildSummary
 from clipseg_hf.data.rows.row_builder import splits_named
@@ -58,7 +60,7 @@ class SplitInspection:
         smallest, median, largest = (f"{w:,} x {h:,}" for w, h in zip(self.widths, self.heights, strict=True))
         low, middle, high = (f"{area:.1%}" for area in self.areas)
         lines = [
-            f"{self.images:,} images, {self.phrases:,} phrases, {self.different_phrases:,} of them different",
+            f"{counted(self.images, 'image')}, {counted(self.phrases, 'phrase')}, {self.different_phrases:,} different",
             f"phrases per image     {self.phrases_per_image[0]} (median), up to {self.phrases_per_image[1]}",
             f"with another example  {self.supported:.0%} of the phrases are shown by another image, too",
             f"width x height        {median} (median), {smallest} to {largest} pixels",
@@ -141,8 +143,13 @@ def inspect_data(
         seed: Of the choice of these pictures.
 
     Raises:
-        FileNotFoundError, TypeError, ValueError: as `load_segmentation_dataset`; also where no rows are left.
+        FileNotFoundError, TypeError, ValueError: as `load_segmentation_dataset`; also where no rows are left, or the
+            sheet's name does not end as a picture's does.
     """
+    if sheet is not None and Image.registered_extensions().get(Path(sheet).suffix.lower()) not in Image.SAVE:
+        raise ValueError(
+            f"{sheet} is no name for a sheet: give it the ending of a picture, such as {sheet}.png or .jpg."
+        )
     builder = open_segmentation_data(path_or_name, only_splits=splits_named(split), **options)
     builder.warns = False  # the summary is part of the inspection
     builder.download_and_prepare(num_proc=num_proc)
@@ -160,7 +167,8 @@ def inspect_data(
         inspection.sheet.parent.mkdir(parents=True, exist_ok=True)
         title = Path(path_or_name).name if isinstance(path_or_name, (str, os.PathLike)) else inspection.kind
         counts = ", ".join(f"{name} {len(rows):,}" for name, rows in data.items())
-        subtitle = f"{inspection.summary.phrases:,} phrases on {inspection.summary.rows:,} images ({counts})"
+        found = inspection.summary
+        subtitle = f"{counted(found.phrases, 'phrase')} on {counted(found.rows, 'image')} ({counts})"
         chosen = _choose_tiles(data, tiles, seed)
         draw_sheet(chosen, title or str(path_or_name), subtitle).save(inspection.sheet)
     return inspection
@@ -180,7 +188,7 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
 
     index = PhraseIndex(rows)
     if not len(index):
-        raise ValueError(f"There is not one phrase in these {len(rows)} rows.")
+        raise ValueError(f"There is not one phrase in {counted(len(rows), 'row')}.")
     places = {phrase: {int(index.pictures[row]) for row, _ in index[phrase]} for phrase in index}
     shared = sum(len(index[phrase]) for phrase in index if len(places[phrase]) > 1)
     common = Counter({phrase: len(found) for phrase, found in places.items()}).most_common(8)

@@ -72,7 +72,7 @@ def test_every_layout_is_inspected_and_drawn(layouts, kind):
 
     text = str(found)
     assert text.startswith(f"{kind} data: 1 row with 1 phrase.")
-    assert "1 images, 1 phrases, 1 of them different" in text and "30 x 20 (median)" in text
+    assert "1 image, 1 phrase, 1 different" in text and "30 x 20 (median)" in text
     assert "note: There is no validation split" in text
     assert "note: train: 100% of the phrases are on one image alone" in text
     assert f"{layouts / 'out' / 'sheet.png'} shows some of it." in text
@@ -119,8 +119,13 @@ def test_options_go_to_the_reader_and_nothing_left_is_an_error(layouts):
         inspect_data(layouts / "coco", without_words=["box"], cache_dir=layouts / "cache")
 
 
+def test_a_sheet_that_no_picture_can_be_is_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match=r"sheet is no name for a sheet: .* such as sheet.png or .jpg"):
+        inspect_data("nowhere", "sheet")
+
+
 def test_rows_without_phrases_cannot_be_inspected():
-    with pytest.raises(ValueError, match="There is not one phrase in these 1 rows"):
+    with pytest.raises(ValueError, match="There is not one phrase in 1 row"):
         inspect_rows([make_row("a", {})])
 
 
