@@ -66,6 +66,19 @@ def _write_layouts(folder: Path, mask: np.ndarray) -> None:
     (folder / "my_table" / "metadata.jsonl").write_text(json.dumps(line) + "\n")
 
 
+def test_the_korean_readme_keeps_step():
+    english, korean = (README.with_name(name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md"))
+    assert BLOCK.findall(korean) == BLOCK.findall(english)
+    prose = [BLOCK.sub("", text) for text in (english, korean)]
+    for pattern in (r"(?<=!\[)[^]]*\]\(([^)]+)\)", r"^(#+) "):  # pictures, and the levels of the headings
+        found, expected = ([*re.finditer(pattern, text, re.MULTILINE)] for text in reversed(prose))
+        assert [match[1] for match in found] == [match[1] for match in expected]
+    architecture = re.compile(r"^\| folder of .*?\n\n", re.MULTILINE | re.DOTALL)  # the Korean text refers to it
+    tables = [re.findall(r"^\|.*$", architecture.sub("", text), re.MULTILINE) for text in prose]
+    numbers = [[re.findall(r"\d[\d.,]*", line) for line in lines] for lines in tables]
+    assert numbers[0] == numbers[1]
+
+
 def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):
     monkeypatch.chdir(pictures)
     blocks, names = _blocks("python"), {}
