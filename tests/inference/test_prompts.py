@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clipseg_hf.inference.prompts import Prompt, make_prompts
+from clipseg_hf.inference.prompt_reading import make_prompts
+from clipseg_hf.inference.prompts import Prompt
 
 
 def test_labels():

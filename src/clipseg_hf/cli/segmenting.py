@@ -22,7 +22,13 @@ class Form(StrEnum):
 def segment(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders of images or URLs.")],
     prompt: Annotated[
-        list[str], typer.Option("--prompt", "-p", metavar="TEXT", help="What to look for. Repeat for more.")
+        list[str],
+        typer.Option(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help='What to look for; "cat | dog - collar" makes one mask. Repeat for more.',
+        ),
     ] = [],  # noqa: B006  (Typer copies it)
     image_prompt: Annotated[
         list[str], typer.Option(metavar="FILE", help="An image that shows what to look for. Repeat for more.")
@@ -69,7 +75,7 @@ def segment(
     presence and COCO RLE. An image that cannot be read is skipped, and told at the end.
     """
     from clipseg_hf.inference.files import segment_files
-    from clipseg_hf.inference.prompts import make_prompts
+    from clipseg_hf.inference.prompt_reading import make_prompts
     from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
 
     hide_bars_from_files()

@@ -4,8 +4,9 @@ In come images and prompts, out come `Segmentation`s that can be combined, drawn
 below; `files` and `demo` are what `clipseg-hf segment` and `clipseg-hf demo` call.
 """
 
-from clipseg_hf.inference.prompts import Prompt
+from clipseg_hf.inference.prompt_reading import parse_prompt
+from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.segmenter import Segmenter
 
-__all__ = ["Prompt", "Segmentation", "Segmenter"]
+__all__ = ["Combination", "Prompt", "Segmentation", "Segmenter", "parse_prompt"]

@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
-from clipseg_hf.inference.prompts import Prompt
+from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
@@ -21,7 +21,7 @@ from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
 def segment_files(
     images: Sequence[str],
-    prompts: Sequence[Prompt],
+    prompts: Sequence[Prompt | Combination],
     output_dir: str | Path,
     *,
     model: str,
@@ -131,8 +131,10 @@ class _Reading:
             yield picture
 
 
-def _describe(prompt: Prompt) -> dict:
+def _describe(prompt: Prompt | Combination) -> dict:
     """What a prompt asks, for JSON; two that ask the same are equal."""
+    if isinstance(prompt, Combination):
+        return {"sign": prompt.sign, "factor": prompt.factor, "parts": [_describe(part) for part in prompt.parts]}
 
     def name(part: Any) -> Any:
         if isinstance(part, (list, tuple)):

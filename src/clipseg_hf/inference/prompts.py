@@ -1,15 +1,48 @@
-"""What to look for, in one object or from a command line's lists."""
+"""What to look for: prompts, and what is made of several by `|`, `&`, `-` and weights."""
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Union
 
 from clipseg_hf.processing.images import ImageLike
 
+_SIGNS = re.compile(r"""[|()] | (?:^|\s) (?: " | [&-](?=\s|$|") | [\d.]+\s*\*\s )""", re.VERBOSE)
+
+
+class Combinable:
+    """Gives prompts their operators: `a | b` any of them, `a & b` all of them, `a - b` all of a but b, `0.7 * a`.
+    A string beside an operator is a text."""
+
+    def __or__(self, other: "Prompt | Combination | str") -> "Combination":
+        return _join("|", self, other)
+
+    def __ror__(self, other: str) -> "Combination":
+        return _join("|", other, self)
+
+    def __and__(self, other: "Prompt | Combination | str") -> "Combination":
+        return _join("&", self, other)
+
+    def __rand__(self, other: str) -> "Combination":
+        return _join("&", other, self)
+
+    def __sub__(self, other: "Prompt | Combination | str") -> "Combination":
+        return _join("-", self, other)
+
+    def __rsub__(self, other: str) -> "Combination":
+        return _join("-", other, self)
+
+    def __mul__(self, factor: float) -> "Combination":
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)):
+            return NotImplemented
+        return Combination("*", (self,), factor)  # type: ignore[arg-type]  # a Prompt or a Combination, no other
+
+    __rmul__ = __mul__
+
 
 @dataclass
-class Prompt:
-    """What to look for: a text, an example image, or both.
+class Prompt(Combinable):
+    """What to look for: a text, an example image, or both. Prompts combine into one mask, see `Combination`.
 
     Attributes:
         text: a phrase such as "a cat".
@@ -44,51 +77,79 @@ class Prompt:
             self.label = " + ".join(part for part in (self.text, example) if part)
 
 
-def read_prompts(prompts: str | Prompt | Sequence[str | Prompt]) -> list[Prompt]:
-    """One prompt or several, texts or `Prompt`s -> a list of `Prompt`s.
+@dataclass
+class Combination(Combinable):
+    """Several prompts that make one mask, best written by operators: `Prompt("cat") | Prompt("dog") - "collar"`.
+
+    Masks combine as sets do, and probabilities as those of fuzzy sets do (Zadeh 1965), on a scale where the threshold
+    of each part, its own or the given one, lies at one half: `|` is the highest, `&` the lowest, `a - b` the lower of a
+    and 1 - b. So the order of parts and saying one twice change nothing, `a - a` is empty, and a pixel is in the result
+    where it would be if the masks of the parts had been combined. A weight multiplies what it stands before.
+
+    Attributes:
+        sign: "|" (any of), "&" (all of), "-" (the first but the others) or "*" (weighted).
+        parts: one for "*", two or more for the others.
+        factor: the weight, above 0; more than 1 widens the mask (probabilities stop at 1).
+        label: what to call it; what `parse_prompt` would read as the same, where left out.
 
     Raises:
-        ValueError: there is none.
-        TypeError: something else among them.
+        ValueError: another sign, too few parts, or a weight that is not above 0.
     """
-    given = [prompts] if isinstance(prompts, (str, Prompt)) else list(prompts)
-    if not given:
-        raise ValueError("There is no prompt: give at least one text or example image.")
-    for prompt in given:
-        if not isinstance(prompt, (str, Prompt)):
-            raise TypeError(f"A prompt is a string or a Prompt(text=, image=, mask=), got a {type(prompt).__name__}.")
-    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in given]
+
+    sign: str
+    parts: tuple[Union["Prompt", "Combination"], ...]
+    factor: float = 1.0
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        fewest, most = {"*": (1, 1), "|": (2, None), "&": (2, None), "-": (2, None)}.get(self.sign, (0, 0))
+        if not fewest or len(self.parts) < fewest or (most and len(self.parts) > most):
+            raise ValueError(
+                f'A Combination is "|", "&" or "-" of two parts or more, or "*" of one; got {self.sign!r} of '
+                f"{len(self.parts)}."
+            )
+        if not 0 < self.factor < float("inf"):
+            raise ValueError(f"A weight multiplies a prompt's probabilities and is above 0, got {self.factor}.")
+        if self.label is None:
+            self.label = write_prompt(self)
+
+    def leaves(self) -> list["Prompt"]:
+        """The prompts at the ends, from left to right."""
+        return [leaf for part in self.parts for leaf in (part.leaves() if isinstance(part, Combination) else [part])]
 
 
-def make_prompts(
-    texts: Sequence[str], examples: Sequence[ImageLike], masks: Sequence[ImageLike], mix: float | None = None
-) -> list[Prompt]:
-    """Texts and example images as they come on a command line -> prompts, texts first.
+# From loose to tight, as in Python: "a | b & c - d" is "a | (b & (c - d))".
+TIGHTNESS = {"|": 0, "&": 1, "-": 2, "*": 3}
 
-    Args:
-        texts: phrases.
-        examples: images that show the thing.
-        masks: where the thing is, one for each example; none for all to be taken whole.
-        mix: the images' share where each text goes together with the example at the same place; None keeps texts and
-            examples apart.
 
-    Raises:
-        ValueError: nothing to look for, or numbers that do not fit.
-    """
-    if not texts and not examples:
-        raise ValueError("There is nothing to look for: give --prompt TEXT, or --image-prompt FILE with --mask FILE.")
-    if masks and len(masks) != len(examples):
-        raise ValueError(
-            f"{len(masks)} --mask do not fit {len(examples)} --image-prompt: give one for each, in the same order, or "
-            "none at all to show whole images."
-        )
-    masks = masks or [None] * len(examples)
-    if mix is None:
-        shown = [Prompt(image=example, mask=mask) for example, mask in zip(examples, masks, strict=True)]
-        return [*(Prompt(text) for text in texts), *shown]
-    if len(texts) != len(examples):
-        raise ValueError(
-            f"--mix puts each --prompt together with the --image-prompt at the same place, but there are {len(texts)} "
-            f"and {len(examples)} of them."
-        )
-    return [Prompt(*parts, weight=mix) for parts in zip(texts, examples, masks, strict=True)]
+def write_prompt(prompt: Prompt | Combination) -> str:
+    """A prompt as `parse_prompt` reads it; example images by their labels."""
+    if isinstance(prompt, Prompt):
+        label = str(prompt.label)
+        return f'"{label}"' if needs_quotes(label) else label
+    parts = []
+    for number, part in enumerate(prompt.parts):
+        text = write_prompt(part)
+        if isinstance(part, Combination):
+            # a part as loose as the whole stays together only where it comes first: a - (b - c) is not a - b - c
+            is_loose = TIGHTNESS[part.sign] < TIGHTNESS[prompt.sign] + (number > 0)
+            text = f"({text})" if is_loose or prompt.sign == "*" else text
+        parts.append(text)
+    return f"{prompt.factor:g} * {parts[0]}" if prompt.sign == "*" else f" {prompt.sign} ".join(parts)
+
+
+def needs_quotes(phrase: str) -> bool:
+    """Whether `parse_prompt` would read a phrase as something else without quotes around it."""
+    return _SIGNS.search(phrase) is not None or not phrase.strip()
+
+
+def _join(sign: str, *given: Union["Prompt", "Combination", str, Combinable]) -> Combination:
+    parts: list[Prompt | Combination] = []
+    for number, part in enumerate(given):
+        if isinstance(part, str):
+            part = Prompt(part)
+        if not isinstance(part, (Prompt, Combination)):
+            raise TypeError(f"Prompts combine with prompts and texts, got a {type(part).__name__} beside {sign!r}.")
+        same = isinstance(part, Combination) and part.sign == sign and (sign != "-" or not number)
+        parts += part.parts if same and isinstance(part, Combination) else [part]
+    return Combination(sign, tuple(parts))

@@ -21,13 +21,13 @@ class Segmentation:
     Attributes:
         image: the image, RGB, turned as its EXIF orientation says.
         labels: what to call each prompt.
-        kinds: "text", "image" or "mixed" for each prompt.
+        kinds: "text", "image", "mixed" or "combined" for each prompt.
         thresholds: the probability above which a pixel belongs to each mask.
         masks: (N, h, w) bool.
         scores: mean probability inside of each mask, 0 where it is empty.
         presence: how sure the model is that each thing is there at all, in [0, 1]; see `presence_scores`.
         is_present: whether that is above the checkpoint's threshold. Masks are given either way.
-        logits: (N, H, W) float32, as the model gave them, at its own size.
+        logits: (N, H, W) float32, as the model gave them, at its own size; see `Combination` for combined ones.
         label_map: (h, w) int, 0 for background and n + 1 for prompt n; after `exclusive()`, else None.
     """
 
@@ -51,14 +51,15 @@ class Segmentation:
         kinds: list[str],
         thresholds: list[float],
         presence_threshold: float,
+        presence: list[float] | None = None,
     ) -> "Segmentation":
-        """From the model's (N, H, W) logits for one image."""
+        """From the model's (N, H, W) logits for one image; presence is read off them where it is not given."""
         size, found = (image.height, image.width), []
         for number, threshold in enumerate(thresholds):
             # one prompt at a time, and the probabilities let go: eighty of them at full size would not fit into memory
             one = prompted_masks(logits[number : number + 1], None, [size], threshold, presence_threshold)[0][0]
             found.append((one.mask.numpy(), one.score))
-        presence = presence_scores(logits).tolist()
+        presence = presence_scores(logits).tolist() if presence is None else presence
         return cls(
             image=image,
             labels=labels,

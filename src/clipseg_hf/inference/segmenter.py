@@ -5,20 +5,23 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from clipseg_hf.inference.prompts import Prompt, read_prompts
+from clipseg_hf.inference.combining import HALF, combine_logits, combine_presence
+from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
+from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.devices import find_device
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.postprocessing import threshold_of_each, thresholds_for
+from clipseg_hf.processing.postprocessing import presence_scores, threshold_of_each, thresholds_for
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
@@ -96,16 +99,17 @@ class Segmenter:
     def __call__(
         self,
         images: ImageLike | Iterable[ImageLike],
-        prompts: str | Prompt | Sequence[str | Prompt],
+        prompts: PromptLike | Sequence[PromptLike],
         threshold: float | Sequence[float] | None = None,
     ) -> list[Segmentation]:
         """Ask each image for each prompt.
 
         Args:
             images: one or several, whatever `load_image` takes.
-            prompts: one or several; a string is a text.
+            prompts: one or several; a string is a text, or several that make one mask (`parse_prompt`).
             threshold: probability above which a pixel belongs to a mask, one or one for each prompt; None: the
-                checkpoint's own for the kind of each prompt.
+                checkpoint's own for the kind of each prompt. What is combined has one half as its own, and these are
+                the thresholds of its parts.
 
         Returns:
             one `Segmentation` for each image, also for a single one.
@@ -115,48 +119,61 @@ class Segmenter:
     def stream(
         self,
         images: ImageLike | Iterable[ImageLike],
-        prompts: str | Prompt | Sequence[str | Prompt],
+        prompts: PromptLike | Sequence[PromptLike],
         threshold: float | Sequence[float] | None = None,
     ) -> Iterator[Segmentation]:
         """As a call, one result after the other, so that any number of images fits into memory."""
-        prompts = read_prompts(prompts)
-        embeddings, kinds = self.embed(prompts)
-        thresholds = _read_thresholds(threshold, kinds, self.processor.mask_thresholds)
-        labels = [str(prompt.label) for prompt in prompts]
+        question = self._ask(read_prompts(prompts), threshold)
         batch: list = []
         for number, image in enumerate(_as_images(images)):
             batch.append(load_image(image, f"images[{number}]"))
             if len(batch) == self.batch_size:
-                yield from self._segment(batch, embeddings, labels, kinds, thresholds)
+                yield from self._segment(batch, question)
                 batch = []
         if batch:
-            yield from self._segment(batch, embeddings, labels, kinds, thresholds)
+            yield from self._segment(batch, question)
+
+    def _ask(self, prompts: list[Prompt | Combination], threshold: float | Sequence[float] | None) -> "_Question":
+        """Each prompt that is named once, however many combinations name it, and their thresholds."""
+        named: dict[Any, Prompt] = {}
+        places = [[named.setdefault(_key(leaf), leaf) for leaf in _leaves(prompt)] for prompt in prompts]
+        numbers = {key: number for number, key in enumerate(named)}
+        embeddings, kinds = self.embed(list(named.values()))
+        own = thresholds_for(kinds, len(kinds), self.processor.mask_thresholds)
+        presence = self.processor.mask_thresholds["presence"]
+        given = None if threshold is None else threshold_of_each(threshold, len(prompts))
+        parts = [[numbers[_key(leaf)] for leaf in leaves] for leaves in places]
+        of_parts = [
+            [own[part] if given is None else given[number] for part in some] for number, some in enumerate(parts)
+        ]
+        return _Question(prompts, embeddings, kinds, parts, of_parts, presence)
 
     @torch.inference_mode()
-    def _segment(
-        self, images: list, embeddings: Tensor, labels: list[str], kinds: list[str], thresholds: list[float]
-    ) -> list[Segmentation]:
+    def _segment(self, images: list, question: "_Question") -> list[Segmentation]:
         pixel_values = self.processor(images=images, return_tensors="pt")["pixel_values"]
         features = self.model.get_vision_features(pixel_values.to(self.model.device, self.model.dtype))
         results = []
         for number, image in enumerate(images):
-            output = self.model(vision_embeds=features.select(number), conditional_embeddings=embeddings)
-            logits = output.logits.float().cpu()  # (N, H, W)
-            presence_threshold = self.processor.mask_thresholds["presence"]
-            results.append(
-                Segmentation.from_logits(image, logits, list(labels), list(kinds), list(thresholds), presence_threshold)
-            )
+            output = self.model(vision_embeds=features.select(number), conditional_embeddings=question.embeddings)
+            results.append(question.answer(image, output.logits.float().cpu()))  # (N, H, W)
         return results
 
     @torch.inference_mode()
-    def embed(self, prompts: str | Prompt | Sequence[str | Prompt]) -> tuple[Tensor, list[str]]:
+    def embed(self, prompts: PromptLike | Sequence[PromptLike]) -> tuple[Tensor, list[str]]:
         """The vectors of prompts, for `model(conditional_embeddings=...)`, and the kind of each.
 
         Returns:
             (N, D), and "text", "image" or "mixed" N times.
+
+        Raises:
+            ValueError: a combination among them, which has no vector, only masks.
         """
-        prompts = read_prompts(prompts)
-        texts, images, masks = ([getattr(p, name) for p in prompts] for name in ("text", "image", "mask"))
+        singles = []
+        for prompt in read_prompts(prompts):
+            if isinstance(prompt, Combination):
+                raise ValueError(f"{prompt.label!r} combines prompts and has no vector of its own: embed its parts.")
+            singles.append(prompt)
+        texts, images, masks = ([getattr(p, name) for p in singles] for name in ("text", "image", "mask"))
         has_text, has_image = (any(part is not None for part in parts) for parts in (texts, images))
         inputs = self.processor(
             text=texts if has_text or not has_image else None,
@@ -174,9 +191,9 @@ class Segmenter:
             pixels = inputs["conditional_pixel_values"].to(self.model.dtype)
             hashes = [hashlib.blake2b(row.float().numpy().tobytes()).digest() for row in pixels]
             image_vectors = self._encode(hashes, {"conditional_pixel_values": pixels})
-        weights = torch.tensor([float(prompt.weight) for prompt in prompts])
+        weights = torch.tensor([float(prompt.weight) for prompt in singles])
         of_text, of_image = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
-        vectors = mix_prompts(text_vectors, image_vectors, of_text, of_image, weights, num_prompts=len(prompts))
+        vectors = mix_prompts(text_vectors, image_vectors, of_text, of_image, weights, num_prompts=len(singles))
         return vectors, list(inputs.prompt_kinds or ())
 
     def _encode(self, keys: list, rows: dict[str, Tensor]) -> Tensor:
@@ -196,10 +213,45 @@ class Segmenter:
             return found
 
 
-def _read_thresholds(given: float | Sequence[float] | None, kinds: list[str], own: dict[str, float]) -> list[float]:
-    if given is None:
-        return thresholds_for(kinds, len(kinds), own)
-    return threshold_of_each(given, len(kinds))
+@dataclass
+class _Question:
+    """N prompts as they are asked: P of them have vectors of their own, of which prompt n is made of `parts[n]`."""
+
+    prompts: list[Prompt | Combination]
+    embeddings: Tensor  # (P, D)
+    kinds: list[str]
+    parts: list[list[int]]
+    thresholds: list[list[float]]  # as `parts`
+    presence_threshold: float
+
+    def answer(self, image: Image.Image, logits: Tensor) -> Segmentation:
+        """From the model's (P, H, W) logits for one image."""
+        found = presence_scores(logits).tolist()
+        answers, kinds, thresholds, presence = [], [], [], []
+        for prompt, parts, own in zip(self.prompts, self.parts, self.thresholds, strict=True):
+            if isinstance(prompt, Combination):
+                answers.append(combine_logits(prompt, [logits[part] for part in parts], own))
+                presence.append(combine_presence(prompt, [found[part] for part in parts]))
+                kinds.append("combined")
+                thresholds.append(HALF)
+            else:
+                answers.append(logits[parts[0]])
+                presence.append(found[parts[0]])
+                kinds.append(self.kinds[parts[0]])
+                thresholds.append(own[0])
+        labels = [str(prompt.label) for prompt in self.prompts]
+        return Segmentation.from_logits(
+            image, torch.stack(answers), labels, kinds, thresholds, self.presence_threshold, presence
+        )
+
+
+def _leaves(prompt: Prompt | Combination) -> list[Prompt]:
+    return prompt.leaves() if isinstance(prompt, Combination) else [prompt]
+
+
+def _key(prompt: Prompt) -> Any:
+    """Equal for prompts that surely ask the same."""
+    return prompt.text if prompt.image is None else id(prompt)
 
 
 def _as_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
