@@ -211,7 +211,9 @@ def test_threads_share_a_segmenter(segmenter, checkpoint, picture, monkeypatch):
     with ThreadPoolExecutor(6) as threads:
         together = list(threads.map(lambda number: shared(picture, questions[number % 12])[0].logits, range(72)))
     for number, logits in enumerate(together):
-        torch.testing.assert_close(logits, alone[number % 12], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            logits, alone[number % 12], atol=1e-5, rtol=1e-5
+        )  # texts are encoded in other company
 
 
 def test_a_segmenter_can_be_copied(segmenter, picture):

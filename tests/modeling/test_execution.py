@@ -1,9 +1,11 @@
 """Other ways to run the model: lower precision, compiled, with gradient checkpoints, inside of Trainer."""
 
+import inspect
+
 import pytest
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, masking_utils
 
 
 @pytest.fixture
@@ -182,6 +184,10 @@ class _Traceable(torch.nn.Module):
         return self.model(pixel_values=pixel_values, input_ids=input_ids).logits
 
 
+@pytest.mark.skipif(
+    "cache_position" in inspect.getsource(masking_utils.sdpa_mask),
+    reason="this version of transformers takes the traced length of a text for positions: no CLIP of it can be traced",
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("refined", [False, True])
 @pytest.mark.parametrize("gradients", [False, True])

@@ -20,6 +20,7 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor, encode_rle
 from clipseg_hf.training import CLIPSegTrainingArguments, TrainingStopped, train
 from clipseg_hf.training import steps as training_steps
+from clipseg_hf.training.runs.picture_grid import COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_validation_and_calibration(finished):
 def test_pictures_are_files_and_in_the_tracker(finished):
     _, output = finished
     assert sorted(path.name for path in (output / "pictures").iterdir()) == ["step-000015.png", "step-000030.png"]
-    assert Image.open(output / "pictures" / "step-000030.png").size == (4 * 64 + 3 * 4, 2 * (64 + 14))
+    assert Image.open(output / "pictures" / "step-000030.png").width == 14 + len(COLUMNS) * (64 + 14)
     events = b"".join(path.read_bytes() for path in output.glob("logs/**/events.out*"))
     assert b"validation" in events and b"learning_rate" in events and b"text_miou_best" in events
 
