@@ -213,7 +213,7 @@ def test_threads_share_a_segmenter(segmenter, checkpoint, picture, monkeypatch):
     for number, logits in enumerate(together):
         torch.testing.assert_close(
             logits, alone[number % 12], atol=1e-5, rtol=1e-5
-        )  # texts are encoded in other company
+        )  # in other company
 
 
 def test_a_segmenter_can_be_copied(segmenter, picture):
