@@ -114,10 +114,10 @@ def test_segment_into_one_label_map(folder):
 
 def test_save_all_and_never_over_other_results(folder):
     command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "--save", "all", "-o", "out")
-    assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x.json" in succeed(*command)
+    assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x_a-cat_cutout.png, x.json" in succeed(*command)
     assert "-> x-2_a-cat.png" in succeed(*command, "--threshold", 0.2)  # another question
     assert "-> x_a-cat.png" in succeed(*command, "--overwrite")
-    assert len(list((folder / "out").iterdir())) == 8
+    assert len(list((folder / "out").iterdir())) == 10
 
 
 def test_a_folder_of_images_is_gone_on_with(folder):
@@ -141,6 +141,19 @@ def test_a_folder_of_images_is_gone_on_with(folder):
     assert "3 files are in out." in succeed(*command, "--overwrite")
     assert len(list((folder / "out").iterdir())) == 3
     assert "-> x_overlay.png, x.json" in succeed(*command, "--save", "overlay")  # what is lacking is made
+
+
+def test_segment_into_masks_that_can_be_used_as_they_come(folder):
+    command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny")
+    succeed(*command, "-o", "plain")
+    succeed(*command, "-o", "out", "--save", "all", "--invert", "--min-area", "0.001", "--objects")
+    plain, record = (json.loads((folder / name / "x.json").read_text()) for name in ("plain", "out"))
+    assert record["asked"]["operations"]["invert"] is True and record["asked"]["operations"]["min_area"] == 0.001
+    (before,), (after,) = plain["prompts"], record["prompts"]
+    assert after["area"] >= 60 * 80 - before["area"] > 0
+    assert sum(part["area"] for part in after["objects"]) == after["area"]
+    assert Image.open(folder / "out" / "x_a-cat_cutout.png").mode == "RGBA"
+    assert "erode is a size of 0 or more, got -1" in fail(*command, "-o", "out", "--erode=-1")
 
 
 def test_folders_that_cannot_be_segmented(folder):

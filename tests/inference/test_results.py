@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clipseg_hf.inference import Segmentation
+from clipseg_hf.inference import MaskOperations, Segmentation
 from clipseg_hf.processing import decode_rle
 
 LIKELY, SURE, UNLIKELY = 1.0, 3.0, -3.0  # probabilities 0.731, 0.953, 0.047
@@ -89,3 +89,52 @@ def test_pictures(result):
     overlay, plain, heat = result.overlay(), result.overlay(legend=False), result.heat_map(1)
     assert plain.size == heat.size == (640, 427)
     assert overlay.height > plain.height
+
+
+def test_clean_works_on_masks_and_counts_scores_anew(result):
+    cleaned = result.clean(erode=1)
+    assert cleaned.masks[0].sum(axis=1).tolist() == [2, 2, 2, 2]  # the edge of the image is no border
+    assert cleaned.areas == [8, 8, 0] and cleaned.scores == pytest.approx(result.scores)
+    assert result.clean(MaskOperations(dilate=1)).scores[0] < result.scores[0]  # less sure pixels are in it
+    outside = result.clean(invert=True)
+    assert outside.areas == [12, 8, 24]
+    assert outside.scores == pytest.approx([1 - 0.047426] * 3, abs=1e-5)  # sure that they are not
+    with pytest.raises(TypeError, match="unexpected keyword argument 'min_aera'"):
+        result.clean(min_aera=3)
+
+
+def test_clean_keeps_a_label_map_a_label_map(result):
+    """Who has a pixel keeps it; what grows takes what is free."""
+    grown = result.exclusive().clean(dilate=1)
+    assert grown.label_map.tolist() == [[1, 2, 2, 2, 2, 2]] * 4
+    assert grown.masks.sum(axis=0).max() == 1 and grown.areas == [4, 20, 0]
+    shrunk = result.exclusive().clean(erode=1)
+    assert shrunk.label_map.tolist() == [[0, 0, 2, 2, 0, 0]] * 4
+
+
+def test_objects_are_the_parts_of_masks_with_scores_of_their_own():
+    logits = torch.full((2, 4, 6), UNLIKELY)
+    logits[0, :, :1], logits[0, :2, 3:5] = LIKELY, SURE
+    parts = Segmentation.from_logits(
+        Image.new("RGB", (6, 4)), logits, ["thing", "nothing"], ["text"] * 2, [0.5] * 2, 0.3
+    ).objects()
+    assert parts.labels == ["thing", "thing", "nothing"]
+    assert parts.boxes == [[0, 0, 1, 4], [3, 0, 2, 2], None]
+    assert parts.scores == pytest.approx([0.731059, 0.952574, 0], abs=1e-6)
+    assert parts.probabilities(1)[0, 3] == pytest.approx(0.952574, abs=1e-6)
+
+
+def test_json_lists_objects_where_they_are_wanted(result):
+    result.masks[0, :, 1] = False  # two parts
+    first, _, last = json.loads(json.dumps(result.to_dict(objects=True)))["prompts"]
+    assert [(part["box"], part["area"]) for part in first["objects"]] == [([0, 0, 1, 4], 4), ([2, 0, 1, 4], 4)]
+    assert decode_rle(first["objects"][1]["rle"]).sum() == 4 and last["objects"] == []
+    assert "objects" not in result.to_dict()["prompts"][0]
+
+
+def test_a_cutout_shows_what_the_mask_shows(result):
+    result.image = Image.new("RGB", (6, 4), (10, 20, 30))
+    cutout = result.cutout(0)
+    assert cutout.size == (3, 4) and cutout.getcolors() == [(12, (10, 20, 30, 255))]
+    assert result.cutout(2).getcolors() == [(1, (10, 20, 30, 0))]  # nothing was found
+    assert result.clean(feather=1).cutout(0).width > 3

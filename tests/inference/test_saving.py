@@ -32,7 +32,8 @@ def result() -> Segmentation:
 def test_files_of_one_image(tmp_path, result):
     writer = ResultWriter(tmp_path / "new" / "out", ["pets/x.jpg"], result.labels, forms=FORMS, model="m")
     written = writer.write(0, result)
-    names = ["x_a-cat.png", "x_a-cat-2.png", "x_overlay.png", "x_a-cat_heat.png", "x_a-cat-2_heat.png", "x.json"]
+    names = ["x_a-cat.png", "x_a-cat-2.png", "x_overlay.png", "x_a-cat_heat.png", "x_a-cat-2_heat.png"]
+    names += ["x_a-cat_cutout.png", "x_a-cat-2_cutout.png", "x.json"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(names)
     for path, mask in zip(written, result.masks, strict=False):
@@ -42,6 +43,15 @@ def test_files_of_one_image(tmp_path, result):
     assert record["model"] == "m"
     assert [prompt["mask_file"] for prompt in record["prompts"]] == names[:2]
     assert np.array_equal(decode_rle(record["prompts"][1]["rle"]), result.masks[1])
+
+
+def test_cutouts_and_soft_masks_are_what_clean_asked_for(tmp_path, result):
+    soft = result.clean(feather=1)
+    writer = ResultWriter(tmp_path, ["x.jpg"], result.labels, forms=("masks", "cutouts"))
+    mask, _, cutout, _ = (Image.open(path) for path in writer.write(0, soft))
+    np.testing.assert_allclose(np.asarray(mask) / 255, soft.soft_mask(0), atol=0.5 / 255)
+    assert 0 < np.asarray(mask).min() < 255  # grey between
+    assert cutout.mode == "RGBA" and cutout.tobytes() == soft.cutout(0).tobytes()
 
 
 def test_semantic_results_are_one_map(tmp_path, result):
@@ -128,5 +138,5 @@ def test_no_two_files_share_a_name(images, labels, semantic):
 
 
 def test_unknown_form():
-    with pytest.raises(ValueError, match="What can be saved is masks, overlay, json, heatmaps; got mask"):
+    with pytest.raises(ValueError, match="What can be saved is masks, overlay, json, heatmaps, cutouts; got mask"):
         ResultWriter(Path("nowhere"), ["x.jpg"], ["a"], forms=("mask",))

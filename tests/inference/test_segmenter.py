@@ -211,9 +211,7 @@ def test_threads_share_a_segmenter(segmenter, checkpoint, picture, monkeypatch):
     with ThreadPoolExecutor(6) as threads:
         together = list(threads.map(lambda number: shared(picture, questions[number % 12])[0].logits, range(72)))
     for number, logits in enumerate(together):
-        torch.testing.assert_close(
-            logits, alone[number % 12], atol=1e-5, rtol=1e-5
-        )  # in other company
+        torch.testing.assert_close(logits, alone[number % 12], atol=1e-5, rtol=1e-5)  # in other company
 
 
 def test_a_segmenter_can_be_copied(segmenter, picture):

@@ -15,6 +15,7 @@ class Form(StrEnum):
     overlay = "overlay"
     json = "json"
     heatmaps = "heatmaps"
+    cutouts = "cutouts"
     all = "all"
 
 
@@ -59,6 +60,19 @@ def segment(
     semantic: Annotated[
         bool, typer.Option("--semantic", help="Give each pixel to one prompt at most: one label map for all.")
     ] = False,
+    fill_holes: Annotated[
+        float, typer.Option(metavar="AREA", help="Fill holes up to this many pixels, or (below 1) share of the image.")
+    ] = 0,
+    min_area: Annotated[
+        float, typer.Option(metavar="AREA", help="Drop parts of masks below this many pixels, or share of the image.")
+    ] = 0,
+    erode: Annotated[float, typer.Option(metavar="PIXELS", help="Move the border of masks inwards.")] = 0,
+    dilate: Annotated[float, typer.Option(metavar="PIXELS", help="Move the border of masks outwards.")] = 0,
+    feather: Annotated[float, typer.Option(metavar="PIXELS", help="Write masks with a soft border.")] = 0,
+    invert: Annotated[bool, typer.Option("--invert", help="Take what is outside of the masks.")] = False,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="List each connected part of a mask in the JSON, with a score of its own.")
+    ] = False,
     save: Annotated[
         list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
     ] = [],  # noqa: B006
@@ -77,6 +91,7 @@ def segment(
     from clipseg_hf.inference.files import segment_files
     from clipseg_hf.inference.prompt_reading import make_prompts
     from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
+    from clipseg_hf.processing.masks.operations import MaskOperations
 
     hide_bars_from_files()
     forms = FORMS if Form.all in save else [form.value for form in dict.fromkeys(save)] or DEFAULT_FORMS
@@ -87,6 +102,8 @@ def segment(
         model=model,
         threshold=threshold,
         semantic=semantic,
+        operations=MaskOperations(fill_holes, min_area, erode, dilate, invert, feather),
+        objects=objects,
         forms=forms,
         overwrite=overwrite,
         device=device,

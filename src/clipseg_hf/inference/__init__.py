@@ -8,5 +8,6 @@ from clipseg_hf.inference.prompt_reading import parse_prompt
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.processing.masks.operations import MaskOperations
 
-__all__ = ["Combination", "Prompt", "Segmentation", "Segmenter", "parse_prompt"]
+__all__ = ["Combination", "MaskOperations", "Prompt", "Segmentation", "Segmenter", "parse_prompt"]

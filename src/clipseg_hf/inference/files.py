@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
+from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -27,6 +29,8 @@ def segment_files(
     model: str,
     threshold: float | None = None,
     semantic: bool = False,
+    operations: MaskOperations = MaskOperations(),
+    objects: bool = False,
     forms: Iterable[str] = DEFAULT_FORMS,
     overwrite: bool = False,
     device: str | None = None,
@@ -43,6 +47,8 @@ def segment_files(
         model: see `find_model`.
         threshold: probability above which a pixel belongs to a mask; None: the checkpoint's own.
         semantic: give each pixel to one prompt at most.
+        operations: what to do to the masks.
+        objects: list the connected parts of each mask in the JSON, with their boxes, scores and run lengths.
         device: see `Segmenter.from_pretrained`.
         echo: takes each line of the report.
 
@@ -56,10 +62,24 @@ def segment_files(
             read.
     """
     images = list(list_images(images, output_dir))
-    asked = {"threshold": threshold, "semantic": semantic, "prompts": [_describe(prompt) for prompt in prompts]}
+    asked = {
+        "threshold": threshold,
+        "semantic": semantic,
+        "operations": asdict(operations),
+        "objects": objects,
+        "prompts": [_describe(prompt) for prompt in prompts],
+    }
     labels = [str(prompt.label) for prompt in prompts]
     writer = ResultWriter(
-        output_dir, images, labels, forms=forms, semantic=semantic, overwrite=overwrite, model=model, asked=asked
+        output_dir,
+        images,
+        labels,
+        forms=forms,
+        semantic=semantic,
+        objects=objects,
+        overwrite=overwrite,
+        model=model,
+        asked=asked,
     )
     numbers = [number for number, is_done in enumerate(writer.is_done) if not is_done]
     if len(numbers) < len(images):
@@ -71,7 +91,7 @@ def segment_files(
     with tqdm(total=len(numbers), desc="segment", unit="image", disable=None if len(numbers) > 1 else True) as bar:
         for result in segmenter.stream(reading, prompts, threshold):
             number = reading.current
-            result = result.exclusive() if semantic else result
+            result = (result.exclusive() if semantic else result).clean(operations)
             files = writer.write(number, result)
             bar.clear()
             echo(images[number])

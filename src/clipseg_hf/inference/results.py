@@ -1,7 +1,7 @@
 """What the prompts found in one image."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from clipseg_hf.drawing.overlay import heat_map, overlay
-from clipseg_hf.processing.masks.outlines import mask_to_box
+from clipseg_hf.processing.masks.operations import MaskOperations
+from clipseg_hf.processing.masks.outlines import mask_to_box, split_objects
 from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.processing.postprocessing import presence_scores, prompted_masks, resize_probabilities, semantic_maps
 
@@ -29,6 +30,7 @@ class Segmentation:
         is_present: whether that is above the checkpoint's threshold. Masks are given either way.
         logits: (N, H, W) float32, as the model gave them, at its own size; see `Combination` for combined ones.
         label_map: (h, w) int, 0 for background and n + 1 for prompt n; after `exclusive()`, else None.
+        operations: what was done to the masks by `clean()`.
     """
 
     image: Image.Image
@@ -41,6 +43,7 @@ class Segmentation:
     is_present: list[bool]
     logits: torch.Tensor
     label_map: np.ndarray | None = None
+    operations: MaskOperations = field(default_factory=MaskOperations)
 
     @classmethod
     def from_logits(
@@ -101,10 +104,58 @@ class Segmentation:
         all_here = torch.zeros(len(self), dtype=torch.long)
         label_map = semantic_maps(self.logits, all_here, [size], self.thresholds)[0].numpy()
         masks = np.stack([label_map == number + 1 for number in range(len(self))])
-        scores = [
-            float(self.probabilities(number)[mask].mean()) if mask.any() else 0.0 for number, mask in enumerate(masks)
-        ]
-        return replace(self, masks=masks, scores=scores, label_map=label_map)
+        return replace(self, masks=masks, scores=self._scores(masks), label_map=label_map)
+
+    def clean(self, operations: MaskOperations | None = None, **options: float) -> "Segmentation":
+        """The same with its masks worked over.
+
+        Args:
+            operations: what to do; or its fields as `options`: `clean(min_area=0.001, fill_holes=50, feather=2)`.
+
+        Raises:
+            TypeError, ValueError: see `MaskOperations`.
+        """
+        operations = operations or MaskOperations(**options)  # type: ignore[arg-type]  # invert is a number, too
+        masks = np.stack([operations.apply(mask) for mask in self.masks])
+        label_map = self.label_map
+        if label_map is not None:  # what has grown into another prompt's pixels gets them only where that leaves them
+            owner = np.take_along_axis(masks, np.maximum(label_map - 1, 0)[None], axis=0)[0] & (label_map > 0)
+            label_map = np.where(owner, label_map, np.where(masks.any(0), masks.argmax(0) + 1, 0))
+            masks = np.stack([label_map == number + 1 for number in range(len(self))])
+        cleaned = replace(self, masks=masks, label_map=label_map, operations=operations)
+        return replace(cleaned, scores=cleaned._scores(masks))
+
+    def objects(self) -> "Segmentation":
+        """One mask for each connected part, the largest first, with a score of its own; a prompt that found nothing
+        keeps its empty mask. Parts have the label of their prompt."""
+        parts = [split_objects(mask) or [mask] for mask in self.masks]
+        taken = self._take([number for number, some in enumerate(parts) for _ in some])
+        masks = np.stack([mask for some in parts for mask in some])
+        return replace(taken, masks=masks, scores=taken._scores(masks))
+
+    def soft_mask(self, number: int) -> np.ndarray:
+        """(h, w) float32 in [0, 1]: mask `number`, with the soft border that `clean(feather=...)` asked for."""
+        return self.operations.soften(self.masks[number])
+
+    def cutout(self, number: int) -> Image.Image:
+        """What mask `number` shows, cropped to it, the mask as its transparency; RGBA. Where nothing was found, one
+        transparent pixel."""
+        alpha = np.round(self.soft_mask(number) * 255).astype(np.uint8)
+        picture = self.image.convert("RGB")
+        picture.putalpha(Image.fromarray(alpha))
+        left, top, width, height = mask_to_box(alpha > 0) or (0, 0, 1, 1)
+        return picture.crop((left, top, left + width, top + height))
+
+    def _take(self, numbers: list[int]) -> "Segmentation":
+        """Some prompts, in any order, or several times."""
+        lists = ("labels", "kinds", "thresholds", "scores", "presence", "is_present")
+        taken: dict[str, Any] = {name: [getattr(self, name)[number] for number in numbers] for name in lists}
+        return replace(self, masks=self.masks[numbers], logits=self.logits[numbers], label_map=None, **taken)
+
+    def _scores(self, masks: np.ndarray) -> list[float]:
+        """The mean probability that a pixel of the mask belongs to it."""
+        means = [self.probabilities(number)[mask].mean() if mask.any() else None for number, mask in enumerate(masks)]
+        return [0.0 if m is None else float(1 - m if self.operations.invert else m) for m in means]
 
     def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
         """The image with its masks in colour, mere outlines where the thing may be absent, and, if wanted, a legend;
@@ -140,10 +191,10 @@ class Segmentation:
             )
         return lines
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, objects: bool = False) -> dict[str, Any]:
         """Everything but the pixels, ready for JSON: `height`, `width`, and for each prompt its label, kind, threshold,
-        box, area, score, presence and COCO RLE."""
-        prompts = []
+        box, area, score, presence and COCO RLE; if wanted, also box, area, score and RLE of each of its `objects()`."""
+        prompts: list[dict[str, Any]] = []
         for number, label in enumerate(self.labels):
             prompts.append(
                 {
@@ -158,4 +209,12 @@ class Segmentation:
                     "rle": encode_rle(self.masks[number]),
                 }
             )
+        if objects:
+            for number, entry in enumerate(prompts):
+                parts = self._take([number]).objects()
+                entry["objects"] = [
+                    {"box": box, "area": area, "score": round(score, 6), "rle": rle}
+                    for box, area, score, rle in zip(parts.boxes, parts.areas, parts.scores, parts.rles, strict=True)
+                    if area
+                ]
         return {"height": self.image.height, "width": self.image.width, "prompts": prompts}

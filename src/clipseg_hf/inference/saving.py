@@ -15,9 +15,9 @@ from clipseg_hf._version import __version__
 from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.inference.results import Segmentation
 
-FORMS = ("masks", "overlay", "json", "heatmaps")
+FORMS = ("masks", "overlay", "json", "heatmaps", "cutouts")
 DEFAULT_FORMS = ("masks", "overlay", "json")
-_OWN_NAMES = ("overlay", "labels", "heat")
+_OWN_NAMES = ("overlay", "labels", "heat", "cutout")
 _REMOTE = ("http://", "https://", "data:")
 _STEM_BYTES, _SLUG_BYTES = 120, 90  # file systems take 255
 
@@ -27,8 +27,9 @@ class ResultWriter:
 
     For an image `x.jpg` and the prompt "a cat": `x_a-cat.png` (the mask, 0 or 255, at the image's own size; for
     semantic results instead `x_labels.png`, whose pixels are 0 for background and n for the n-th prompt),
-    `x_overlay.png`, `x_a-cat_heat.png` and `x.json`. Where a name is taken - by an image of the same name from another
-    folder, by results of another question, by one of the images themselves - the next free one is used: `x-2.json`.
+    `x_overlay.png`, `x_a-cat_heat.png`, `x_a-cat_cutout.png` and `x.json`. Where a name is taken - by an image of the
+    same name from another folder, by results of another question, by one of the images themselves - the next free one
+    is used: `x-2.json`.
     Results of an earlier run are those of the same question where their JSON names the same image, model and `asked`.
 
     Args:
@@ -39,6 +40,7 @@ class ResultWriter:
         semantic: results are semantic maps.
         overwrite: replace the results of earlier runs, under the same names.
         model: name, for the JSON.
+        objects: the JSON lists the connected parts of each mask.
         asked: all else that makes up the question, as JSON can hold it, for the JSON; None: no results answer it.
 
     Attributes:
@@ -60,8 +62,10 @@ class ResultWriter:
         overwrite: bool = False,
         model: str | None = None,
         asked: Mapping[str, Any] | None = None,
+        objects: bool = False,
     ):
         self.folder, self.images, self.semantic = Path(folder), [str(image) for image in images], semantic
+        self.objects = objects
         self.question = {"model": model, "asked": None if asked is None else dict(asked)}
         self.forms = tuple(forms)
         if unknown := [form for form in self.forms if form not in FORMS]:
@@ -82,6 +86,8 @@ class ResultWriter:
             names["overlay"] = f"{stem}_overlay.png"
         if "heatmaps" in self.forms:
             names["heatmaps"] = [f"{stem}_{slug}_heat.png" for slug in slugs]
+        if "cutouts" in self.forms:
+            names["cutouts"] = [f"{stem}_{slug}_cutout.png" for slug in slugs]
         if "json" in self.forms:
             names["json"] = f"{stem}.json"
         return {
@@ -121,19 +127,21 @@ class ResultWriter:
         if "masks" in files and self.semantic:
             label_map_image(cast(np.ndarray, result.label_map)).save(files["masks"])
         elif "masks" in files:
-            for mask, path in zip(result.masks, files["masks"], strict=True):
-                Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+            for prompt, path in enumerate(files["masks"]):
+                Image.fromarray(np.round(result.soft_mask(prompt) * 255).astype(np.uint8)).save(path)
         if "overlay" in files:
             result.overlay().save(files["overlay"])
         for prompt, path in enumerate(files.get("heatmaps", ())):
             result.heat_map(prompt).save(path)
+        for prompt, path in enumerate(files.get("cutouts", ())):
+            result.cutout(prompt).save(path)
         if "json" in files:
             text = json.dumps(self._record(number, result), indent=2, ensure_ascii=False)
             files["json"].write_text(text + "\n", encoding="utf-8")
         return list(_flat(files.values()))
 
     def _record(self, number: int, result: Segmentation) -> dict:
-        files, record = self.files[number], result.to_dict()
+        files, record = self.files[number], result.to_dict(self.objects)
         if self.semantic and "masks" in files:
             record = {"label_map_file": files["masks"].name} | record
         for prompt, entry in enumerate(record["prompts"]):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, down, left, up; (x, y)
 
@@ -27,31 +28,8 @@ def label_objects(mask: Any) -> tuple[np.ndarray, int]:
     Returns:
         (h, w) int64, 0 for background and 1 ... n for the parts in reading order; and n.
     """
-    mask = _as_bool(mask)
-    height, width = mask.shape[0], mask.shape[1] + 1  # a column of background ends the last run of each row
-    changes = np.flatnonzero(np.diff(np.pad(mask, ((0, 0), (0, 1))).ravel().astype(np.int8), prepend=0))
-    starts, ends = changes[0::2], changes[1::2]
-    # runs of the next row that touch each run: those which end after its start and start before its end
-    first = np.searchsorted(ends, starts + width, side="right").tolist()
-    last = np.searchsorted(starts, ends + width, side="left").tolist()
-    parent = list(range(len(starts)))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = parent[parent[run]]
-            run = parent[run]
-        return run
-
-    for run in range(len(starts)):
-        for below in range(first[run], last[run]):
-            one, other = sorted((root(run), root(below)))
-            parent[other] = one  # the root is the part's first run
-    roots, numbers = np.unique([root(run) for run in range(len(starts))], return_inverse=True)
-    jumps = np.zeros(height * width + 1, dtype=np.int64)
-    np.add.at(jumps, starts, numbers + 1)
-    np.add.at(jumps, ends, -(numbers + 1))
-    labels = np.cumsum(jumps[:-1]).reshape(height, width)[:, :-1]
-    return np.ascontiguousarray(labels), len(roots)
+    labels, count = ndimage.label(_as_bool(mask))
+    return labels.astype(np.int64), count
 
 
 def split_objects(mask: Any, min_area: int = 1) -> list[np.ndarray]:
