@@ -17,10 +17,10 @@ ORDER = [
     "drawing",
     "data",
     "evaluation",
-    "training",
-    "reproduction",
     "inference",
     "hub",
+    "training",
+    "reproduction",
     "cli",
 ]
 

@@ -11,7 +11,7 @@ import pytest
 
 import clipseg_hf
 
-PACKAGES = ["clipseg_hf", "clipseg_hf.data", "clipseg_hf.evaluation", "clipseg_hf.training"]
+PACKAGES = ["clipseg_hf", "clipseg_hf.data", "clipseg_hf.evaluation", "clipseg_hf.hub", "clipseg_hf.training"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,0 +1,182 @@
+"""Where a checkpoint comes from: what its publisher says, and what its folder tells."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers.utils import cached_file
+
+from clipseg_hf.hub.portable import portable
+from clipseg_hf.modeling.model_names import EMBEDDED
+
+RECIPE, PROVENANCE, RESULT = "recipe.yaml", "provenance.json", "manifest.json"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+@dataclass(frozen=True)
+class Release:
+    """What only the publisher of a checkpoint can say.
+
+    Attributes:
+        repo_id: where it will be, "name/of-the-model".
+        license: of the weights, by the Hub's identifier ("apache-2.0", "cc-by-nc-4.0", ...).
+        data_license: of the data that it was trained on, in words or by an identifier.
+        decoder_only: give the decoder alone, which names its base CLIP by its id on the Hub.
+        prompts: what the widget, the pipeline and the samples ask where nobody says; kept as `id2label`. Left out, the
+            checkpoint's own.
+        samples: pictures that may be shown, on which the model draws what it finds. Left out, scenes of this package.
+        reports, reports_before: folders that `clipseg-hf evaluate -o` wrote, of this model and of what it started from.
+        report_dataset: id on the Hub of the data that the reports are of.
+        datasets: ids on the Hub of the data that it was trained on.
+        base_model, base_revision: id on the Hub of what it was trained from. Left out, what its files say.
+        limits: what a user should know besides of where it fails.
+
+    Raises:
+        ValueError: a licence is missing, or an id is none.
+    """
+
+    repo_id: str
+    license: str
+    data_license: str
+    decoder_only: bool = False
+    prompts: tuple[str, ...] = ()
+    samples: tuple[str | PathLike, ...] = ()
+    reports: tuple[str | PathLike, ...] = ()
+    reports_before: tuple[str | PathLike, ...] = ()
+    report_dataset: str | None = None
+    datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+    base_revision: str | None = None
+    limits: str | None = None
+
+    def __post_init__(self) -> None:
+        check_repo_id(self.repo_id)
+        check_license(self.license)
+        if not (self.data_license or "").strip():
+            raise ValueError(
+                "data_license says under what terms the training data are, such as cc-by-4.0, or in words; it is "
+                "missing. Whoever uses the weights has to know."
+            )
+        for name in ("base_model", "report_dataset"):
+            if getattr(self, name) is not None and not _HUB_ID.fullmatch(getattr(self, name)):
+                raise ValueError(
+                    f"{name} is an id on the Hub, such as openai/clip-vit-base-patch16; got {getattr(self, name)!r}."
+                )
+        if self.base_revision and not self.base_model:
+            raise ValueError("base_revision is a revision of base_model: give both.")
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Refuse what is no name of a repository.
+
+    Raises:
+        ValueError: of that kind.
+    """
+    if not _HUB_ID.fullmatch(repo_id):
+        raise ValueError(f"A repository on the Hub is called account/name, such as me/my-clipseg; got {repo_id!r}.")
+
+
+def check_license(license: str | None) -> None:
+    """Refuse what is no identifier of a licence.
+
+    Raises:
+        ValueError: of that kind; says where the list is.
+    """
+    if not license or not _LICENSE.fullmatch(license):
+        raise ValueError(
+            f"license is an identifier of the Hub's such as apache-2.0, mit or cc-by-4.0; got {license!r}. The list: "
+            "https://huggingface.co/docs/hub/repositories-licenses."
+        )
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a model was trained from.
+
+    Attributes:
+        name: as its files have it, without the path of another machine.
+        revision: on the Hub, where it is known.
+        on_hub: whether it is an id on the Hub, which others can follow.
+    """
+
+    name: str
+    revision: str | None = None
+    on_hub: bool = False
+
+    @property
+    def link(self) -> str:
+        """For Markdown."""
+        at = f" (revision `{self.revision}`)" if self.revision else ""
+        return f"[{self.name}](https://huggingface.co/{self.name}){at}" if self.on_hub else f"`{self.name}`"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the folder of a trained checkpoint tells beside its weights; empty where it tells nothing.
+
+    Attributes:
+        recipe, provenance: as the training wrote them, without paths of this machine.
+        result: steps, seconds and last numbers of the training.
+    """
+
+    recipe: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Origin":
+        """Read what is there."""
+
+        def read(name: str) -> dict:
+            path = folder / name
+            return portable(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+        return cls(read(RECIPE), read(PROVENANCE), read(RESULT).get("facts", {}))
+
+    def write(self, folder: Path) -> None:
+        """Recipe and provenance as files again."""
+        if self.recipe:
+            text = yaml.safe_dump(self.recipe, sort_keys=False, allow_unicode=True)
+            (folder / RECIPE).write_text(text, encoding="utf-8")
+        if self.provenance:
+            text = json.dumps(self.provenance, indent=1, ensure_ascii=False)
+            (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+
+
+def find_base(release: Release, config: Any, origin: Origin) -> Base | None:
+    """What a checkpoint was trained from: as the publisher says, as its configuration does, or as its recipe does.
+
+    A name counts as one on the Hub where it is in the local cache or the Hub knows it.
+    """
+    if release.base_model:
+        found = _on_hub(release.base_model, release.base_revision)
+        return found or Base(release.base_model, release.base_revision, on_hub=True)
+    name, revision = getattr(config, "base_model_name_or_path", None), getattr(config, "base_model_revision", None)
+    if not name:
+        name = origin.recipe.get("model_name_or_path") or origin.recipe.get("clip_name_or_path")
+        revision = origin.recipe.get("model_revision")
+    if not name:
+        return None
+    return _on_hub(name, revision) or Base(portable(name))
+
+
+def _on_hub(name: str, revision: str | None) -> Base | None:
+    if name == EMBEDDED or not _HUB_ID.fullmatch(name) or Path(name).exists():
+        return None
+    try:
+        file = cached_file(
+            name,
+            "config.json",
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except OSError:  # no such repository
+        return None
+    commit = re.search(r"snapshots[\\/]([0-9a-f]{40})[\\/]", file or "")
+    return Base(name, commit[1] if commit else revision, on_hub=True) if file else None

@@ -1,0 +1,74 @@
+"""What may leave this machine: files of harmless kinds, in which no path of it is named."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from clipseg_hf.evaluation.reports.report import short_name
+
+TEXTS = (".json", ".md", ".yaml", ".py", ".txt")
+SUFFIXES = (*TEXTS, ".safetensors", ".parquet", ".png", ".jpg")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+def portable(value: Any) -> Any:
+    """Plain values as they mean the same elsewhere: of a path that only this machine has, its name is kept."""
+    if isinstance(value, Mapping):
+        return {key: portable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [portable(item) for item in value]
+    return _portable_text(value) if isinstance(value, str) else value
+
+
+def _portable_text(text: str) -> str:
+    if _WINDOWS.match(text):
+        return PureWindowsPath(text).name
+    path = PurePosixPath(text.removeprefix("file://"))
+    if path.is_absolute():
+        return short_name(str(path))
+    return path.name if text.startswith("~") or ".." in path.parts else text
+
+
+def clean_json(path: Path) -> None:
+    """Write a JSON file anew with `portable` values, if that changes any."""
+    given = json.loads(path.read_text(encoding="utf-8"))
+    cleaned = portable(given)
+    if cleaned != given:
+        path.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def refuse_private(folder: Path, *places: str | Path) -> None:
+    """Refuse files that could run code as they are loaded, or that name a folder of this machine.
+
+    Args:
+        folder: what is to be published.
+        places: folders of this machine, besides the home folder and the working one.
+
+    Raises:
+        ValueError: names the file, and what is wrong with it.
+    """
+    named = {f"{Path(place).resolve()}".rstrip("/\\") for place in (Path.home(), Path.cwd(), *places)}
+    named = {place.encode() for place in named if len(Path(place).parts) > 1}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"{name} is not published: what is has one of the endings {', '.join(SUFFIXES)}.")
+        text = _text_of(path)
+        for place in named:
+            if re.search(re.escape(place) + rb"(?![\w.-])", text):
+                raise ValueError(
+                    f"{name} names {place.decode()}, a folder of this machine, which nobody else should read: take it "
+                    "out of the file that it comes from."
+                )
+
+
+def _text_of(path: Path) -> bytes:
+    """What a person could read in a file, weights and pixels apart."""
+    if path.suffix in TEXTS:
+        return path.read_bytes()
+    if path.suffix == ".safetensors":
+        with open(path, "rb") as file:
+            return file.read(int.from_bytes(file.read(8), "little"))
+    return b""

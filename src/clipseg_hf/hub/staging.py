@@ -1,0 +1,176 @@
+"""The folder of a published checkpoint: every file that goes up is written here, and looked at before it does."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clipseg_hf.hub.cards.measured import Report, eval_entries
+from clipseg_hf.hub.cards.model_card import TASK, CheckpointCard
+from clipseg_hf.hub.checking import check_loading
+from clipseg_hf.hub.origins import Base, Origin, Release, find_base
+from clipseg_hf.hub.portable import clean_json, refuse_private
+from clipseg_hf.hub.samples import draw_samples
+from clipseg_hf.inference import Segmenter
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.model_names import resolve_name
+from clipseg_hf.processing import CLIPSegProcessor
+
+EVALUATION, EVAL_RESULTS = "evaluation", ".eval_results/clipseg-hf.yaml"
+PIPELINE_FILE, PIPELINE_CLASS = "custom_pipeline.py", "PromptedImageSegmentationPipeline"
+_PLAIN = ("config.json", "processor_config.json", "tokenizer_config.json")  # no vocabulary, in which "/" is a word
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model to be published.
+
+    Attributes:
+        model, processor: as they are loaded.
+        origin: what its folder tells.
+        place: that folder, if it is one.
+    """
+
+    model: CLIPSegForImageSegmentation
+    processor: CLIPSegProcessor
+    origin: Origin
+    place: Path | None = None
+
+    @classmethod
+    def load(cls, folder: str | PathLike) -> "Checkpoint":
+        """Load it, in the type of its weights.
+
+        Raises:
+            OSError, ValueError: see `CLIPSegForImageSegmentation.from_pretrained`.
+        """
+        place = Path(resolve_name(folder))
+        if not place.is_dir():
+            raise FileNotFoundError(f"There is no folder {folder}: what is published is the folder of a checkpoint.")
+        model = CLIPSegForImageSegmentation.from_pretrained(place, dtype="auto")
+        return cls(model, CLIPSegProcessor.from_pretrained(place), Origin.read(place), place)
+
+    @classmethod
+    def from_memory(cls, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor) -> "Checkpoint":
+        """A model in hand, of which no folder tells where it comes from."""
+        return cls(model, processor, Origin())
+
+
+def stage_checkpoint(checkpoint: Checkpoint, release: Release, folder: str | PathLike) -> list[str]:
+    """Write all that a published checkpoint consists of, load it anew and compare it with the model in hand.
+
+    Args:
+        checkpoint: what is published.
+        release: how.
+        folder: a new or empty one.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        FileExistsError: the folder holds something.
+        FileNotFoundError: a report or a picture is missing.
+        ValueError: the decoder's base is not on the Hub, what is loaded differs, a file names a folder of this machine.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; name a new folder.")
+    reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
+    base = find_base(release, checkpoint.model.config, checkpoint.origin)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not release.decoder_only:
+        _copy_code(folder)
+    prompts = release.prompts or named_prompts(checkpoint.model.config)
+    _write_model(checkpoint, release, base, prompts, folder)
+    checkpoint.processor.save_pretrained(folder)
+    for name in _PLAIN:
+        clean_json(folder / name)
+    check_loading(folder, checkpoint.model, checkpoint.processor, whole=not release.decoder_only)
+    checkpoint.origin.write(folder)
+    _write_reports(reports, release.report_dataset, folder)
+    card = CheckpointCard(
+        release=release,
+        origin=checkpoint.origin,
+        base=base,
+        prompts=prompts,
+        samples=draw_samples(Segmenter(checkpoint.model, checkpoint.processor), folder, release.samples, prompts),
+        reports=reports,
+        before=before,
+        thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
+        parameters=checkpoint.model.num_parameters(),
+        trained=sum(parameter.numel() for parameter in checkpoint.model.decoder.parameters()),
+        size=_size(checkpoint.processor),
+        files=_names(folder),
+    )
+    card.render().save(folder / "README.md")
+    refuse_private(folder, *([checkpoint.place] if checkpoint.place else []))
+    return _names(folder)
+
+
+def named_prompts(config: Any) -> tuple[str, ...]:
+    """The names in a configuration's `id2label`, none where they are transformers' placeholders."""
+    names = tuple(str(name) for _, name in sorted((getattr(config, "id2label", None) or {}).items()))
+    return () if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
+
+
+def _write_model(
+    checkpoint: Checkpoint, release: Release, base: Base | None, prompts: Sequence[str], folder: Path
+) -> None:
+    """Weights and configuration; the model's own configuration stays as it is."""
+    model = checkpoint.model
+    before = model.config
+    model.config = type(before).from_dict(before.to_dict())
+    if prompts:
+        model.config.id2label = dict(enumerate(prompts))
+        model.config.label2id = {name: number for number, name in enumerate(prompts)}
+    if (folder / PIPELINE_FILE).is_file():
+        impl = f"{Path(PIPELINE_FILE).stem}.{PIPELINE_CLASS}"
+        stock = [CLIPSegForImageSegmentation.__name__]
+        model.config.custom_pipelines = {TASK: {"impl": impl, "pt": stock, "default": {}, "type": "multimodal"}}
+    try:
+        if not release.decoder_only:
+            model.save_pretrained(folder)
+        elif base is None or not base.on_hub:
+            raise ValueError(
+                f"A published decoder names its base CLIP by its id on the Hub, but this one's is "
+                f"{base.name if base else 'not known'}, which is not there as far as can be seen from here: give "
+                "base_model (--base-model), or publish the whole model."
+            )
+        else:
+            model.save_pretrained(folder, decoder_only=True, base_model=base.name, base_model_revision=base.revision)
+    finally:
+        model.config = before
+
+
+def _copy_code(folder: Path) -> None:
+    """What lets others use the checkpoint without this package: pipeline, endpoint, requirements."""
+    code = files("clipseg_hf.hub") / "repository_files"
+    for file in code.iterdir() if code.is_dir() else ():
+        if file.is_file():
+            shutil.copy(str(file), folder / file.name)
+
+
+def _write_reports(reports: Sequence[Report], dataset_id: str | None, folder: Path) -> None:
+    if reports:
+        (folder / EVALUATION).mkdir()
+    for report in reports:
+        report.write(folder / EVALUATION)
+    if reports and dataset_id:
+        path = folder / EVAL_RESULTS
+        path.parent.mkdir()
+        text = yaml.safe_dump(eval_entries(reports, dataset_id), sort_keys=False, allow_unicode=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _size(processor: CLIPSegProcessor) -> tuple[int, int]:
+    size = dict(processor.image_processor.size)
+    side = size.get("shortest_edge")
+    return (side, side) if side else (size["height"], size["width"])
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,57 @@
+"""What the publisher says is checked; what the folder says is read."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from clipseg_hf.hub.origins import Origin, Release, find_base
+
+from hub.conftest import LICENSES  # isort: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"repo_id": "bolts"}, "A repository on the Hub is called account/name, such as me/my-clipseg; got 'bolts'."),
+        ({"license": ""}, "license is an identifier of the Hub's such as apache-2.0, mit or cc-by-4.0; got ''."),
+        ({"license": "MIT License"}, "got 'MIT License'. The list: https://huggingface.co/docs/hub/repositories-lic"),
+        ({"data_license": " "}, "data_license says under what terms the training data are, such as cc-by-4.0, or in"),
+        (
+            {"base_model": "/models/clip"},
+            "base_model is an id on the Hub, such as openai/clip-vit-base-patch16; got '/m",
+        ),
+        ({"base_revision": "v1"}, "base_revision is a revision of base_model: give both."),
+    ],
+)
+def test_what_is_missing_or_wrong(changes, message):
+    with pytest.raises(ValueError) as error:
+        Release(**{"repo_id": "me/bolts", **LICENSES, **changes})
+    assert message in str(error.value)
+
+
+def test_a_folder_without_a_training_tells_nothing(tmp_path):
+    assert Origin.read(tmp_path) == Origin()
+
+
+def test_recipe_and_provenance_are_read_without_paths(trained, tmp_path):
+    origin = Origin.read(trained)
+    assert origin.recipe["data_options"] == {"images": "pictures"} and origin.recipe["train_data"] == "bolts"
+    assert origin.result["step"] == 500
+    origin.write(tmp_path)
+    assert Origin.read(tmp_path).recipe == origin.recipe and Origin.read(tmp_path).provenance == origin.provenance
+
+
+def _base(release=None, recipe=None, **config):
+    release = Release("me/bolts", **LICENSES, **(release or {}))
+    return find_base(release, SimpleNamespace(**config), Origin(recipe or {}))
+
+
+def test_the_base_is_what_publisher_configuration_or_recipe_say():
+    assert _base() is None
+    base = _base({"base_model": "a/b", "base_revision": "v1"}, base_model_name_or_path="c/d")
+    assert (base.name, base.revision, base.on_hub) == ("a/b", "v1", True)
+    assert base.link == "[a/b](https://huggingface.co/a/b) (revision `v1`)"
+    base = _base(recipe={"clip_name_or_path": "/models/clip"})
+    assert (base.name, base.on_hub, base.link) == ("clip", False, "`clip`")
+    assert not _base(base_model_name_or_path="outputs/emoji-clip").on_hub  # neither cached nor to be asked for
+    assert not _base(recipe={"model_name_or_path": "emoji-tiny"}).on_hub
