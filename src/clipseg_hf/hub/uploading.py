@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from clipseg_hf.hub.origins import check_repo_id
 
 # The client says what it could not do by its HTTP library's exceptions; which library that is differs by version.
-_NETWORK: tuple[type[BaseException], ...] = (HfHubHTTPError.__bases__[0], ConnectionError)
+# An error page where it expects JSON is one more.
+_NETWORK: tuple[type[Exception], ...] = (HfHubHTTPError.__bases__[0], json.JSONDecodeError)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 WAITS = (1.0, 4.0, 10.0)  # seconds before another try, unless the Hub says how long
 
@@ -91,7 +93,7 @@ def open_place(
 
     Raises:
         ValueError: see `check_hub`; it is to be private, but is there already and public.
-        HfHubHTTPError: the Hub refuses it.
+        ConnectionError, HfHubHTTPError: the Hub fails, or refuses it.
     """
     check_hub(repo_id)
     api = HfApi()
@@ -126,7 +128,7 @@ def upload_folder(folder: Path, place: Place, message: str, replaced: Sequence[s
     Raises:
         PublishedMeanwhile: the branch has moved since; nothing was changed.
         ValueError: what arrived differs.
-        HfHubHTTPError, or the HTTP library's own: the Hub failed, also when asked again; nothing was changed.
+        ConnectionError, HfHubHTTPError: the Hub fails, or refuses it; nothing was changed.
     """
     api, names = HfApi(), sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     where: dict[str, Any] = {"repo_type": place.repo_type, "revision": place.revision}
@@ -148,7 +150,7 @@ def upload_folder(folder: Path, place: Place, message: str, replaced: Sequence[s
 
     try:
         # an answer that was lost may have made a pull request, and another try another one
-        oid, pr_revision, url = commit() if place.create_pr else patiently(commit)
+        oid, pr_revision, url = patiently(commit, waits=() if place.create_pr else None)
     except HfHubHTTPError as error:
         if error.response.status_code not in (409, 412):
             raise
@@ -188,15 +190,35 @@ def _hashes(path: Path) -> tuple[str, str]:
     return large.hexdigest(), small.hexdigest()
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """Ask the Hub; again, after a while, where it was too busy, failed, or the connection broke."""
-    for wait in WAITS:
+def patiently(ask: Callable[[], T], waits: Sequence[float] | None = None) -> T:
+    """Ask the Hub; again, after a while, where it was too busy, failed, or the connection broke.
+
+    Raises:
+        ConnectionError: it still does.
+        HfHubHTTPError: it answers that it will not.
+    """
+    for wait in (*(WAITS if waits is None else waits), None):
         try:
             return ask()
-        except _NETWORK as error:
-            response = getattr(error, "response", None)
-            if response is not None and response.status_code not in _TRANSIENT:
+        except (*_NETWORK, RuntimeError) as error:
+            # the client's way to tell of a large file that it has tried to send five times
+            given_up = isinstance(error, RuntimeError)
+            cause = error.__cause__ if given_up else error
+            if not isinstance(cause, _NETWORK):
                 raise
+            response = getattr(cause, "response", None)
+            if response is not None and response.status_code not in _TRANSIENT:
+                raise cause from None
+            if wait is None or given_up:
+                raise ConnectionError(
+                    f"The Hub cannot be reached, or fails, also when asked again ({_first_line(cause)}). Nothing "
+                    "was published; the same command again goes on."
+                ) from error
             told = response.headers.get("Retry-After", "") if response is not None else ""
             time.sleep(float(told) if told.isdigit() else wait)
-    return ask()
+    raise AssertionError("the last try returns or raises")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
