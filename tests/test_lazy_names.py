@@ -41,6 +41,7 @@ ORDERS = {
     "the Auto class first": "from transformers import AutoModelForImageSegmentation; import clipseg_hf",
     "its module first": "import transformers.models.auto.modeling_auto, clipseg_hf",
     "the processor first": "from transformers import AutoProcessor; import clipseg_hf",
+    "transformers' pipeline first": "from transformers import pipeline; import clipseg_hf",
     "stock's processor first": "from transformers import CLIPSegProcessor; import clipseg_hf",
     "ours twice": "import clipseg_hf; importlib.reload(clipseg_hf)",
     "ours twice, around transformers": "import clipseg_hf, transformers.models.auto.modeling_auto as auto\n"
@@ -66,6 +67,11 @@ mappings = [AutoModelForImageSegmentation._model_mapping, MODEL_FOR_IMAGE_SEGMEN
 right = [mapping[CLIPSegConfig] is sys.modules["clipseg_hf"].CLIPSegForImageSegmentation for mapping in mappings]
 processors = [PROCESSOR_MAPPING[CLIPSegConfig], processor_class_from_name("CLIPSegProcessor")]
 right += [processor is sys.modules["clipseg_hf"].CLIPSegProcessor for processor in processors]
+from transformers.pipelines import check_task
+task, entry, _ = check_task("prompted-image-segmentation")
+right += [entry["pt"] == (AutoModelForImageSegmentation,), "clipseg_hf.hub.pipeline" not in sys.modules]
+if order == "ours first":
+    right += [entry["impl"] is sys.modules["clipseg_hf.hub.pipeline"].PromptedImageSegmentationPipeline]
 os.write(1, (json.dumps([order, early, right]) + chr(10)).encode())  # at once, as others write, too
 '''
 children = []
@@ -90,7 +96,7 @@ def answers() -> dict[str, list]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_auto_classes_know_the_model_and_the_processor(answers, order):
+def test_transformers_knows_model_processor_and_task(answers, order):
     early, right = answers[order]
     assert all(right)
     assert early == (order in ("our model first", "threads"))

@@ -1,7 +1,8 @@
 """CLIPSeg for Hugging Face: segment with text, images or both; train, measure and publish it.
 
-`AutoModelForImageSegmentation` and `AutoProcessor` give this package's CLIPSeg once it is imported; nothing else of
-transformers changes. The names below are imported on first use.
+`AutoModelForImageSegmentation` and `AutoProcessor` give this package's CLIPSeg once it is imported, and
+`transformers.pipeline` knows "prompted-image-segmentation"; nothing else of transformers changes. The names below are
+imported on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from clipseg_hf.assets import EMOJI_TINY
 if TYPE_CHECKING:
     from clipseg_hf import modeling as modeling
     from clipseg_hf import processing as processing
+    from clipseg_hf.hub.pipeline import pipeline
     from clipseg_hf.modeling import CLIPSegForImageSegmentation
     from clipseg_hf.processing import CLIPSegProcessor, VisualPromptSettings
 else:
@@ -25,6 +27,7 @@ __all__ = [
     "CLIPSegProcessor",
     "VisualPromptSettings",
     "__version__",
+    "pipeline",
 ]
 
 _auto_classes.register()

@@ -1,4 +1,4 @@
-"""transformers' `AutoModelForImageSegmentation` and `AutoProcessor` give our CLIPSeg, whoever is imported first.
+"""transformers' `AutoModelForImageSegmentation`, `AutoProcessor` and `pipeline` give our CLIPSeg, in any import order.
 
 Neither transformers nor our classes are imported for this: as soon as a mapping of transformers is there, ours is
 entered into it as something that is looked up at the first question. Imported at once, it could ask for parts of
@@ -7,39 +7,26 @@ transformers that are themselves just being imported.
 
 import sys
 from collections import UserDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any
 
-
-class _Entry(NamedTuple):
-    """The mapping of a module of transformers that we enter a class of ours into."""
-
-    mapping: str
-    module: str
-    name: str
-
-
-ENTRIES = {
-    "transformers.models.auto.modeling_auto": _Entry(
-        "MODEL_FOR_IMAGE_SEGMENTATION_MAPPING", "clipseg_hf.modeling.modeling_clipseg", "CLIPSegForImageSegmentation"
-    ),
-    "transformers.models.auto.processing_auto": _Entry(
-        "PROCESSOR_MAPPING", "clipseg_hf.processing.processing_clipseg", "CLIPSegProcessor"
-    ),
-}
+TASK = "prompted-image-segmentation"
+_MODEL = "clipseg_hf.modeling.modeling_clipseg:CLIPSegForImageSegmentation"
+_PROCESSOR = "clipseg_hf.processing.processing_clipseg:CLIPSegProcessor"
+_PIPELINE = "clipseg_hf.hub.pipeline:PromptedImageSegmentationPipeline"
 
 
 def register() -> None:
-    """Enter our classes for CLIPSeg checkpoints; no other Auto class changes."""
+    """Enter our classes for CLIPSeg checkpoints, and our task; nothing else of transformers changes."""
     if not any(isinstance(finder, _Watch) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watch())
     for name in ENTRIES:
         if name in sys.modules:
-            _enter(import_module(name))  # another thread may be importing it: this waits for it
+            ENTRIES[name](import_module(name))  # another thread may be importing it: this waits for it
 
 
 class _Watch:
@@ -55,29 +42,60 @@ class _Watch:
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                _enter(module)
+                ENTRIES[name](module)
 
             spec.loader.exec_module = exec_module
         return spec
 
 
-def _enter(module: ModuleType) -> None:
-    entry = ENTRIES[module.__name__]
-    mapping = getattr(module, entry.mapping)
-    mapping._extra_content = _WithOurs(mapping._extra_content, entry)
-    if entry.mapping == "PROCESSOR_MAPPING":
-        # A checkpoint names its processor, and the names of transformers' own are looked through before those entered.
-        module.PROCESSOR_MAPPING_NAMES.pop("clipseg", None)
+def _enter_model(module: ModuleType) -> None:
+    mapping = module.MODEL_FOR_IMAGE_SEGMENTATION_MAPPING
+    mapping._extra_content = _WithOurs(mapping._extra_content, _MODEL)
+
+
+def _enter_processor(module: ModuleType) -> None:
+    module.PROCESSOR_MAPPING._extra_content = _WithOurs(module.PROCESSOR_MAPPING._extra_content, _PROCESSOR)
+    # A checkpoint names its processor, and the names of transformers' own are looked through before those entered.
+    module.PROCESSOR_MAPPING_NAMES.pop("clipseg", None)
+
+
+def _enter_pipeline(module: ModuleType) -> None:
+    module.PIPELINE_REGISTRY.supported_tasks[TASK] = _OurTask(
+        pt=(module.AutoModelForImageSegmentation,),
+        default={"model": ("CIDAS/clipseg-rd64-refined", "main")},
+        type="multimodal",
+    )
+
+
+ENTRIES: dict[str, Callable[[ModuleType], None]] = {
+    "transformers.models.auto.modeling_auto": _enter_model,
+    "transformers.models.auto.processing_auto": _enter_processor,
+    "transformers.pipelines": _enter_pipeline,
+}
 
 
 class _WithOurs(UserDict):
     """Configuration -> class, as registered with transformers; ours is loaded by the first look at it."""
 
-    def __init__(self, registered: Mapping, entry: _Entry):
-        self.registered, self.entry = registered, entry
+    def __init__(self, registered: Mapping, ours: str):
+        self.registered, self.ours = registered, ours
 
     @cached_property
     def data(self) -> dict:
         from transformers import CLIPSegConfig
 
-        return {**self.registered, CLIPSegConfig: getattr(import_module(self.entry.module), self.entry.name)}
+        return {**self.registered, CLIPSegConfig: _load(self.ours)}
+
+
+class _OurTask(dict):
+    """What transformers keeps of a task; the class behind it is loaded by the first pipeline."""
+
+    def __missing__(self, key: str) -> Any:
+        if key != "impl":
+            raise KeyError(key)
+        return _load(_PIPELINE)
+
+
+def _load(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)

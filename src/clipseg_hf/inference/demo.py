@@ -16,7 +16,8 @@ from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.drawing.overlay import overlay, palette
 from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
-from clipseg_hf.inference.segmenter import Prompt, Segmenter
+from clipseg_hf.inference.prompts import Prompt
+from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor, decode_rle
 

@@ -5,23 +5,22 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from clipseg_hf.inference.combining import HALF, combine_logits, combine_presence
 from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
-from clipseg_hf.inference.prompts import Combination, Prompt
+from clipseg_hf.inference.prompts import Combination
+from clipseg_hf.inference.question import Question, name_once
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.devices import find_device
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.postprocessing import presence_scores, threshold_of_each, thresholds_for
+from clipseg_hf.processing.postprocessing import threshold_of_each
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
@@ -123,39 +122,34 @@ class Segmenter:
         threshold: float | Sequence[float] | None = None,
     ) -> Iterator[Segmentation]:
         """As a call, one result after the other, so that any number of images fits into memory."""
-        question = self._ask(read_prompts(prompts), threshold)
+        question = self.ask(prompts)
+        if threshold is not None:
+            threshold_of_each(threshold, len(question.prompts))  # said before the first image is read
         batch: list = []
         for number, image in enumerate(_as_images(images)):
             batch.append(load_image(image, f"images[{number}]"))
             if len(batch) == self.batch_size:
-                yield from self._segment(batch, question)
+                yield from self._segment(batch, question, threshold)
                 batch = []
         if batch:
-            yield from self._segment(batch, question)
+            yield from self._segment(batch, question, threshold)
 
-    def _ask(self, prompts: list[Prompt | Combination], threshold: float | Sequence[float] | None) -> "_Question":
-        """Each prompt that is named once, however many combinations name it, and their thresholds."""
-        named: dict[Any, Prompt] = {}
-        places = [[named.setdefault(_key(leaf), leaf) for leaf in _leaves(prompt)] for prompt in prompts]
-        numbers = {key: number for number, key in enumerate(named)}
-        embeddings, kinds = self.embed(list(named.values()))
-        own = thresholds_for(kinds, len(kinds), self.processor.mask_thresholds)
-        presence = self.processor.mask_thresholds["presence"]
-        given = None if threshold is None else threshold_of_each(threshold, len(prompts))
-        parts = [[numbers[_key(leaf)] for leaf in leaves] for leaves in places]
-        of_parts = [
-            [own[part] if given is None else given[number] for part in some] for number, some in enumerate(parts)
-        ]
-        return _Question(prompts, embeddings, kinds, parts, of_parts, presence)
+    def ask(self, prompts: PromptLike | Sequence[PromptLike]) -> Question:
+        """Make prompts ready for any number of images: each that is named is encoded once."""
+        given = read_prompts(prompts)
+        named, parts = name_once(given)
+        return Question(given, *self.embed(named), parts, self.processor.mask_thresholds)
 
     @torch.inference_mode()
-    def _segment(self, images: list, question: "_Question") -> list[Segmentation]:
+    def _segment(
+        self, images: list, question: Question, threshold: float | Sequence[float] | None
+    ) -> list[Segmentation]:
         pixel_values = self.processor(images=images, return_tensors="pt")["pixel_values"]
         features = self.model.get_vision_features(pixel_values.to(self.model.device, self.model.dtype))
         results = []
         for number, image in enumerate(images):
             output = self.model(vision_embeds=features.select(number), conditional_embeddings=question.embeddings)
-            results.append(question.answer(image, output.logits.float().cpu()))  # (N, H, W)
+            results.append(question.answer(image, output.logits.float().cpu(), threshold))
         return results
 
     @torch.inference_mode()
@@ -211,47 +205,6 @@ class Segmenter:
             while len(self._vectors) > KEPT_VECTORS:
                 self._vectors.popitem(last=False)
             return found
-
-
-@dataclass
-class _Question:
-    """N prompts as they are asked: P of them have vectors of their own, of which prompt n is made of `parts[n]`."""
-
-    prompts: list[Prompt | Combination]
-    embeddings: Tensor  # (P, D)
-    kinds: list[str]
-    parts: list[list[int]]
-    thresholds: list[list[float]]  # as `parts`
-    presence_threshold: float
-
-    def answer(self, image: Image.Image, logits: Tensor) -> Segmentation:
-        """From the model's (P, H, W) logits for one image."""
-        found = presence_scores(logits).tolist()
-        answers, kinds, thresholds, presence = [], [], [], []
-        for prompt, parts, own in zip(self.prompts, self.parts, self.thresholds, strict=True):
-            if isinstance(prompt, Combination):
-                answers.append(combine_logits(prompt, [logits[part] for part in parts], own))
-                presence.append(combine_presence(prompt, [found[part] for part in parts]))
-                kinds.append("combined")
-                thresholds.append(HALF)
-            else:
-                answers.append(logits[parts[0]])
-                presence.append(found[parts[0]])
-                kinds.append(self.kinds[parts[0]])
-                thresholds.append(own[0])
-        labels = [str(prompt.label) for prompt in self.prompts]
-        return Segmentation.from_logits(
-            image, torch.stack(answers), labels, kinds, thresholds, self.presence_threshold, presence
-        )
-
-
-def _leaves(prompt: Prompt | Combination) -> list[Prompt]:
-    return prompt.leaves() if isinstance(prompt, Combination) else [prompt]
-
-
-def _key(prompt: Prompt) -> Any:
-    """Equal for prompts that surely ask the same."""
-    return prompt.text if prompt.image is None else id(prompt)
 
 
 def _as_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
