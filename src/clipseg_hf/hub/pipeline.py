@@ -76,7 +76,15 @@ class PromptedImageSegmentationPipeline(Pipeline):
             )
         super().__init__(model, *args, **kwargs)
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        prompts: Prompts | None = None,
+        threshold: float | Sequence[float] | None = None,
+        subtask: str | None = None,
+        **reading: Any,
+    ) -> Any:
         """Ask images for prompts.
 
         Args:
@@ -88,8 +96,8 @@ class PromptedImageSegmentationPipeline(Pipeline):
                 checkpoint's own for the kind of each prompt.
             subtask: "prompted": a mask for each prompt; "semantic": each pixel in the mask of one prompt at most, and
                 no prompt without a pixel.
-            batch_size: images encoded at once; pays on an accelerator.
-            num_workers: processes that read and prepare images ahead.
+            **reading: transformers' own `batch_size` (images encoded at once; pays on an accelerator) and `num_workers`
+                (processes that read and prepare images ahead).
 
         Returns:
             for an image one dictionary for each prompt, in their order:
@@ -105,7 +113,9 @@ class PromptedImageSegmentationPipeline(Pipeline):
                 be read.
             TypeError: an option that does not exist.
         """
-        return super().__call__(inputs, **options)
+        options = {"prompts": prompts, "threshold": threshold, "subtask": subtask}
+        given = {name: value for name, value in options.items() if value is not None}
+        return super().__call__(inputs, **given, **reading)
 
     def _sanitize_parameters(
         self,
