@@ -12,7 +12,7 @@ from hub.conftest import LICENSES  # isort: skip
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"repo_id": "bolts"}, "A repository on the Hub is called account/name, such as me/my-clipseg; got 'bolts'."),
+        ({"repo_id": "bolts"}, "A repository on the Hub is called account/name, as me/my-clipseg; got 'bolts' wit"),
         ({"license": ""}, "license is an identifier of the Hub's such as apache-2.0, mit or cc-by-4.0; got ''."),
         ({"license": "MIT License"}, "got 'MIT License'. The list: https://huggingface.co/docs/hub/repositories-lic"),
         ({"data_license": " "}, "data_license says under what terms the training data are, such as cc-by-4.0, or in"),

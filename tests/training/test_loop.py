@@ -395,28 +395,18 @@ def test_a_batch_cut_into_equal_parts_is_refused(finished, rows):
         result.model(**second_half)
 
 
-def test_the_finished_model_is_uploaded(make_args, rows, monkeypatch):
-    import huggingface_hub
-
-    calls = []
-
-    class Api:
-        def whoami(self):
-            return {"name": "somebody"}
-
-        def create_repo(self, name, private, exist_ok):
-            calls.append((name, private, exist_ok))
-            return huggingface_hub.RepoUrl(f"https://huggingface.co/{name}")
-
-        def upload_folder(self, repo_id, folder_path, commit_message):
-            calls.append((repo_id, sorted(path.name for path in folder_path.iterdir())))
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_token")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    train(make_args(max_steps=1, push_to_hub=True, hub_private_repo=True), train_rows=rows)
-    assert calls[0] == ("somebody/run", True, True)
-    assert calls[1][0] == "somebody/run" and {"model.safetensors", "config.json", "recipe.yaml"} <= set(calls[1][1])
+def test_the_finished_model_is_published(make_args, rows, hub):
+    licences = {"hub_license": "apache-2.0", "hub_data_license": "cc-by-4.0"}
+    args = make_args(max_steps=1, push_to_hub=True, hub_private_repo=True, hub_prompts=["red square"], **licences)
+    result = train(args, train_rows=rows)
+    again = CLIPSegForImageSegmentation.from_pretrained("me/run")
+    weights = result.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.state_dict().items())
+    assert again.config.id2label == {0: "red square"}
+    assert hub.repositories["models", "me/run"].private
+    card = hub.files("me/run")["README.md"].decode()
+    assert "license: apache-2.0" in card and "of training for 1 step " in card
+    assert args.cache_dir is None and str(result.folder.parent.parent) not in card
 
 
 def test_a_run_needs_a_model_and_data(make_args, rows):

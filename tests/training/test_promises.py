@@ -58,12 +58,25 @@ def test_an_unknown_backend(refused):
     refused(ValueError, message, torch_compile=True, torch_compile_backend="inducktor")
 
 
-def test_a_hub_that_would_not_take_it(refused, monkeypatch):
-    refused(ValueError, "push_to_hub needs the network, but HF_HUB_OFFLINE is set", push_to_hub=True)
+def test_a_hub_that_would_not_take_it(refused, monkeypatch, clip):
+    licences = {"hub_license": "mit", "hub_data_license": "cc-by-4.0"}
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+    def refused_to_publish(message, **changes):
+        refused(ValueError, message, push_to_hub=True, **(licences | changes))
+
+    refused_to_publish(
+        "push_to_hub with hub_model_id .* would fail in the end: Publishing needs the network, but HF_HUB_OFFLINE is set"
+    )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    refused_to_publish(
+        "A repository on the Hub is called account/name, .* got 'me/my model!'", hub_model_id="my model!"
+    )
+    refused_to_publish("hub_license None, .*: license is an identifier of the Hub's .* got None", hub_license=None)
+    refused_to_publish("data_license says under what terms the training data are", hub_data_license=None)
+    refused_to_publish(f"names its CLIP by its id on the Hub, but {clip} is a folder", save_decoder_only=True)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
-    refused(ValueError, "push_to_hub needs a token of the Hub, and there is none: `hf auth login`", push_to_hub=True)
-    refused(ValueError, "hub_model_id .* is no name for the Hub", push_to_hub=True, hub_model_id="my model!")
+    refused_to_publish("Publishing needs a token of the Hub, and there is none: `hf auth login`")
 
 
 def test_a_disk_without_room(refused, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub.utils import validate_repo_id
 from transformers.utils import cached_file
 
 from clipseg_hf.hub.portable import portable
@@ -57,11 +58,7 @@ class Release:
     def __post_init__(self) -> None:
         check_repo_id(self.repo_id)
         check_license(self.license)
-        if not (self.data_license or "").strip():
-            raise ValueError(
-                "data_license says under what terms the training data are, such as cc-by-4.0, or in words; it is "
-                "missing. Whoever uses the weights has to know."
-            )
+        check_data_license(self.data_license)
         for name in ("base_model", "report_dataset"):
             if getattr(self, name) is not None and not _HUB_ID.fullmatch(getattr(self, name)):
                 raise ValueError(
@@ -77,8 +74,26 @@ def check_repo_id(repo_id: str) -> None:
     Raises:
         ValueError: of that kind.
     """
-    if not _HUB_ID.fullmatch(repo_id):
-        raise ValueError(f"A repository on the Hub is called account/name, such as me/my-clipseg; got {repo_id!r}.")
+    try:
+        validate_repo_id(repo_id)
+        reason = "" if "/" in repo_id else " without an account"
+    except ValueError as error:
+        reason = f": {error}"
+    if reason:
+        raise ValueError(f"A repository on the Hub is called account/name, as me/my-clipseg; got {repo_id!r}{reason}.")
+
+
+def check_data_license(license: str | None) -> None:
+    """Refuse to say nothing about the data.
+
+    Raises:
+        ValueError: of that kind.
+    """
+    if not (license or "").strip():
+        raise ValueError(
+            "data_license says under what terms the training data are, such as cc-by-4.0, or in words; it is missing. "
+            "Whoever uses the weights has to know."
+        )
 
 
 def check_license(license: str | None) -> None:

@@ -179,11 +179,16 @@ class CLIPSegTrainingArguments:
     disable_tqdm: bool = _option(False, "no progress bar", free=True)
 
     # Hub
-    push_to_hub: bool = _option(False, "upload the finished model", free=True)
+    push_to_hub: bool = _option(False, "publish the finished model, as `clipseg-hf publish` does", free=True)
     hub_model_id: str | None = _option(
-        None, "repository to upload to; default: the folder's name under your account", free=True
+        None, "repository to publish in; default: the folder's name under your account", free=True
     )
     hub_private_repo: bool | None = _option(None, "make that repository private", free=True)
+    hub_license: str | None = _option(None, "licence of the weights, as apache-2.0; needed to publish", free=True)
+    hub_data_license: str | None = _option(
+        None, "licence of the training data, an identifier or words; needed to publish", free=True
+    )
+    hub_prompts: tuple[str, ...] = _option((), "what the published model is for: widget and pipeline ask it", free=True)
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))

@@ -4,6 +4,7 @@ What a step does depends on the recipe, the seed and the step's number alone, so
 its last checkpoint as if nothing had happened.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def train(
     if accelerator.is_main_process:
         folder.save_final(model, processor, state, metrics, args.save_decoder_only)
         if args.push_to_hub:
-            push(folder.path / "final", args.hub_model_id or folder.path.name, args.hub_private_repo)
+            publish(args, folder.path / "final", steps.report.say)
     accelerator.wait_for_everyone()
     steps.report.close()
     return TrainingResult(model, processor, folder.path / "final", state, metrics)
@@ -143,11 +144,20 @@ def left_out(broken: dict[str, str], of: str) -> list[str]:
     ]
 
 
-def push(folder: Path, name: str, private: bool | None) -> None:
-    """Upload the finished model, to the user's own account where the name has no other."""
+def publish(args: CLIPSegTrainingArguments, folder: Path, echo: Callable[[str], None]) -> None:
+    """Publish the finished model, under the user's own account where the name has no other."""
     from huggingface_hub import HfApi
 
-    api = HfApi()
-    name = name if "/" in name else f"{api.whoami()['name']}/{name}"
-    repo = api.create_repo(name, private=private, exist_ok=True).repo_id
-    api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload the trained model")
+    from clipseg_hf.hub import publish_checkpoint  # with all that draws and samples, which a training does not need
+
+    name = args.hub_model_id or folder.parent.name
+    publish_checkpoint(
+        folder,
+        name if "/" in name else f"{HfApi().whoami()['name']}/{name}",
+        license=args.hub_license,
+        data_license=args.hub_data_license,
+        private=args.hub_private_repo,
+        decoder_only=args.save_decoder_only,
+        prompts=args.hub_prompts,
+        echo=echo,
+    )

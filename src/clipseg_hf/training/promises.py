@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from clipseg_hf.evaluation.protocols.referring import count_questions
+from clipseg_hf.hub.origins import check_data_license, check_license
+from clipseg_hf.hub.uploading import check_hub
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments, closest
 from clipseg_hf.training.devices.processes import from_main
 from clipseg_hf.training.runs.run_folder import knows_its_base
@@ -58,13 +60,13 @@ def check_output(accelerator, args: CLIPSegTrainingArguments, model) -> None:
     """Refuse what the main process could not write or upload in the end.
 
     Raises:
-        ValueError, OSError: no token or no network for `push_to_hub`, a name that the Hub does not take, a disk without
-            room.
+        ValueError, OSError: no token, network or licence for `push_to_hub`, a name that the Hub does not take, a disk
+            without room.
     """
 
     def check() -> tuple[dict, dict]:
         if args.push_to_hub:
-            _check_hub(args.hub_model_id or Path(args.output_dir).name)
+            _check_hub(args, model)
         _check_room(args, model)
         return {}, {}
 
@@ -85,18 +87,21 @@ def _check_metric(metric: str, rows, settings: ValidationSettings) -> None:
         )
 
 
-def _check_hub(name: str) -> None:
-    import huggingface_hub
-    from huggingface_hub.utils import validate_repo_id
-
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise ValueError("push_to_hub needs the network, but HF_HUB_OFFLINE is set: unset it, or push_to_hub: false.")
+def _check_hub(args: CLIPSegTrainingArguments, model) -> None:
+    name = args.hub_model_id or Path(args.output_dir).name
     try:
-        validate_repo_id(name)
+        check_hub(name if "/" in name else f"me/{name}")  # its account is asked for in the end
+        check_license(args.hub_license)
+        check_data_license(args.hub_data_license)
     except ValueError as error:
-        raise ValueError(f"hub_model_id (by default the folder's name) is no name for the Hub: {error}") from error
-    if huggingface_hub.get_token() is None:
-        raise ValueError("push_to_hub needs a token of the Hub, and there is none: `hf auth login`, or set HF_TOKEN.")
+        given = f"hub_model_id {name!r}, hub_license {args.hub_license!r}, hub_data_license {args.hub_data_license!r}"
+        raise ValueError(f"push_to_hub with {given} would fail in the end: {error}") from error
+    base = getattr(model.config, "base_model_name_or_path", None) or model.name_or_path
+    if args.save_decoder_only and Path(base).exists():
+        raise ValueError(
+            f"A published decoder names its CLIP by its id on the Hub, but {base} is a folder: set save_decoder_only: "
+            "false, or push_to_hub: false."
+        )
 
 
 def _check_room(args: CLIPSegTrainingArguments, model) -> None:

@@ -97,7 +97,7 @@ class CheckpointCard:
         if told.get("mixed_precision") not in (None, "no"):
             parts.append(f"mixed precision {told['mixed_precision']}")
         if "seconds" in result:
-            parts.append(f"{_duration(result['seconds'])} of training for {result['step']:,} steps")
+            parts.append(f"{_duration(result['seconds'])} of training for {counted(result['step'], 'step')}")
         return ", ".join(part for part in parts if part)
 
     @property
