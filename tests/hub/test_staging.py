@@ -78,16 +78,11 @@ def test_the_prompts_are_the_labels(staged):
     assert named_prompts(transformers.CLIPSegConfig()) == ()
 
 
-def test_a_file_for_pipelines_is_named_in_the_configuration(trained, tmp_path, monkeypatch):
-    (tmp_path / "repository_files").mkdir()
-    (tmp_path / "repository_files" / "custom_pipeline.py").write_text("class PromptedImageSegmentationPipeline: ...\n")
-    monkeypatch.setattr(staging, "files", lambda package: tmp_path)
-    names = stage_checkpoint(Checkpoint.load(trained), Release("me/bolts", **LICENSES), tmp_path / "out")
-    assert "custom_pipeline.py" in names
-    entry = json.loads((tmp_path / "out" / "config.json").read_text())["custom_pipelines"]
-    assert entry["prompted-image-segmentation"]["impl"] == "custom_pipeline.PromptedImageSegmentationPipeline"
-    assert entry["prompted-image-segmentation"]["pt"] == ["CLIPSegForImageSegmentation"]
-    assert 'pipeline("prompted-image-segmentation"' in (tmp_path / "out" / "README.md").read_text()
+def test_a_whole_checkpoint_names_its_pipeline_and_a_decoder_has_none(staged):
+    entry = json.loads((staged / "config.json").read_text())["custom_pipelines"]["image-segmentation"]
+    assert entry["impl"] == "custom_pipeline.PromptedImageSegmentationPipeline"
+    assert entry["pt"] == ["CLIPSegForImageSegmentation"]
+    assert 'pipeline("image-segmentation"' in (staged / "README.md").read_text()
 
 
 def test_a_sample_is_pixels_alone(trained, tmp_path):

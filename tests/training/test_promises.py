@@ -66,7 +66,7 @@ def test_a_hub_that_would_not_take_it(refused, monkeypatch, clip):
         refused(ValueError, message, push_to_hub=True, **(licences | changes))
 
     refused_to_publish(
-        "push_to_hub with hub_model_id .* would fail in the end: Publishing needs the network, but HF_HUB_OFFLINE is set"
+        "push_to_hub with hub_model_id .* would fail in the end: Publishing needs the network, but HF_HUB_OFFLINE is"
     )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     refused_to_publish(

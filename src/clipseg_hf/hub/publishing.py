@@ -8,12 +8,13 @@ from typing import Any
 
 from clipseg_hf._counted import counted
 from clipseg_hf.hub.origins import Release
-from clipseg_hf.hub.staging import EVAL_RESULTS, EVALUATION, PIPELINE_FILE, Checkpoint, stage_checkpoint
+from clipseg_hf.hub.remote_code import CUSTOM_PIPELINE
+from clipseg_hf.hub.staging import EVAL_RESULTS, EVALUATION, Checkpoint, stage_checkpoint
 from clipseg_hf.hub.uploading import Upload, open_place, upload_folder
 
 # What an earlier publication may have left, and this one has not: weights of the other kind would contradict these.
 REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*", "recipe.yaml", "provenance.json")
-REPLACED += (EVAL_RESULTS, f"{EVALUATION}/*", "samples/*", PIPELINE_FILE, "handler.py", "preprocessor_config.json")
+REPLACED += (EVAL_RESULTS, f"{EVALUATION}/*", "samples/*", CUSTOM_PIPELINE, "handler.py", "preprocessor_config.json")
 
 
 def publish_checkpoint(

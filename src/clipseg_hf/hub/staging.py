@@ -1,9 +1,7 @@
 """The folder of a published checkpoint: every file that goes up is written here, and looked at before it does."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 import yaml
 
 from clipseg_hf.hub.cards.measured import Report, eval_entries
-from clipseg_hf.hub.cards.model_card import TASK, CheckpointCard
+from clipseg_hf.hub.cards.model_card import CheckpointCard
 from clipseg_hf.hub.checking import check_loading
 from clipseg_hf.hub.origins import Base, Origin, Release, find_base
 from clipseg_hf.hub.portable import clean_json, refuse_private
+from clipseg_hf.hub.remote_code import add_repository_files
 from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
@@ -22,7 +21,6 @@ from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor
 
 EVALUATION, EVAL_RESULTS = "evaluation", ".eval_results/clipseg-hf.yaml"
-PIPELINE_FILE, PIPELINE_CLASS = "custom_pipeline.py", "PromptedImageSegmentationPipeline"
 _PLAIN = ("config.json", "processor_config.json", "tokenizer_config.json")  # no vocabulary, in which "/" is a word
 
 
@@ -82,10 +80,9 @@ def stage_checkpoint(checkpoint: Checkpoint, release: Release, folder: str | Pat
     reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
     base = find_base(release, checkpoint.model.config, checkpoint.origin)
     folder.mkdir(parents=True, exist_ok=True)
-    if not release.decoder_only:
-        _copy_code(folder)
     prompts = release.prompts or named_prompts(checkpoint.model.config)
     _write_model(checkpoint, release, base, prompts, folder)
+    add_repository_files(folder)
     checkpoint.processor.save_pretrained(folder)
     for name in _PLAIN:
         clean_json(folder / name)
@@ -127,10 +124,6 @@ def _write_model(
     if prompts:
         model.config.id2label = dict(enumerate(prompts))
         model.config.label2id = {name: number for number, name in enumerate(prompts)}
-    if (folder / PIPELINE_FILE).is_file():
-        impl = f"{Path(PIPELINE_FILE).stem}.{PIPELINE_CLASS}"
-        stock = [CLIPSegForImageSegmentation.__name__]
-        model.config.custom_pipelines = {TASK: {"impl": impl, "pt": stock, "default": {}, "type": "multimodal"}}
     try:
         if not release.decoder_only:
             model.save_pretrained(folder)
@@ -144,14 +137,6 @@ def _write_model(
             model.save_pretrained(folder, decoder_only=True, base_model=base.name, base_model_revision=base.revision)
     finally:
         model.config = before
-
-
-def _copy_code(folder: Path) -> None:
-    """What lets others use the checkpoint without this package: pipeline, endpoint, requirements."""
-    code = files("clipseg_hf.hub") / "repository_files"
-    for file in code.iterdir() if code.is_dir() else ():
-        if file.is_file():
-            shutil.copy(str(file), folder / file.name)
 
 
 def _write_reports(reports: Sequence[Report], dataset_id: str | None, folder: Path) -> None:

@@ -14,7 +14,6 @@ from clipseg_hf.hub.origins import Base, Origin, Release
 from clipseg_hf.hub.samples import Sample
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
-TASK = "prompted-image-segmentation"
 # What the card tells of a recipe; all of it is beside the card.
 TOLD = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type")
 TOLD += ("loss_type", "image_size", "mix", "negative_probability", "support_probability", "crop", "seed")
@@ -59,7 +58,6 @@ class CheckpointCard:
             **facts,
             name=self.release.repo_id.rpartition("/")[2],
             version=__version__,
-            task=TASK,
             before_and_after=before_and_after(self.reports, self.before),
             hardware=self.hardware,
             recipe=self.recipe,
