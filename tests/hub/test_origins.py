@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import hf_hub_download
 
+from clipseg_hf.hub import publish_checkpoint
 from clipseg_hf.hub.origins import Origin, Release, find_base
 
 from hub.conftest import LICENSES  # isort: skip
@@ -53,5 +55,15 @@ def test_the_base_is_what_publisher_configuration_or_recipe_say():
     assert base.link == "[a/b](https://huggingface.co/a/b) (revision `v1`)"
     base = _base(recipe={"clip_name_or_path": "/models/clip"})
     assert (base.name, base.on_hub, base.link) == ("clip", False, "`clip`")
-    assert not _base(base_model_name_or_path="outputs/emoji-clip").on_hub  # neither cached nor to be asked for
-    assert not _base(recipe={"model_name_or_path": "emoji-tiny"}).on_hub
+    assert _base(recipe={"model_name_or_path": "emoji-tiny"}).link == "the checkpoint that comes with clipseg-hf"
+
+
+def test_a_name_in_a_file_is_on_the_hub_where_the_cache_has_it(hub, trained):
+    """ "outputs/clip" looks like an id, too, and whether there is one of that name says nothing."""
+    upload = publish_checkpoint(trained, "me/start", **LICENSES)
+    asked = len(hub.asked)
+    assert not _base(base_model_name_or_path="me/start").on_hub and len(hub.asked) == asked
+    hf_hub_download("me/start", "config.json")
+    asked = len(hub.asked)
+    base = _base(base_model_name_or_path="me/start")
+    assert (base.on_hub, base.revision) == (True, upload.commit) and len(hub.asked) == asked

@@ -82,7 +82,7 @@ def test_what_a_dry_run_writes_is_what_goes_up(mine, tmp_path):
     publish_checkpoint(folder, "me/bolts", **KEYS)
     hub.asked.clear()
     publish_checkpoint(folder, "me/bolts", **KEYS, dry_run_to=tmp_path / "dry")
-    assert not [line for line in hub.asked if line.startswith(("POST", "PUT"))]
+    assert not hub.asked
     written = {p.relative_to(tmp_path / "dry").as_posix(): p.read_bytes() for p in (tmp_path / "dry").rglob("*.*")}
     assert {name: written[name] for name in hub.files("me/bolts")} == hub.files("me/bolts")
 

@@ -127,7 +127,9 @@ class Base:
     def link(self) -> str:
         """For Markdown."""
         at = f" (revision `{self.revision}`)" if self.revision else ""
-        return f"[{self.name}](https://huggingface.co/{self.name}){at}" if self.on_hub else f"`{self.name}`"
+        if self.on_hub:
+            return f"[{self.name}](https://huggingface.co/{self.name}){at}"
+        return "the checkpoint that comes with clipseg-hf" if self.name == EMBEDDED else f"`{self.name}`"
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,14 @@ class Origin:
             (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
-def find_base(release: Release, config: Any, origin: Origin) -> Base | None:
+def find_base(release: Release, config: Any, origin: Origin, *, offline: bool = False) -> Base | None:
     """What a checkpoint was trained from: as the publisher says, as its configuration does, or as its recipe does.
 
-    A name counts as one on the Hub where it is in the local cache or the Hub knows it.
+    A name in a file counts as one on the Hub where the local cache has it, for "outputs/clip" looks like one, too; the
+    publisher's is asked for there, unless `offline`.
     """
     if release.base_model:
-        found = _on_hub(release.base_model, release.base_revision)
+        found = _on_hub(release.base_model, release.base_revision, cached=offline)
         return found or Base(release.base_model, release.base_revision, on_hub=True)
     name, revision = getattr(config, "base_model_name_or_path", None), getattr(config, "base_model_revision", None)
     if not name:
@@ -177,10 +180,10 @@ def find_base(release: Release, config: Any, origin: Origin) -> Base | None:
         revision = origin.recipe.get("model_revision")
     if not name:
         return None
-    return _on_hub(name, revision) or Base(portable(name))
+    return _on_hub(name, revision, cached=True) or Base(portable(name))
 
 
-def _on_hub(name: str, revision: str | None) -> Base | None:
+def _on_hub(name: str, revision: str | None, *, cached: bool) -> Base | None:
     if name == EMBEDDED or not _HUB_ID.fullmatch(name) or Path(name).exists():
         return None
     try:
@@ -188,6 +191,7 @@ def _on_hub(name: str, revision: str | None) -> Base | None:
             name,
             "config.json",
             revision=revision,
+            local_files_only=cached,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )

@@ -57,7 +57,7 @@ def publish_checkpoint(
     lists = {name: tuple(value) for name, value in details.items() if isinstance(value, list)}
     release = Release(repo_id, license, data_license, **details | lists)
     if dry_run_to is not None:
-        names = stage_checkpoint(_load(source), release, dry_run_to)
+        names = stage_checkpoint(_load(source), release, dry_run_to, offline=True)
         echo(f"{counted(len(names), 'file')} would go up to {repo_id}: {', '.join(names)}.")
         return None
     place = open_place(repo_id, private=private, revision=revision, create_pr=create_pr)

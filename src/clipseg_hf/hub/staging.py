@@ -58,13 +58,16 @@ class Checkpoint:
         return cls(model, processor, Origin())
 
 
-def stage_checkpoint(checkpoint: Checkpoint, release: Release, folder: str | PathLike) -> list[str]:
+def stage_checkpoint(
+    checkpoint: Checkpoint, release: Release, folder: str | PathLike, *, offline: bool = False
+) -> list[str]:
     """Write all that a published checkpoint consists of, load it anew and compare it with the model in hand.
 
     Args:
         checkpoint: what is published.
         release: how.
         folder: a new or empty one.
+        offline: ask the Hub nothing about the base.
 
     Returns:
         The names of the files.
@@ -78,7 +81,7 @@ def stage_checkpoint(checkpoint: Checkpoint, release: Release, folder: str | Pat
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; name a new folder.")
     reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
-    base = find_base(release, checkpoint.model.config, checkpoint.origin)
+    base = find_base(release, checkpoint.model.config, checkpoint.origin, offline=offline)
     folder.mkdir(parents=True, exist_ok=True)
     prompts = release.prompts or named_prompts(checkpoint.model.config)
     _write_model(checkpoint, release, base, prompts, folder)

@@ -21,7 +21,7 @@ from transformers.image_utils import load_image
 SUBTASKS = ("prompted", "semantic")
 PAPER_THRESHOLD = 0.3  # where the checkpoint names none
 PRESENCE_SHARE = 0.01  # of the logits, the highest: how sure the model is that a thing is there at all
-COMBINES = re.compile(r"[|()\"]|\s[&-]\s")  # what clipseg-hf reads as more than a text
+COMBINES = re.compile(r"[|()\"]|\s[&-]\s|\d\s*[*]\s")  # what clipseg-hf reads as more than a text
 DECODED_AT_ONCE = 16  # prompts; bounds the memory
 _TOKENIZING = threading.Lock()  # a tokenizer keeps how it pads and cuts, so it serves one thread at a time
 
