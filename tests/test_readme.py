@@ -1,9 +1,12 @@
 """The README's code runs as written, with the embedded checkpoint in place of the Hub's name."""
 
+import io
 import json
 import re
 import shlex
 import shutil
+import subprocess
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ from typer.testing import CliRunner
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.inference.demo import load_scenes
 from clipseg_hf.processing import decode_rle, encode_rle, mask_to_box
+from hub.published_folder import endpoint
 
 README = Path(__file__).parents[1] / "README.md"
+ON_HUB = re.compile("me/my-clipseg|ENDPOINT")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,7 +86,7 @@ def test_the_korean_readme_keeps_step():
 
 def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):
     monkeypatch.chdir(pictures)
-    blocks, names = _blocks("python"), {}
+    blocks, names = [block for block in _blocks("python") if not ON_HUB.search(block)], {}
     assert len(blocks) >= 6
     for block in blocks:
         exec(compile(block.replace("CIDAS/clipseg-rd64-refined", EMOJI_TINY), str(README), "exec"), names)
@@ -89,6 +94,30 @@ def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):
     assert names["label_map"].shape == names["image"].size[::-1]
     assert names["logits"].shape[0] == 2
     assert (pictures / "overlay.png").is_file()
+
+
+def test_published_and_used_from_the_hub(pictures, hub, monkeypatch, tmp_path):
+    """The real client and a Hub on this machine; `emoji-tiny` in place of what a reader has trained."""
+    from clipseg_hf.cli import app
+
+    monkeypatch.chdir(pictures)
+    lines = [line.removeprefix("$ ") for block in _blocks("console") for line in block.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("clipseg-hf publish")]
+    assert len(commands) == 2
+    for _, *arguments in commands:
+        result = CliRunner().invoke(app, [word.replace("outputs/my_clipseg/final", EMOJI_TINY) for word in arguments])
+        assert result.exit_code == 0, result.output
+    written = {path.relative_to("look").as_posix() for path in Path("look").rglob("*") if path.is_file()}
+    assert set(hub.files("me/my-clipseg")) == written
+    blocks, said = [block for block in _blocks("python") if ON_HUB.search(block)], io.StringIO()
+    (curl,) = [line for line in lines if line.startswith("curl")]
+    with endpoint(Path("look").absolute(), tmp_path) as url, redirect_stdout(said):
+        for block in blocks:
+            exec(compile(block.replace("https://ENDPOINT", url), str(README), "exec"), {})
+        answer = subprocess.run(curl.replace("https://ENDPOINT", url), shell=True, check=True, capture_output=True)
+    assert len(blocks) == 4
+    assert len(re.findall(r"^a dog 0\.\d", said.getvalue(), re.MULTILINE)) == 3  # ours, stock's, the client
+    assert json.loads(answer.stdout)[0]["label"] == "a dog"
 
 
 def test_segment_commands_run(pictures, monkeypatch):

@@ -1,17 +1,13 @@
 """A small trained checkpoint as a run leaves it, with paths of this machine in its files, and reports of it."""
 
 import json
-import os
 from pathlib import Path
 
-import huggingface_hub
 import pytest
-import transformers
 import yaml
 from safetensors.torch import load_file, save_file
 
 from clipseg_hf.evaluation import Evaluation, model_index
-from hub.local_hub import LocalHub
 from inference.conftest import make_checkpoint
 
 LICENSES = {"license": "apache-2.0", "data_license": "cc-by-4.0"}
@@ -73,22 +69,3 @@ def write_report(folder: Path, miou: float, *, data: str = "bolts", fingerprint:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     return make_trained(tmp_path_factory.mktemp("somebodys-run") / "final")
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A Hub that this process's client asks, as HF_ENDPOINT would have it; the token of "me", an empty cache."""
-    with LocalHub() as server:
-        constants = {"ENDPOINT": server.url, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
-        constants["HUGGINGFACE_CO_URL_TEMPLATE"] = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        constants |= {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_TOKEN_PATH": str(tmp_path / "no token")}
-        for name, value in constants.items():
-            monkeypatch.setattr(huggingface_hub.constants, name, value)
-        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.url)
-        monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)
-        monkeypatch.setenv("HF_TOKEN", "hf_secretOfMe")
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            monkeypatch.delenv(name)
-        huggingface_hub.close_session()
-        yield server
-    huggingface_hub.close_session()

@@ -78,7 +78,7 @@ def _pixels(mask: Image.Image) -> np.ndarray:
 def test_the_official_client_gets_masks(url, ours, online):
     expected = ours(SCENE)
     client = InferenceClient(url)
-    for given in ({}, {"threshold": 0.48}):  # as an image, as base64
+    for given in ({}, {"threshold": 0.48}, {"mask_threshold": 0.48}):  # as an image, as base64
         found = client.image_segmentation(SCENE, **given)
         assert [entry.label for entry in found] == NAMES
         assert [entry.score for entry in found] == pytest.approx([entry["score"] for entry in expected], abs=1e-3)
@@ -149,7 +149,8 @@ MALFORMED = [
     (parameters(prompts=[{"image": 1}]), "prompts is a text or a list of texts."),
     (parameters(prompts=[]), "There is no prompt"),
     (parameters(prompts=" "), "empty phrase"),
-    (parameters(treshold=0.5), "parameters are prompts, threshold, subtask, output_format; got treshold."),
+    (parameters(treshold=0.5), "parameters are prompts, threshold, mask_threshold, subtask, output_format; got tr"),
+    (parameters(threshold=0.1, mask_threshold=0.2), "threshold and mask_threshold are the same: give one of them."),
     (parameters(threshold="high"), "threshold is a number, or a list with one for each prompt; got 'high'."),
     (parameters(threshold=[0.1, 0.2]), "2 thresholds for 3 prompts"),
     (parameters(threshold=7), "A threshold is a probability in [0, 1]"),
@@ -168,7 +169,7 @@ def test_two_hundred_requests_from_eight_threads_a_tenth_of_them_malformed(url, 
         return client.image_segmentation(SCENE, threshold=0.3 if number % 2 else None)
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(work, range(200)))
+        answers = list(threads.map(work, range(10 * len(MALFORMED))))
     for number, answer in enumerate(answers):
         if number % 10 == 9:
             status, error = answer

@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, hf_hub_download, snapshot_download
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -15,6 +18,7 @@ from clipseg_hf.cli import app
 from clipseg_hf.hub import PublishedMeanwhile, publish_checkpoint, publishing
 from hub.conftest import LICENSES as KEYS
 from hub.conftest import change_weights, make_trained
+from hub.published_folder import endpoint
 
 
 def run(*arguments):
@@ -64,11 +68,17 @@ def test_published_and_used_from_there(mine, tmp_path, monkeypatch, capfd):
     upload = publish_checkpoint(folder, "me/bolts", **KEYS, prompts=["rusty bolt"])
     for cls in (CLIPSegForImageSegmentation, transformers.CLIPSegForImageSegmentation):
         assert _same(cls.from_pretrained("me/bolts", revision=upload.commit), folder)
-    blocks = re.findall(r"^```python\n(.*?)^```$", ModelCard.load("me/bolts").text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 3
+    card = ModelCard.load("me/bolts").text
+    blocks = re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    (curl,) = re.findall(r"^\$ (curl .*\\\n.*)$", card, re.MULTILINE)
+    shutil.copy(hf_hub_download("me/bolts", "samples/1.jpg"), "picture.jpg")
+    with endpoint(Path(snapshot_download("me/bolts")), tmp_path) as url:
+        for block in blocks:
+            exec(compile(block.replace("https://ENDPOINT", url), "README.md", "exec"), {})
+        answer = subprocess.run(curl.replace("https://ENDPOINT", url), shell=True, check=True, capture_output=True)
+    assert json.loads(answer.stdout)[0]["label"] == "dog"
     assert (tmp_path / "found.png").is_file() and (tmp_path / "bolts-decoder" / "decoder.safetensors").is_file()
     assert _same(CLIPSegForImageSegmentation.from_pretrained(tmp_path / "bolts-decoder"), folder)
     said = capfd.readouterr()

@@ -13,7 +13,6 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.training import CLIPSegTrainingArguments
-from hub.conftest import hub  # noqa: F401
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "yellow": (230, 220, 40)}
 

@@ -1,7 +1,12 @@
 """Every command and every piece of code in examples/finetune_your_data.md runs, on a small made-up folder."""
 
+import io
+import json
 import re
 import shlex
+import subprocess
+import sys
+from contextlib import redirect_stdout
 from glob import glob
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from typer.testing import CliRunner
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
+from hub.published_folder import endpoint
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "examples" / "finetune_your_data.md").read_text(encoding="utf-8")
@@ -53,13 +59,17 @@ def place(deep_clip, tmp_path_factory):
     return folder
 
 
-def test_the_tutorial_runs(place, monkeypatch, capsys):
+def test_the_tutorial_runs(place, hub, monkeypatch, tmp_path):
+    """From pictures to a checkpoint on a Hub to the answer of an endpoint."""
     from clipseg_hf.cli import app
 
     monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     published = str(place / "published")
     commands = [line[2:] for block in _blocks("console") for line in block.splitlines()]
-    assert [command.split()[1] for command in commands] == ["inspect", "train", "evaluate", "evaluate", "segment"]
+    *commands, curl = commands
+    expected = ["inspect", "train", "evaluate", "evaluate", "segment", "publish", "publish"]
+    assert [command.split()[1] for command in commands] == expected
     for command in commands:
         _, *words = shlex.split(command.replace(PUBLISHED, published))
         arguments = [file for word in words for file in (sorted(glob(word)) if "*" in word else [word])]
@@ -69,12 +79,17 @@ def test_the_tutorial_runs(place, monkeypatch, capsys):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
 
-    names = {}
-    for block in _blocks("python"):
-        exec(compile(block, "finetune_your_data.md", "exec"), names)
-    said = capsys.readouterr().out
-    assert re.search(r"rusty bolt is (not )?there and covers \d", said) and "weld seam" in said
+    said, names = io.StringIO(), {}
+    with endpoint(place / "look", tmp_path) as url, redirect_stdout(said):
+        for block in _blocks("python"):
+            exec(compile(block.replace("https://ENDPOINT", url), "finetune_your_data.md", "exec"), names)
+        answer = subprocess.run(curl.replace("https://ENDPOINT", url), shell=True, check=True, capture_output=True)
+    assert [found["label"] for found in json.loads(answer.stdout)] == ["rusty bolt"]
+    assert re.search(r"rusty bolt is (not )?there and covers \d", said.getvalue())
     assert names["logits"].shape == (2, 64, 64)
+    assert len(re.findall(r"^weld seam ", said.getvalue(), re.MULTILINE)) == 4  # code, pipeline, handler, endpoint
+    card = hub.files("me/my-clipseg")["README.md"].decode()
+    assert "| measured | prompt | number | samples | before | after |" in card and str(place) not in card
 
     assert (place / "inspection.png").is_file()
     assert list((place / "outputs" / "my_clipseg" / "pictures").glob("step-*.png"))

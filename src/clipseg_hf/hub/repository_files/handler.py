@@ -6,7 +6,8 @@
 `inputs` is an image: the body itself, or base64 (also as data URL) in JSON. `parameters`, all of them optional:
 
 - `prompts`: a text or a list; left out, the names in the checkpoint's `id2label`;
-- `threshold`: probability above which a pixel belongs to a mask, one or one for each prompt;
+- `threshold`: probability above which a pixel belongs to a mask, one or one for each prompt; `mask_threshold`, as
+  huggingface_hub's `InferenceClient` calls it, is the same;
 - `subtask`: "prompted", or "semantic" for masks that do not overlap;
 - `output_format`: "png" (base64, mode "L", 0 or 255), "rle" (COCO's, as run lengths) or "polygons" (COCO's).
 
@@ -40,7 +41,7 @@ MAX_CHARACTERS = 1000  # of a prompt; CLIP reads no more than 77 tokens
 ALLOW_URLS = os.environ.get("CLIPSEG_ALLOW_URLS") == "1"
 SECONDS = 10  # for a download
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's others start programs, or are rarely photos
-PARAMETERS = ("prompts", "threshold", "subtask", "output_format")
+PARAMETERS = ("prompts", "threshold", "mask_threshold", "subtask", "output_format")
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,10 @@ def read_parameters(given):
         raise ValueError("prompts is a text or a list of texts.")
     if len(prompts) > MAX_PROMPTS or any(len(prompt) > MAX_CHARACTERS for prompt in prompts):
         raise ValueError(f"At most {MAX_PROMPTS} prompts of {MAX_CHARACTERS} characters, got {len(prompts)}.")
+    if "mask_threshold" in options:
+        if "threshold" in options:
+            raise ValueError("threshold and mask_threshold are the same: give one of them.")
+        options["threshold"] = options.pop("mask_threshold")
     if "threshold" in options:
         options["threshold"] = _numbers(options["threshold"])
     if options.get("output_format", "png") not in tuple(MASKS):
