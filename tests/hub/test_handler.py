@@ -111,6 +111,20 @@ def test_prompts_and_formats(url, ours):
     assert ask(url, {"inputs": f"data:image/jpeg;base64,{CODED}"})[0] == 200
 
 
+def test_masks_are_worked_over(url, ours):
+    options = {"prompts": "dog | cat", "min_area": 200, "dilate": 2, "objects": True}
+    expected = ours(SCENE, **options)
+    assert len(expected) > 1 and {entry["label"] for entry in expected} == {"dog | cat"}
+    status, found = ask(url, parameters(output_format="rle", **options))
+    assert status == 200
+    for entry, other in zip(found, expected, strict=True):
+        assert (decode_rle(entry["mask"]) != _pixels(other["mask"])).mean() < 1e-3
+    status, inverted = ask(f"{url}?prompts=dog&invert=true", DATA, "image/jpeg")
+    plain = _pixels(ours(SCENE, prompts="dog")[0]["mask"])
+    picture = Image.open(io.BytesIO(base64.b64decode(inverted[0]["mask"])))
+    assert status == 200 and (_pixels(picture) == plain).mean() < 1e-3
+
+
 def test_an_empty_and_a_full_mask_as_runs(handler):
     assert handler.MASKS["rle"](Image.new("L", (3, 2))) == {"size": [2, 3], "counts": [6]}
     assert handler.MASKS["rle"](Image.new("L", (3, 2), 255)) == {"size": [2, 3], "counts": [0, 6]}
@@ -149,13 +163,19 @@ MALFORMED = [
     (parameters(prompts=[{"image": 1}]), "prompts is a text or a list of texts."),
     (parameters(prompts=[]), "There is no prompt"),
     (parameters(prompts=" "), "empty phrase"),
-    (parameters(treshold=0.5), "parameters are prompts, threshold, mask_threshold, subtask, output_format; got tr"),
+    (
+        parameters(treshold=0.5),
+        "parameters are prompts, threshold, mask_threshold, subtask, output_format, fill_holes, ",
+    ),
     (parameters(threshold=0.1, mask_threshold=0.2), "threshold and mask_threshold are the same: give one of them."),
     (parameters(threshold="high"), "threshold is a number, or a list with one for each prompt; got 'high'."),
     (parameters(threshold=[0.1, 0.2]), "2 thresholds for 3 prompts"),
     (parameters(threshold=7), "A threshold is a probability in [0, 1]"),
     (parameters(subtask="panoptic"), "subtask is one of prompted, semantic; got 'panoptic'."),
     (parameters(output_format="svg"), "output_format is one of png, rle, polygons; got 'svg'."),
+    (parameters(min_area="large"), "min_area is a number, got 'large'."),
+    (parameters(dilate=-1), "dilate is a size of 0 or more, got -1.0."),
+    (parameters(invert="perhaps"), "invert is true or false, got 'perhaps'."),
     ({"inputs": CODED, "parameters": [1]}, "parameters is an object, got list."),
 ]
 
@@ -198,6 +218,8 @@ def test_where_this_package_is_not_installed(published, url, tmp_path):
             assert entry["presence"] == pytest.approx(other["presence"], abs=1e-4)
             assert (decode_rle(entry["mask"]) != decode_rle(other["mask"])).mean() < 1e-3
         assert [entry["label"] for entry in ask(stock, DATA, "image/jpeg")[1]] == NAMES
+        status, error = ask(stock, parameters(objects=True))
+        assert (status, error["error"]) == (400, "objects needs clipseg-hf in the endpoint's requirements.txt.")
         status, error = ask(stock, parameters(output_format="polygons"))
         assert status == 400 and error["error"].startswith('output_format "polygons" needs clipseg-hf')
 

@@ -198,6 +198,15 @@ def test_without_prompts_those_of_the_checkpoint(segment, tmp_path):
     assert _same(loaded([SCENE, SCENE], batch_size=2)[1], segment(SCENE, prompts=names))
 
 
+def test_masks_are_worked_over(segment, segmenter):
+    result = segmenter(SCENE, ["dog | cat"])[0].clean(min_area=200, dilate=2, feather=1).objects()
+    found = segment(SCENE, prompts="dog | cat", min_area=200, dilate=2, feather=1, objects=True)
+    assert [entry["box"] for entry in found] == result.boxes and len(found) > 1
+    for number, entry in enumerate(found):
+        soft = np.asarray(entry["mask"])
+        assert np.array_equal(soft, np.round(255 * result.soft_mask(number))) and len(np.unique(soft)) > 2
+
+
 def test_a_decoder_alone(segment, tmp_path):
     segment.model.save_pretrained(tmp_path, decoder_only=True)
     segment.processor.save_pretrained(tmp_path)
@@ -234,10 +243,16 @@ def test_images_of_several_sizes_cannot_form_a_batch(segment, scenes, monkeypatc
 @pytest.mark.parametrize(
     ("image", "options", "error", "message"),
     [
-        (SCENE, {"promts": "dog"}, TypeError, "takes prompts, threshold and subtask, got promts"),
+        (
+            SCENE,
+            {"promts": "dog"},
+            TypeError,
+            "prompts, threshold, subtask, objects, fill_holes, .* feather; got promts.",
+        ),
         (SCENE, {"prompts": []}, ValueError, "There is no prompt: give at least one text or example image"),
         (SCENE, {"prompts": "a", "subtask": "panoptic"}, ValueError, "one of prompted, semantic; got 'panoptic'"),
         (SCENE, {"prompts": "a", "threshold": 2}, ValueError, r"A threshold is a probability in \[0, 1\]"),
+        (SCENE, {"prompts": "a", "dilate": -1}, ValueError, "dilate is a size of 0 or more, got -1"),
         (SCENE, {"prompts": ["a", "b"], "threshold": [0.5]}, ValueError, "1 threshold for 2 prompts"),
         ("cats", {"prompts": "a"}, FileNotFoundError, r"image \(cats\): there is no such file"),
         ("lost/street.jpg", {"prompts": "a"}, FileNotFoundError, "there is no such file"),

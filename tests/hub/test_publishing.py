@@ -136,6 +136,17 @@ def test_a_model_in_hand(mine):
     assert getattr(model.config, "custom_pipelines", None) is None  # it is as it was
 
 
+def test_transformers_own_upload_is_as_ever(mine):
+    """Bare files, without a card: what code that is written for stock's classes expects of the same method."""
+    folder, hub = mine
+    for cls in (CLIPSegForImageSegmentation, CLIPSegProcessor):
+        cls.from_pretrained(folder).push_to_hub("me/bare", private=True)
+    assert hub.repositories["models", "me/bare"].private
+    assert _same(CLIPSegForImageSegmentation.from_pretrained("me/bare"), folder)
+    assert CLIPSegProcessor.from_pretrained("me/bare").mask_thresholds["text"] == 0.5
+    assert not [name for name in hub.files("me/bare") if name.endswith((".bin", ".pt", ".pkl"))]
+
+
 def test_the_first_of_two_is_kept(mine, monkeypatch):
     """The other began before the first was done."""
     folder, hub = mine

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +21,10 @@ from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.inputs import stack_arrays
+from clipseg_hf.processing.masks.operations import MaskOperations
 
 SUBTASKS = ("prompted", "semantic")
+OPERATIONS = tuple(field.name for field in fields(MaskOperations))
 Prompts = PromptLike | Sequence[PromptLike]
 
 
@@ -83,7 +86,8 @@ class PromptedImageSegmentationPipeline(Pipeline):
         prompts: Prompts | None = None,
         threshold: float | Sequence[float] | None = None,
         subtask: str | None = None,
-        **reading: Any,
+        objects: bool | None = None,
+        **options: Any,
     ) -> Any:
         """Ask images for prompts.
 
@@ -96,39 +100,47 @@ class PromptedImageSegmentationPipeline(Pipeline):
                 checkpoint's own for the kind of each prompt.
             subtask: "prompted": a mask for each prompt; "semantic": each pixel in the mask of one prompt at most, and
                 no prompt without a pixel.
-            **reading: transformers' own `batch_size` (images encoded at once; pays on an accelerator) and `num_workers`
+            objects: an entry for each connected part of a mask, the largest first, in place of one for each prompt.
+            **options: `fill_holes`, `min_area`, `erode`, `dilate`, `invert` and `feather` of `MaskOperations`; and
+                transformers' own `batch_size` (images encoded at once; pays on an accelerator) and `num_workers`
                 (processes that read and prepare images ahead).
 
         Returns:
             for an image one dictionary for each prompt, in their order:
             - label: the text, or the prompt's own label;
             - score: mean probability inside of the mask, 0 where it is empty;
-            - mask: image of mode "L" and the input's size (the right way up), 0 or 255;
+            - mask: image of mode "L" and the input's size (the right way up), 0 or 255, between them with `feather`;
             - presence: how sure the model is that the thing is there at all, in [0, 1]; see `presence_scores`;
             - box: COCO's [x, y, width, height] of the mask, None where it is empty.
             For a list, a list of that; for a generator or a data set, an iterator that reads as it goes.
 
         Raises:
-            ValueError: no prompts and none in `id2label`, a threshold or subtask that is none, an image that cannot
-                be read.
+            ValueError: no prompts and none in `id2label`, a threshold, subtask or size that is none, an image that
+                cannot be read.
             TypeError: an option that does not exist.
         """
-        options = {"prompts": prompts, "threshold": threshold, "subtask": subtask}
-        given = {name: value for name, value in options.items() if value is not None}
-        return super().__call__(inputs, **given, **reading)
+        named = {"prompts": prompts, "threshold": threshold, "subtask": subtask, "objects": objects}
+        given = {name: value for name, value in named.items() if value is not None}
+        return super().__call__(inputs, **given, **options)
 
     def _sanitize_parameters(
         self,
         prompts: Prompts | None = None,
         threshold: float | Sequence[float] | None = None,
         subtask: str | None = None,
-        **unknown: Any,
+        objects: bool | None = None,
+        **operations: Any,
     ) -> tuple[dict, dict, dict]:
+        unknown = operations.keys() - OPERATIONS
         if unknown:
-            raise TypeError(f"{TASK} takes prompts, threshold and subtask, got {', '.join(unknown)}.")
+            raise TypeError(
+                f"{TASK} takes prompts, threshold, subtask, objects, {', '.join(OPERATIONS)}; got "
+                f"{', '.join(sorted(unknown))}."
+            )
         if subtask is not None and subtask not in SUBTASKS:
             raise ValueError(f"subtask is one of {', '.join(SUBTASKS)}; got {subtask!r}.")
-        given = {"threshold": threshold, "subtask": subtask}
+        given = {"threshold": threshold, "subtask": subtask, "objects": objects}
+        given["operations"] = MaskOperations(**operations) if operations else None
         asked = {} if prompts is None else {"question": self._segmenter.ask(prompts)}
         return {}, asked, asked | {name: value for name, value in given.items() if value is not None}
 
@@ -164,18 +176,25 @@ class PromptedImageSegmentationPipeline(Pipeline):
         question: Question | None = None,
         threshold: float | Sequence[float] | None = None,
         subtask: str = "prompted",
+        objects: bool = False,
+        operations: MaskOperations | None = None,
     ) -> list[dict[str, Any]]:
         question = question or self._own_question
         logits = outputs["logits"][0]  # transformers takes a batch apart into batches of one
         result = question.answer(outputs["image"], logits, threshold)
         if subtask == "semantic":
             result = result.exclusive()
-        found = zip(result.labels, result.scores, result.masks, result.presence, result.boxes, strict=True)
+        if operations:
+            result = result.clean(operations)
+        if objects:
+            result = result.objects()
+        masks = (np.round(255 * result.soft_mask(number)).astype(np.uint8) for number in range(len(result)))
+        found = zip(result.labels, result.scores, masks, result.presence, result.boxes, strict=True)
         return [
             {
                 "label": label,
                 "score": score,
-                "mask": Image.fromarray(mask.astype(np.uint8) * 255),
+                "mask": Image.fromarray(mask),
                 "presence": presence,
                 "box": box,
             }

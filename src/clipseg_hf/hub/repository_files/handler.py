@@ -9,7 +9,9 @@
 - `threshold`: probability above which a pixel belongs to a mask, one or one for each prompt; `mask_threshold`, as
   huggingface_hub's `InferenceClient` calls it, is the same;
 - `subtask`: "prompted", or "semantic" for masks that do not overlap;
-- `output_format`: "png" (base64, mode "L", 0 or 255), "rle" (COCO's, as run lengths) or "polygons" (COCO's).
+- `output_format`: "png" (base64, mode "L", 0 or 255), "rle" (COCO's, as run lengths) or "polygons" (COCO's);
+- with clipseg-hf installed: `fill_holes`, `min_area`, `erode`, `dilate`, `feather` (numbers), `invert`, and `objects`
+  for an entry for each connected part; prompts that combine ("cat | dog"), and polygons.
 
 The answer is a list of `{"label", "score", "mask", "presence", "box"}`; where the request cannot be answered, an
 exception that says why, which the inference toolkit sends as `{"error": "..."}` with the status 400.
@@ -42,6 +44,8 @@ ALLOW_URLS = os.environ.get("CLIPSEG_ALLOW_URLS") == "1"
 SECONDS = 10  # for a download
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's others start programs, or are rarely photos
 PARAMETERS = ("prompts", "threshold", "mask_threshold", "subtask", "output_format")
+SIZES, SWITCHES = ("fill_holes", "min_area", "erode", "dilate", "feather"), ("invert", "objects")
+FULL_ONLY = SIZES + SWITCHES  # what clipseg-hf alone does
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +59,9 @@ class EndpointHandler:
         except ImportError:
             from transformers import pipeline
 
-            self.segment = pipeline("image-segmentation", model=path, trust_remote_code=True)
+            self.segment, self.refused = pipeline("image-segmentation", model=path, trust_remote_code=True), FULL_ONLY
         else:
+            self.refused = ()
             self.segment = pipeline("prompted-image-segmentation", model=path)
 
     def __call__(self, data):
@@ -72,6 +77,9 @@ class EndpointHandler:
         if not isinstance(data, dict) or "inputs" not in data:
             raise ValueError("The body is an image, or JSON with 'inputs' and perhaps 'parameters'.")
         options = read_parameters(data.get("parameters"))
+        for name in self.refused:
+            if name in options:
+                raise ValueError(f"{name} needs clipseg-hf in the endpoint's requirements.txt.")
         mask_format = options.pop("output_format", "png")
         found = self.segment(read_image(data["inputs"]), **options)
         return [entry | {"mask": MASKS[mask_format](entry["mask"])} for entry in found]
@@ -82,9 +90,10 @@ def read_parameters(given):
     given = {} if given is None else given
     if not isinstance(given, dict):
         raise ValueError(f"parameters is an object, got {type(given).__name__}.")
-    unknown = [str(name) for name in given if name not in PARAMETERS]
+    known = PARAMETERS + FULL_ONLY
+    unknown = [str(name) for name in given if name not in known]
     if unknown:
-        raise ValueError(f"parameters are {', '.join(PARAMETERS)}; got {', '.join(unknown)[:200]}.")
+        raise ValueError(f"parameters are {', '.join(known)}; got {', '.join(unknown)[:200]}.")
     options = {name: value for name, value in given.items() if value is not None}
     if isinstance(options.get("prompts"), str):
         options["prompts"] = [options["prompts"]]
@@ -99,6 +108,10 @@ def read_parameters(given):
         options["threshold"] = options.pop("mask_threshold")
     if "threshold" in options:
         options["threshold"] = _numbers(options["threshold"])
+    for name in options.keys() & set(SIZES):
+        options[name] = _number(name, options[name])
+    for name in options.keys() & set(SWITCHES):
+        options[name] = _switch(name, options[name])
     if options.get("output_format", "png") not in tuple(MASKS):
         raise ValueError(f"output_format is one of {', '.join(MASKS)}; got {str(options['output_format'])[:50]!r}.")
     return options
@@ -112,6 +125,21 @@ def _numbers(value):
         raise ValueError(
             f"threshold is a number, or a list with one for each prompt; got {str(value)[:50]!r}."
         ) from None
+
+
+def _number(name, value):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a number, got {str(value)[:50]!r}.") from None
+
+
+def _switch(name, value):
+    """True or false; as a number or text, too, as in the query of an address."""
+    text = str(value).lower()
+    if text not in ("true", "false", "1", "0"):
+        raise ValueError(f"{name} is true or false, got {str(value)[:50]!r}.")
+    return text in ("true", "1")
 
 
 def read_image(given):
@@ -226,7 +254,7 @@ def _png(mask):
 
 def _rle(mask):
     """COCO's run lengths: down the columns, background first."""
-    values = np.asarray(mask).T.ravel() > 0
+    values = np.asarray(mask).T.ravel() > 127
     changes = np.flatnonzero(np.diff(values, prepend=False))
     runs = np.diff([0, *changes, len(values)])
     return {"size": [mask.height, mask.width], "counts": runs.tolist()}
@@ -237,7 +265,7 @@ def _polygons(mask):
         from clipseg_hf.processing import mask_to_polygons
     except ImportError:
         raise ValueError('output_format "polygons" needs clipseg-hf in the endpoint\'s requirements.txt.') from None
-    return mask_to_polygons(np.asarray(mask) > 0)
+    return mask_to_polygons(np.asarray(mask) > 127)
 
 
 MASKS = {"png": _png, "rle": _rle, "polygons": _polygons}
