@@ -89,6 +89,13 @@ def test_a_recipe_extends_another_and_overrides_come_last(tmp_path):
         ("a: [", ValueError, r"r\.yaml is not valid YAML"),
         ("extends: r.yaml", ValueError, "extends itself"),
         ("extends: no.yaml", FileNotFoundError, "There is no recipe"),
+        ("extends: [a]", ValueError, r"r\.yaml: extends is the name of another recipe, got \['a'\]"),
+        ("seed: 2026-02-30", ValueError, r"r\.yaml is not valid YAML: day is out of range for month"),
+        ("seed: " + "9" * 5000, ValueError, r"r\.yaml is not valid YAML: Exceeds the limit"),
+        ("seed: 0x" + "f" * 5000, TypeError, r"r\.yaml: seed takes a whole number, got a very large int \(int\)"),
+        ("a: " + "[" * 3000, ValueError, r"r\.yaml is not valid YAML: maximum recursion depth"),
+        ("a: &a [x]\nb: &b [*a, *a]\nmix: [*b, *b]", ValueError, r"Unknown training arguments"),
+        ("max_steps: &a [*a]", TypeError, r"max_steps takes a whole number, got \[\[\[+\.\.\."),
     ],
 )
 def test_errors_say_what_is_wrong(tmp_path, text, error, message):
@@ -100,6 +107,8 @@ def test_errors_say_what_is_wrong(tmp_path, text, error, message):
 def test_overrides_need_a_value():
     with pytest.raises(ValueError, match="An override is written key=value, got 'max_steps'"):
         parse_overrides(["max_steps"])
+    with pytest.raises(ValueError, match=r"The override 'max_steps=\[1' is not valid YAML"):
+        parse_overrides(["max_steps=[1"])
 
 
 def test_every_field_is_described():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_yaml, read_text, short_repr
 
 METRICS = tuple(f"{kind}_{name}" for kind in ("text", "image") for name in ("miou_best", "miou_0.5", "ap", "auroc"))
 """What a validation measures; `clipseg_hf.evaluation` says how."""
@@ -193,7 +193,7 @@ class CLIPSegTrainingArguments:
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
         for option in fields(self):
-            value = _as_type(option.name, getattr(self, option.name), hints[option.name])
+            value = as_type(option.name, getattr(self, option.name), hints[option.name])
             _check_range(option.name, value, **{k: option.metadata[k] for k in ("choices", "low", "high")})
             setattr(self, option.name, value)
         for template in self.prefixes or ():
@@ -241,7 +241,9 @@ class CLIPSegTrainingArguments:
         known = [option.name for option in fields(cls)]
         unknown = [key for key in values if key not in known]
         if unknown:
-            hints = "".join(f" {key!r}:{closest(key, known) or ' nothing has a similar name.'}" for key in unknown)
+            hints = "".join(
+                f" {short_repr(key)}:{closest(key, known) or ' nothing has a similar name.'}" for key in unknown[:10]
+            )
             raise ValueError(f"Unknown training argument{'s' if len(unknown) > 1 else ''}.{hints}")
         return cls(**values)
 
@@ -290,19 +292,18 @@ def _read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict:
         raise FileNotFoundError(f"There is no recipe {path}.")
     if path.resolve() in seen:
         raise ValueError(f"{path} extends itself, by way of {' -> '.join(p.name for p in seen)}.")
-    try:
-        values = yaml.safe_load(read_text(path)) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    values = parse_yaml(read_text(path), path) or {}
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a recipe is a list of `key: value` lines, found {type(values).__name__}.")
     base = values.pop("extends", None)
     if base is None:
         return values
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: extends is the name of another recipe, got {short_repr(base)}.")
     return {**_read_recipe(path.parent / base, (*seen, path.resolve())), **values}
 
 
-def _as_type(name: str, value, hint):
+def as_type(name: str, value, hint):
     """Bring a value from YAML or Python to a field's type: 1e-3 (a text to YAML) to float, lists to tuples."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
@@ -312,7 +313,7 @@ def _as_type(name: str, value, hint):
     if value is None and types.NoneType in options:
         return None
     expected = " or ".join(_TYPE_NAMES.get(typing.get_origin(option) or option, "?") for option in options)
-    raise TypeError(f"{name} takes {expected}, got {value!r} ({type(value).__name__}).")
+    raise TypeError(f"{name} takes {expected}, got {short_repr(value)} ({type(value).__name__}).")
 
 
 _TYPE_NAMES = {
@@ -344,7 +345,7 @@ def _try_type(value, hint):
     if hint in (int, float) and not isinstance(value, bool):
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if hint is float:
             return number
@@ -358,7 +359,7 @@ def _check_range(name: str, value, choices, low, high):
     if value is None:
         return
     if choices and value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)}; got {value!r}.{closest(value, choices)}")
+        raise ValueError(f"{name} is one of {', '.join(choices)}; got {short_repr(value)}.{closest(value, choices)}")
     if low is not None and not low <= value <= (math.inf if high is None else high):  # false for NaN, too
         raise ValueError(
             f"{name} is {f'at least {low}' if high is None else f'between {low} and {high}'}, got {value}."
@@ -367,5 +368,5 @@ def _check_range(name: str, value, choices, low, high):
 
 def closest(value, choices) -> str:
     """The words " Did you mean ...?" where one of the choices has a similar name, else nothing."""
-    close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(value)[:100], choices, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

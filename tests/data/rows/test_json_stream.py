@@ -52,6 +52,8 @@ def test_any_list_is_read_whole_whatever_the_chunk(data, chunk_bytes, ensure_asc
         (b'[{"a": 1}, {"b": [1, 2', r"byte 22: expecting ',' delimiter\. The file ends there"),
         (b'[{"a": 1}, {"b": "cut o', r"byte 17: the string that starts there has no end\. The file ends there"),
         (b'[{"a": 1}', r"byte 9: expected ',' or '\]' after an element, found ''\. The file ends there"),
+        (b"[1, " + b"9" * 5000 + b"]", r"byte 4: exceeds the limit \(4300 digits\)"),
+        (b"[1, " + b"[" * 100_000, r"byte 4: maximum recursion depth exceeded"),
         (b'["\xff"]', r"refer_train.json is not UTF-8 after byte \d: invalid start byte"),
     ],
 )

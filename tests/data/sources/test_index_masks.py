@@ -255,5 +255,5 @@ def test_classes_that_make_no_sense_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"'car' has no colour where others have one; .* as '128 64 128 road' does"):
         make_class_table(tmp_path / "classes.txt")
     (tmp_path / "classes.json").write_text("[\n'road']")
-    with pytest.raises(ValueError, match=r"classes\.json is not valid JSON, line 2: Expecting value"):
+    with pytest.raises(ValueError, match=r"classes\.json is not valid JSON, line 2, column \d+: Expecting value"):
         make_class_table(tmp_path / "classes.json")

@@ -117,7 +117,7 @@ def test_masks_beside_their_images_are_no_images(root, load):
 
 def test_broken_lines_are_named(root, load):
     (root / "metadata.jsonl").write_text('{"file_name": "1.jpg"\n')
-    with pytest.raises(ValueError, match=r"metadata\.jsonl, line 1: not valid JSON, column \d+: Expecting"):
+    with pytest.raises(ValueError, match=r"metadata\.jsonl, line 1 is not valid JSON, column \d+: Expecting"):
         load(root)
     (root / "metadata.jsonl").write_text("\n[1]\n")
     with pytest.raises(ValueError, match=r"metadata\.jsonl, line 2: expected an object, found \[1\]"):

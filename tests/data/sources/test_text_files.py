@@ -1,10 +1,12 @@
 """Text files as people write them on Windows, in every layout and recipe."""
 
 import json
+import os
+import re
 
 import pytest
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.sources import load_segmentation_dataset
 from clipseg_hf.data.sources.classes import make_class_table
 from clipseg_hf.evaluation.benchmarks.subsets import PhraseCutSubsets
@@ -37,6 +39,38 @@ def test_a_byte_that_is_no_utf8_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes("caf\u00e9".encode("cp1252"))
     with pytest.raises(ValueError, match=r"a\.txt is not UTF-8 at byte 3: .*Save it as UTF-8\."):
         read_text(tmp_path / "a.txt")
+
+
+def test_a_pipe_or_device_is_no_text(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match=r"a\.txt is a device or a pipe, expected a file\."):
+        read_text(tmp_path / "a.txt")
+    (tmp_path / "b.txt").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"b\.txt is a device or a pipe, expected a file\."):
+        read_text(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1,", "a.json is not valid JSON, column 4: Expecting value."),
+        ("[\n1,", "a.json is not valid JSON, line 2, column 3: Expecting value."),
+        ("9" * 5000, "a.json is JSON that cannot be read: Exceeds the limit (4300 digits)"),
+        ("[" * 100_000, "a.json is JSON that cannot be read: maximum recursion depth exceeded"),
+    ],
+)
+def test_json_that_cannot_be_read_is_named(text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_json(text, "a.json")
+
+
+def test_values_in_errors_are_short_however_large():
+    bomb = ["x"]
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    assert len(short_repr(bomb)) < 1000 and len(short_repr("x" * 10**6)) < 200
+    assert short_repr(16**5000) == "a very large int"
+    assert short_repr("many") == "'many'"
 
 
 TEXTS = {

@@ -87,11 +87,19 @@ def test_recipe_of_the_embedded_checkpoint():
             "stages: [{steps: 1, batch_size: 2, image_size: 32, single_share: 1}]\nprecision: fp16",
             "'bf16' or 'no', got 'fp16'",
         ),
+        ("", "recipe.yaml: expected `key: value` lines, found None"),
+        ("seed: 1", "recipe.yaml: stages must be given, found {'seed': 1}"),
+        ("stages: 3", "recipe.yaml: stages are a list, got 3"),
+        ("stages: [3]", "recipe.yaml: expected `key: value` lines, found 3"),
+        ("stages: [{steps: 1}]", "batch_size, image_size, single_share must be given, found {'steps': 1}"),
+        ("stages: []\npatch_size: 0", "recipe.yaml: patch_size is a number of at least 1, got 0"),
+        ("stages: []\nlearning_rate: .nan", "learning_rate is a number of at least 0, got nan"),
+        ("stages: []\nseed: [1]", "seed takes a whole number, got [1] (list)"),
     ],
 )
 def test_wrong_recipes_are_refused(tmp_path, text, message):
     (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         PretrainRecipe.from_yaml(tmp_path / "recipe.yaml")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from clipseg_hf._text_files import text_start
+from clipseg_hf._text_files import parse_json, text_start
 from clipseg_hf.data.rows.fingerprints import digest
 
 CHUNK_BYTES = 1 << 20
@@ -89,7 +89,7 @@ def _elements(window: "_Window") -> Iterator[Element]:
 def read_element(file: BinaryIO, start: int, end: int) -> Any:
     """Parse the element that `iterate_list` found at these bytes."""
     file.seek(start)
-    return json.loads(file.read(end - start))
+    return parse_json(file.read(end - start), f"{getattr(file, 'name', 'the file')}, byte {start}")
 
 
 class Repeats:
@@ -176,7 +176,9 @@ class _Window:
                 if not is_cut_off or self._is_finished:
                     self._consume(error.pos)
                     what = "the string that starts there has no end" if is_string else error.msg
-                    raise self.error(what[0].lower() + what[1:], is_string) from None
+                    raise self.error(what, is_string) from None
+            except (ValueError, RecursionError) as error:  # digits by the thousand, brackets in brackets
+                raise self.error(str(error)) from None
             else:
                 # Of a number at the chunk's end ("1", "1.", "1e"), only a part may have been parsed.
                 is_whole = self._text[end : end + 1] in _AFTER_VALUE or len(self._text) - end >= _LONGEST_TOKEN
@@ -190,7 +192,7 @@ class _Window:
     def error(self, what: str, is_cut_off: bool = False) -> ValueError:
         is_cut_off = is_cut_off or not self._text[self._position :].strip()
         hint = " The file ends there: was it cut off?" if is_cut_off else ""
-        return ValueError(f"{self._name} is not valid JSON at byte {self._byte}: {what}.{hint}")
+        return ValueError(f"{self._name} is not valid JSON at byte {self._byte}: {what[0].lower() + what[1:]}.{hint}")
 
     def _consume(self, end: int) -> None:
         consumed = self._text[self._position : end]

@@ -1,6 +1,5 @@
 """Which value of an index mask means what."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.processing.masks.rle import encode_rle
@@ -142,10 +141,7 @@ def clean_name(name: str) -> str:
 def _read_classes(path: Path):
     text = read_text(path)
     if path.suffix == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not valid JSON, line {error.lineno}: {error.msg}.") from None
+        return parse_json(text, path)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if lines and _HEADER.fullmatch(lines[0]):
         del lines[0]

@@ -1,13 +1,12 @@
 """A folder with `metadata.jsonl` (or .csv) beside its images, as `datasets` calls an image folder."""
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
@@ -160,10 +159,7 @@ def _read_lines(path: Path, name: str) -> Iterator[Line]:
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not valid JSON, column {error.colno}: {error.msg}.") from None
+        values = parse_json(text, f"{path}, line {number}")
         if not isinstance(values, dict):
             raise ValueError(f"{path}, line {number}: expected an object, found {text.strip()[:60]}.")
         yield Line(f"{name}, line {number}", values)

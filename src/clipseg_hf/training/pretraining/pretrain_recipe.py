@@ -1,12 +1,13 @@
 """Everything that decides what CLIP comes out."""
 
 import dataclasses
+import typing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_yaml, read_text, short_repr
+from clipseg_hf.training.arguments import as_type
 
 
 @dataclass
@@ -24,6 +25,9 @@ class Stage:
     batch_size: int
     image_size: int
     single_share: float
+
+    def __post_init__(self):
+        _check_numbers(self)
 
 
 @dataclass
@@ -53,7 +57,10 @@ class PretrainRecipe:
     seed: int = 0
 
     def __post_init__(self):
-        self.stages = tuple(Stage(**stage) if isinstance(stage, dict) else stage for stage in self.stages)
+        if not isinstance(self.stages, (list, tuple)):
+            raise TypeError(f"stages are a list, got {short_repr(self.stages)}.")
+        _check_numbers(self)
+        self.stages = tuple(stage if isinstance(stage, Stage) else _checked(Stage, stage) for stage in self.stages)
         if not self.stages:
             raise ValueError("A recipe needs at least one stage (steps, batch_size, image_size, single_share).")
         for stage in self.stages:
@@ -68,8 +75,32 @@ class PretrainRecipe:
     @classmethod
     def from_yaml(cls, path: str | Path) -> "PretrainRecipe":
         """Read a recipe; unknown keys are refused."""
-        values = yaml.safe_load(read_text(path)) or {}
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{path} has unknown keys {unknown}; known are {known}.")
-        return cls(**values)
+        values = parse_yaml(read_text(path), path)
+        try:
+            return _checked(cls, values)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from error
+
+
+def _checked(kind: type, values: Any) -> Any:
+    """A dataclass from what stands in YAML for it: all of its fields that have no default, numbers where they are."""
+    if not isinstance(values, dict):
+        raise ValueError(f"expected `key: value` lines, found {short_repr(values)}.")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := [key for key in values if key not in known]:
+        raise ValueError(f"unknown keys {short_repr(unknown)}; known are {list(known)}.")
+    missing = [name for name, field in known.items() if field.default is dataclasses.MISSING and name not in values]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} must be given, found {short_repr(values)}.")
+    return kind(**values)
+
+
+def _check_numbers(made: Any) -> None:
+    """Bring numbers to their fields' types: whole ones of at least 1 (a seed of 0), others of at least 0."""
+    for name, hint in typing.get_type_hints(type(made)).items():
+        if hint in (int, float, str):
+            value = as_type(name, getattr(made, name), hint)
+            low = int(hint is int and name != "seed")
+            if hint is not str and not low <= value < 2**63:  # nor NaN
+                raise ValueError(f"{name} is a number of at least {low}, got {value}.")
+            setattr(made, name, value)
