@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import pickle
@@ -7,6 +8,7 @@ import zipfile
 
 import pytest
 
+from clipseg_hf.data.rows import file_trees
 from clipseg_hf.data.rows.file_trees import open_tree
 
 
@@ -31,6 +33,19 @@ def pack(directory, kind):
             for file in sorted(directory.iterdir()):
                 archive.add(file, file.relative_to(directory))
     return directory if kind == "directory" else path
+
+
+def pack_one(path, name, data):
+    """An archive of one file, with whatever name."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, data)
+    else:
+        with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
 
 
 def content(image):
@@ -87,6 +102,69 @@ def test_links_are_followed_and_links_to_nowhere_are_no_files(directory, tmp_pat
 
     assert "VG_100K/1.jpg" in open_tree(directory, tmp_path).names
     assert "gone.jpg" not in open_tree(directory, tmp_path).names
+
+
+def test_links_in_circles_pipes_and_devices_are_no_files(directory, tmp_path):
+    before = open_tree(directory, tmp_path).names
+    (directory / "images" / "up").symlink_to(directory, target_is_directory=True)
+    (directory / "itself").symlink_to("itself")
+    (directory / "zeros.jpg").symlink_to("/dev/zero")
+    os.mkfifo(directory / "pipe.jpg")
+
+    assert open_tree(directory, tmp_path).names == before
+    with pytest.raises(ValueError, match=r"pipe\.jpg is a device or a pipe, expected a file\."):
+        open_tree(directory / "pipe.jpg", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("zip", "images/../../1.jpg", r"data\.zip holds 'images/\.\./\.\./1\.jpg', which would lie outside of it"),
+        ("tar", "../1.jpg", r"data\.tar holds '\.\./1\.jpg', which would lie outside of it: do not trust it"),
+        ("tar", "/tmp/1.jpg", r"data\.tar holds '/tmp/1\.jpg', which would lie outside"),
+        ("tar.gz", "../1.jpg", r"data\.tar\.gz cannot be read \(OutsideDestinationError: .* or not to be trusted\?"),
+    ],
+)
+def test_an_archive_that_reaches_out_of_itself_is_refused(tmp_path, kind, name, message):
+    path = pack_one(tmp_path / f"data.{kind}", name, b"one")
+    with pytest.raises(ValueError, match=message):
+        assert open_tree(path, tmp_path / "unpacked").names
+
+
+def test_a_name_that_is_no_utf8_is_told(directory, tmp_path):
+    (directory / os.fsdecode(b"\xff.jpg")).write_bytes(b"one")
+    with pytest.raises(ValueError, match=r"data holds '\\udcff\.jpg', whose name is not in UTF-8: rename that file\."):
+        assert open_tree(directory, tmp_path).names
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_file_that_unpacks_to_more_than_an_image_is_none(tmp_path, monkeypatch, kind):
+    path = pack_one(tmp_path / f"data.{kind}", "1.jpg", bytes(100_000))
+    assert len(open_tree(path, tmp_path).image("1.jpg")["bytes"]) == 100_000
+    monkeypatch.setattr(file_trees, "LARGEST_IMAGE", 99_999)
+    assert open_tree(path, tmp_path).image("1.jpg") == {"path": "1.jpg", "bytes": b""}
+
+
+def test_damage_within_an_archive_is_told_where_it_is_met(directory, tmp_path):
+    path = pack(directory, "zip")
+    sound = path.read_bytes()
+    start = sound.index(b"notes.json") + len("notes.json")
+    path.write_bytes(sound[:start] + b"\xff" * 4 + sound[start + 4 :])  # what is packed
+    tree = open_tree(path, tmp_path / "unpacked")
+    assert tree.image("images/1.jpg")["bytes"] == b"one"
+    assert tree.image("notes.json") == {"path": "notes.json", "bytes": b""}
+    with pytest.raises(ValueError, match=r"data\.zip cannot be read \(.*\): is it damaged or cut off"):
+        tree.local_file("notes.json")
+
+    place = sound.rindex(b"notes.json") - 46 + 10  # the method of packing, in the table at the end
+    path.write_bytes(sound[:place] + b"\x63\0" + sound[place + 2 :])
+    with pytest.raises(ValueError, match=r"data\.zip cannot be read \(NotImplementedError: .*compression"):
+        open_tree(path, tmp_path / "again").local_file("notes.json")
+
+    path = pack(directory, "tar.gz")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"data\.tar\.gz cannot be read \(EOFError: "):
+        open_tree(path, tmp_path / "unpacked")
 
 
 def read_first(tree, queue):

@@ -1,17 +1,25 @@
 """One way to list and read the files of a directory, a zip file and a tar file, wherever a data set happens to be."""
 
+import errno
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO
 
+from clipseg_hf._text_files import require_regular
 from clipseg_hf.data.rows.fingerprints import digest
 
+LARGEST_IMAGE = 1 << 30
+"""Bytes; a file of an archive that says it unpacks to more is no image, but meant to fill the memory."""
+
+_NOWHERE = (errno.ENOENT, errno.ELOOP)
 _COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
@@ -25,16 +33,19 @@ def open_tree(path: str | os.PathLike, unpack_dir: str | os.PathLike) -> "FileTr
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: it is neither a directory nor an archive that can be read.
+        ValueError: it is neither a directory nor an archive that can be read, or an archive that reaches out of itself.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
         return DirectoryTree(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected a directory, a .zip or a .tar file.")
-    if zipfile.is_zipfile(path):
+    require_regular(path)
+    with _reading(path):
+        is_zip, is_tar = zipfile.is_zipfile(path), tarfile.is_tarfile(path)
+    if is_zip:
         return ZipTree(path, unpack_dir)
-    if not tarfile.is_tarfile(path):
+    if not is_tar:
         raise ValueError(f"{path} is neither a directory nor a zip or tar file that can be read: is it cut off?")
     if path.name.endswith(_COMPRESSED_TAR):
         return DirectoryTree(_unpack(path, Path(unpack_dir)))
@@ -68,14 +79,24 @@ class FileTree(ABC):
     def local_file(self, name: str) -> Path:
         """Where the file can be opened, unpacked there if need be."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def _versions(self) -> dict[str, tuple]:
         """By name, what tells that a file has changed."""
+        versions = self._list()
+        for name in versions:
+            if PurePath(name).is_absolute() or PurePath(name).drive or ".." in PurePath(name).parts:
+                raise ValueError(f"{self} holds {name!r}, which would lie outside of it: do not trust it.")
+            if not name.isascii() and name != name.encode("utf-8", "replace").decode("utf-8"):
+                raise ValueError(f"{self} holds {name!r}, whose name is not in UTF-8: rename that file.")
+        return versions
+
+    @abstractmethod
+    def _list(self) -> dict[str, tuple]:
+        """The same as it is found, not checked yet."""
 
 
 class DirectoryTree(FileTree):
-    """The files below a directory; links are followed."""
+    """The files below a directory; links are followed, but not in circles. Devices and pipes are no files."""
 
     def image(self, name: str) -> dict[str, str | bytes | None]:
         return {"path": str(self.root / name), "bytes": None}
@@ -83,19 +104,34 @@ class DirectoryTree(FileTree):
     def local_file(self, name: str) -> Path:
         return self.root / name
 
-    @cached_property
-    def _versions(self) -> dict[str, tuple]:
-        versions, pending = {}, [(self.root, "")]
+    def _list(self) -> dict[str, tuple]:
+        versions = {}
+        pending = [(str(self.root), "", (_identity(os.stat(self.root)),))]  # with all folders around it
         while pending:
-            directory, prefix = pending.pop()
+            directory, prefix, around = pending.pop()
             for entry in os.scandir(directory):
-                if entry.is_dir():
-                    pending.append((entry.path, f"{prefix}{entry.name}/"))
+                found = _stat(entry)
+                if found is None:
                     continue
-                with suppress(FileNotFoundError):  # a link to nowhere is no file
-                    stat = entry.stat()
-                    versions[prefix + entry.name] = (stat.st_size, stat.st_mtime_ns)
+                if stat.S_ISREG(found.st_mode):
+                    versions[prefix + entry.name] = (found.st_size, found.st_mtime_ns)
+                elif stat.S_ISDIR(found.st_mode) and _identity(found) not in around:
+                    pending.append((entry.path, f"{prefix}{entry.name}/", (*around, _identity(found))))
         return versions
+
+
+def _stat(entry: os.DirEntry) -> os.stat_result | None:
+    """Of what an entry is or leads to; None for a link to nowhere or to itself."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 class _Archive(FileTree):
@@ -106,15 +142,19 @@ class _Archive(FileTree):
         self.unpack_dir = Path(unpack_dir)
 
     def image(self, name: str) -> dict[str, str | bytes | None]:
-        with self._open(name) as file:
-            return {"path": PurePosixPath(name).name, "bytes": file.read(self._versions[name][0])}
+        """The file's bytes; none where the archive is damaged there, or unpacks to more than memory should hold."""
+        size, content = self._versions[name][0], b""
+        if size <= LARGEST_IMAGE:
+            with suppress(ValueError), _reading(self.root), self._open(name) as file:
+                content = file.read(size)
+        return {"path": PurePosixPath(name).name, "bytes": content}
 
     def local_file(self, name: str) -> Path:
         target = self.unpack_dir / self.fingerprint / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{target.name}.{os.getpid()}.incomplete")
-            with self._open(name) as source, open(partial, "wb") as copy:
+            with _reading(self.root), self._open(name) as source, open(partial, "wb") as copy:
                 _copy(source, copy, self._versions[name][0])
             partial.replace(target)
         return target
@@ -127,9 +167,8 @@ class _Archive(FileTree):
 class ZipTree(_Archive):
     """The files of a zip file."""
 
-    @cached_property
-    def _versions(self) -> dict[str, tuple]:
-        with zipfile.ZipFile(self.root) as archive:
+    def _list(self) -> dict[str, tuple]:
+        with _reading(self.root), zipfile.ZipFile(self.root) as archive:
             return {entry.filename: (entry.file_size, entry.CRC) for entry in archive.infolist() if not entry.is_dir()}
 
     def _open(self, name: str) -> IO[bytes]:
@@ -145,15 +184,28 @@ class ZipTree(_Archive):
 class TarTree(_Archive):
     """The files of a tar file that is not compressed."""
 
-    @cached_property
-    def _versions(self) -> dict[str, tuple]:
-        with tarfile.open(self.root) as archive:  # (size, time, where the file's bytes start)
+    def _list(self) -> dict[str, tuple]:
+        with _reading(self.root), tarfile.open(self.root) as archive:  # (size, time, where the file's bytes start)
             return {entry.name: (entry.size, entry.mtime, entry.offset_data) for entry in archive if entry.isfile()}
 
     def _open(self, name: str) -> IO[bytes]:
         file = open(self.root, "rb")  # noqa: SIM115 - the caller closes it
         file.seek(self._versions[name][2])
         return file
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """The many ways in which reading an archive fails -> one that names it. Of the disk's own failures, a disk that is
+    full among them, nothing is changed."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): is it damaged or cut off, or not to be trusted?"
+        ) from error
 
 
 def _copy(source, target, size: int) -> None:
@@ -172,7 +224,7 @@ def _unpack(path: Path, unpack_dir: Path) -> Path:
     if not target.exists():
         partial = target.with_name(f"{target.name}.{os.getpid()}.incomplete")
         shutil.rmtree(partial, ignore_errors=True)
-        with tarfile.open(path) as archive:
+        with _reading(path), tarfile.open(path) as archive:
             archive.extractall(partial, filter="data")
         partial.rename(target)
     return target
