@@ -282,6 +282,9 @@ def test_a_list_of_images_without_sizes_stops_and_names_the_byte(layout):
     message = r"image_data_split3000\.json, byte 1: expected an image with numbers image_id, height and width, found \{"
     with pytest.raises(ValueError, match=message):
         read(layout.root)
+    path.write_text('[{"image_id": 1, "height": 40, "width": Infinity}]')
+    with pytest.raises(ValueError, match=message):
+        read(layout.root)
 
 
 def test_the_fingerprint_notices_what_changes_the_rows(layout):

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import PurePath
 
 import numpy as np
@@ -234,6 +235,20 @@ FLAWED = [
     ),
     ("malformed_entry", without("images", 0, "file_name"), r"image 1 \(KeyError: 'coco_url'\)"),
     (
+        "malformed_entry",
+        lambda content: content["images"][0].update(height=math.inf),
+        r"image 1 \(OverflowError: cannot convert float infinity",
+    ),
+    (
+        "malformed_entry",
+        lambda content: content["images"][0].update(file_name="", coco_url=3),
+        r"image 1 \(AttributeError: 'int'",
+    ),
+    ("malformed_entry", broken(category_id=[7]), r"annotation 10 of image 1 \(category \[7\]\)"),
+    ("malformed_entry", broken(segmentation="x" * 99), r"annotation 10 .*\(segmentation is x{40}\)"),
+    ("malformed_entry", broken(segmentation={"size": [20, 30], "counts": None}), r"annotation 10 .*whole numbers"),
+    ("wild_polygon", broken(segmentation=[[0, 0, 10**400, 5, 5, 5]]), "annotation 10 of image 1"),
+    (
         "mask_size_differs",
         broken(segmentation={"size": [9, 9], "counts": [81]}),
         r"run lengths of \[9, 9\]",
@@ -260,6 +275,15 @@ def test_each_flaw_is_counted_and_named_and_strict_stops_at_it(root, load, conte
     assert summary.flaws == {flaw: 1} and "2" in rows["image_id"]
     with pytest.raises(FlawError, match=f"{where}.* \\({flaw}\\)"):
         load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")
+
+
+def test_boxes_beyond_measure_are_no_boxes(root, load, content):
+    content["annotations"][0]["bbox"] = [0, 0, 10**400, 1]
+    rewrite(root, content)
+
+    rows, summary = load(root, strict=True)
+
+    assert rows[0]["phrases"][0]["boxes"] == [[0, 0, 15, 15]] and not summary.flaws  # those of the mask
 
 
 def test_an_annotation_whose_id_another_bears_is_kept(root, load, content, masks_of):

@@ -58,6 +58,12 @@ def test_a_mask_of_other_values_is_refused():
         ({"size": [5, 7], "counts": "o" * 20 + "0"}, r"a number never ends"),
         ({"size": [1, 1], "counts": [2, -1]}, r"runs cover 1 pixels"),
         ({"counts": ""}, r"'size' and 'counts', got keys \['counts'\]"),
+        ({"size": [5, 7], "counts": [2**63 - 1, 2**63 - 1, 37]}, r"runs cover 18446744073709551616 pixels"),
+        ({"size": [5, 7], "counts": [2**64]}, r"size and counts are whole numbers .*too large"),
+        ({"size": [5, 7], "counts": None}, r"size and counts are whole numbers .*NoneType"),
+        ({"size": 35, "counts": [35]}, r"size and counts are whole numbers"),
+        ({"size": [5, float("inf")], "counts": [35]}, r"size and counts are whole numbers .*infinity"),
+        ({"size": [5, 7], "counts": [[35]]}, r"one list of run lengths, got an array of shape \(1, 1\)"),
         (";23000004", r"'size' and 'counts', got a str"),
     ],
 )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from clipseg_hf.data.phrasecut.phrasecut_tasks import make_task_phrase
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
-from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.flaws import NOT_AS_EXPECTED, BuildSummary
 from clipseg_hf.data.rows.frames import Frame, turn_phrase
 from clipseg_hf.data.rows.json_stream import Repeats, iterate_list, read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
@@ -152,7 +152,7 @@ class PhraseCutFiles(RowSource):
                 try:
                     size = (int(entry["height"]), int(entry["width"]))
                     images[int(entry["image_id"])] = (size, str(entry.get("split") or ""))
-                except (KeyError, TypeError, ValueError, AttributeError):
+                except NOT_AS_EXPECTED:
                     raise ValueError(
                         f"{path}, byte {start}: expected an image with numbers image_id, height and width, "
                         f"found {str(entry)[:200]}."

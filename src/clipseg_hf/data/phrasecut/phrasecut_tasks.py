@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from clipseg_hf.data.phrasecut.polygons import FURTHEST_CORNER, encode_polygons
-from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.flaws import NOT_AS_EXPECTED, BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
 
 
@@ -26,7 +26,7 @@ def make_task_phrase(task: dict[str, Any], height: int, width: int, summary: Bui
         attributes = [str(attribute) for attribute in structure.get("attributes", [])]
         name = str(structure.get("name") or phrase)
         told_by = None if structure.get("type") is None else str(structure["type"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except NOT_AS_EXPECTED as error:
         summary.note("malformed_entry", f"{where} ({type(error).__name__}: {error})")
         return None
     if not phrase:

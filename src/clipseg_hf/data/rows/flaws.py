@@ -10,6 +10,9 @@ from clipseg_hf._counted import counted
 
 EXAMPLES_KEPT = 5
 
+NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a field raises that holds something else than it should: no list, too large a number, ..."""
+
 
 @dataclass(frozen=True)
 class Flaw:

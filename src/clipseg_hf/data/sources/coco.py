@@ -1,15 +1,15 @@
 """COCO's instance and stuff annotations, LVIS', and all that is written in their format."""
 
-import math
 import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from clipseg_hf.data.phrasecut.polygons import FURTHEST_CORNER
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
-from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.flaws import NOT_AS_EXPECTED, BuildSummary
 from clipseg_hf.data.rows.foreign_paths import FileFinder
 from clipseg_hf.data.rows.frames import turn_phrase
 from clipseg_hf.data.rows.json_stream import read_element
@@ -165,7 +165,7 @@ class CocoFiles(RowSource):
             if is_empty(mask["counts"]) and ignore is None:
                 summary.note("empty_mask", f"{first.phrase!r} in image {image_id}")
                 continue
-            name = categories.get(first.annotation.get("category_id"))
+            name = _category_of(first.annotation, categories)
             boxes = _boxes([instance.annotation for instance in parts[0]])
             phrase_id = f"{image_id}__{number}"
             phrases.append(make_phrase(first.phrase, mask, phrase_id=phrase_id, name=name, boxes=boxes, ignore=ignore))
@@ -175,7 +175,7 @@ class CocoFiles(RowSource):
         if self.phrase_field is not None:
             phrase = annotation.get(self.phrase_field)
         else:
-            phrase = annotation.get("phrase", annotation.get("caption", categories.get(annotation.get("category_id"))))
+            phrase = annotation.get("phrase", annotation.get("caption", _category_of(annotation, categories)))
         return " ".join(phrase.split()) if isinstance(phrase, str) else None
 
     def _find_image(
@@ -186,7 +186,7 @@ class CocoFiles(RowSource):
             wanted = str(entry.get("file_name") or "/".join(entry["coco_url"].split("/")[-2:]))
             said = (entry.get("height"), entry.get("width"))
             size = (int(said[0]), int(said[1])) if all(said) else None
-        except (KeyError, TypeError, ValueError) as error:
+        except NOT_AS_EXPECTED as error:
             summary.note("malformed_entry", f"image {entry['id']} ({type(error).__name__}: {error})")
             return None
         beside = str(PurePosixPath(annotation_file).parent) if self.image_tree is self.tree else ""
@@ -204,6 +204,11 @@ class CocoFiles(RowSource):
         if found.is_foreign:
             summary.note("foreign_path", f"{wanted}, taken for {chosen[0]}")
         return CocoImage(entry["id"], chosen[0], size, places)
+
+
+def _category_of(annotation: dict, categories: dict[int, str]) -> str | None:
+    number = annotation.get("category_id")
+    return categories.get(number) if isinstance(number, (int, str)) else None
 
 
 def _choose_files(root: Path, names: tuple[str, ...], pattern: str | None) -> dict[str, str]:
@@ -259,6 +264,6 @@ def _boxes(annotations: list[dict]) -> list[list[float]] | None:
     for box in boxes:
         if not isinstance(box, list) or len(box) != 4:
             return None
-        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in box):
+        if not all(isinstance(value, (int, float)) and abs(value) < FURTHEST_CORNER for value in box):
             return None
     return [[float(value) for value in box] for box in boxes]

@@ -1,7 +1,6 @@
 """COCO's annotations: where those of each image stand in the file, and their `segmentation`, polygons or run lengths,
 checked before the C code of pycocotools reads them."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from clipseg_hf.data.phrasecut.polygons import FURTHEST_CORNER
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import Repeats, iterate_members
 from clipseg_hf.data.sources.classes import clean_name
-from clipseg_hf.processing.masks.rle import decode_rle
+from clipseg_hf.processing.masks.rle import decode_rle, encode_rle
 
 Place = tuple[int, int]  # from which byte to which
 
@@ -103,14 +102,16 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str, su
         where: How a user would look for the annotation.
 
     Returns:
-        `{"size": [height, width], "counts": bytes}`, as pycocotools has it; None, and a note in the summary, where it
-        cannot be read.
+        `{"size": [height, width], "counts": bytes or text}`, as pycocotools has it; None, and a note in the summary,
+        where it cannot be read.
     """
     if isinstance(segmentation, dict):
         return _read_runs(segmentation, height, width, where, summary)
     if isinstance(segmentation, list) and segmentation:
         return _read_polygons(_as_polygons(segmentation), height, width, where, summary)
-    summary.note("malformed_entry", f"{where} (segmentation is {'empty' if segmentation == [] else segmentation})")
+    summary.note(
+        "malformed_entry", f"{where} (segmentation is {'empty' if segmentation == [] else str(segmentation)[:40]})"
+    )
     return None
 
 
@@ -136,7 +137,7 @@ def _read_polygons(polygons: list, height: int, width: int, where: str, summary:
     for polygon in (polygon for polygon in polygons if polygon not in malformed):
         if len(polygon) < 6:
             summary.note("short_polygon", where)
-        elif not all(math.isfinite(value) and abs(value) < FURTHEST_CORNER for value in polygon):
+        elif not all(abs(value) < FURTHEST_CORNER for value in polygon):  # nor is a corner that is no number
             summary.note("wild_polygon", where)
         else:
             drawable.append(polygon)
@@ -159,17 +160,13 @@ def _is_of_pairs(polygon) -> bool:
 
 
 def _read_runs(runs: dict, height: int, width: int, where: str, summary: BuildSummary) -> dict | None:
-    from pycocotools import mask as coco
-
     if runs.get("size") != [height, width]:
         summary.note("mask_size_differs", f"{where} (run lengths of {runs.get('size')}, image [{height}, {width}])")
         return None
     try:
-        decode_rle(runs)  # pycocotools itself would read past the end of wrong counts
+        mask = decode_rle(runs)  # pycocotools itself would read past the end of wrong counts
     except (ValueError, TypeError) as error:
         summary.note("malformed_entry", f"{where} ({error})")
         return None
     counts = runs["counts"]
-    if isinstance(counts, list):
-        return coco.frPyObjects(runs, height, width)
-    return {"size": [height, width], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
+    return {"size": [height, width], "counts": counts} if isinstance(counts, str) else encode_rle(mask)

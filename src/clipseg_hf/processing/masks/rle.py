@@ -47,12 +47,18 @@ def decode_rle(rle: Mapping) -> np.ndarray:
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
         found = f"keys {sorted(rle)}" if isinstance(rle, Mapping) else f"a {type(rle).__name__}"
         raise ValueError(f"An RLE is a dict with 'size' and 'counts', got {found}.")
-    height, width = (int(n) for n in rle["size"])
     counts = rle["counts"]
-    runs = _decompress(counts) if isinstance(counts, (str, bytes)) else np.asarray(counts, dtype=np.int64)
-    if runs.sum() != height * width or (runs < 0).any():
+    try:
+        height, width = (int(n) for n in rle["size"])
+        runs = _decompress(counts) if isinstance(counts, (str, bytes)) else np.asarray(counts, dtype=np.int64)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"An RLE's size and counts are whole numbers (or counts a COCO string): {error}.") from error
+    if runs.ndim != 1:
+        raise ValueError(f"An RLE's counts are one list of run lengths, got an array of shape {runs.shape}.")
+    total = runs.sum(dtype=np.float64)  # as int64, a sum of huge runs may come round to any number
+    if total != height * width or (runs < 0).any():
         raise ValueError(
-            f"The RLE's runs cover {runs.sum()} pixels, but its size, {height} x {width}, has {height * width}: "
+            f"The RLE's runs cover {total:.0f} pixels, but its size, {height} x {width}, has {height * width}: "
             "is the string cut off, or does it belong to another image?"
         )
     values = np.arange(len(runs)) % 2 == 1  # runs alternate, background first
