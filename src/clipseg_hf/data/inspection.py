@@ -155,7 +155,7 @@ def inspect_data(
     builder.download_and_prepare(num_proc=num_proc)
     names = [name for name, info in builder.info.splits.items() if info.num_examples]
     if not names:
-        raise ValueError(f"Nothing is left to make rows of. {builder.summary}")
+        raise builder.nothing_left(list(builder.info.splits))
     data = {name: undecoded(builder.as_dataset(name)) for name in names}
     inspection = Inspection(
         builder.config.name,

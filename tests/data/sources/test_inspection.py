@@ -115,7 +115,7 @@ def test_options_go_to_the_reader_and_nothing_left_is_an_error(layouts):
     found = inspect_data(layouts / "coco", split="train", cache_dir=layouts / "cache", strict=True)
     assert found.sheet is None and list(found.splits) == ["train"]
 
-    with pytest.raises(ValueError, match=r"(?s)Nothing is left to make rows of\. 0 rows.*filtered out"):
+    with pytest.raises(ValueError, match=r"(?s)Nothing is left of train of .* to make rows of\. 0 rows.*filtered out"):
         inspect_data(layouts / "coco", without_words=["box"], cache_dir=layouts / "cache")
 
 

@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from clipseg_hf._version import __version__
 from clipseg_hf.data.rows.fingerprints import digest
-from clipseg_hf.data.rows.flaws import BuildSummary, FlawError
+from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import RowSource
 from clipseg_hf.data.vocabulary.filters import PhraseFilter
 
@@ -99,6 +99,11 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
             raise FileNotFoundError(f"{path} is not there: call download_and_prepare() first.")
         return BuildSummary.load(path)
 
+    def nothing_left(self, splits: Sequence[str]) -> ValueError:
+        """The error for splits that have no rows."""
+        where = f"{', '.join(splits)} of {self.config.source.where}"
+        return ValueError(f"Nothing is left of {where} to make rows of. {self.summary}")
+
     def _info(self) -> datasets.DatasetInfo:
         source = self.config.source
         return datasets.DatasetInfo(description=source.description, features=source.features)
@@ -168,9 +173,9 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
         except DatasetGenerationError as error:  # says no more than that something went wrong
-            if isinstance(error.__cause__, FlawError):
-                raise error.__cause__ from None
-            raise
+            if error.__cause__ is None:
+                raise
+            raise error.__cause__ from None
 
 
 def _without_path(value: Any) -> Any:
@@ -199,7 +204,7 @@ def load_rows(
     filled = [name for name, info in builder.info.splits.items() if info.num_examples]
     empty = [name for name in splits_named(split) or builder.info.splits if name not in filled]
     if empty and (split is not None or not filled):
-        raise ValueError(f"Nothing is left of {', '.join(empty)} to make rows of. {builder.summary}")
+        raise builder.nothing_left(empty)
     return builder.as_dataset(split=split or {name: name for name in filled})
 
 

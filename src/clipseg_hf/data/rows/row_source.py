@@ -24,11 +24,13 @@ class RowSource(ABC):
         name: What kind of source it is, as the cache's folder says.
         features: What its rows look like.
         description: A sentence or two for the data set's info.
+        where: What a user calls its place, for errors.
     """
 
     name: str = "rows"
     features: datasets.Features = ROW_FEATURES
     description: str = ""
+    where: str = "the data"
 
     @property
     @abstractmethod

@@ -206,4 +206,7 @@ def _make_source(kind: str, data: Any, options: dict[str, Any]) -> RowSource:
     if unknown:
         known = [option for option in known if option not in ("unpack_dir", "only_splits")]
         raise TypeError(f"{kind} data has no option {', '.join(unknown)}; it has {', '.join(known)}.")
-    return reader(data, **options)
+    source = reader(data, **options)
+    if isinstance(data, (str, os.PathLike)):
+        source.where = str(data)
+    return source
