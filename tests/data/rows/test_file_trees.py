@@ -116,6 +116,15 @@ def test_links_in_circles_pipes_and_devices_are_no_files(directory, tmp_path):
         open_tree(directory / "pipe.jpg", tmp_path)
 
 
+def test_folders_that_all_link_to_one_another_are_refused(tmp_path):
+    for here in "abcdefgh":
+        (tmp_path / here).mkdir()
+        for there in "abcdefgh":
+            (tmp_path / here / there).symlink_to(tmp_path / there, target_is_directory=True)
+    with pytest.raises(ValueError, match=r"has more than 100 ways to .*: too many links\."):
+        assert open_tree(tmp_path, tmp_path).names
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

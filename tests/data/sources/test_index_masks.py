@@ -48,8 +48,10 @@ def test_what_is_not_labelled_does_not_count(root, load):
 
 def test_a_value_that_is_no_class_is_named_unless_it_is_ignored(root, load, tmp_path):
     (root / "classes.txt").write_text("background\nroad\nsmall_car\n")
-    message = r"(?s)Nothing is left of train of .* to make rows of\..*2 x unknown_label.*1\.png: value 255 \(90 pixels\), 2\.png: "
-    with pytest.raises(ValueError, match=message + r"value 3 \(40 pixels\), 255 \(90 pixels\)"):
+    message = (
+        r"(?s)Nothing is left of train of .* to make rows of\..*2 x unknown_label.*1\.png: value 255 \(90 pixels\), "
+    )
+    with pytest.raises(ValueError, match=message + r"2\.png: value 3 \(40 pixels\), 255 \(90 pixels\)"):
         load_segmentation_dataset(root, cache_dir=tmp_path / "lenient")
     with pytest.raises(FlawError, match=r"1\.png: value 255 \(90 pixels\): the mask holds a value that no class has"):
         load_segmentation_dataset(root, strict=True, cache_dir=tmp_path / "strict")

@@ -7,6 +7,7 @@ import stat
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -18,6 +19,9 @@ from clipseg_hf.data.rows.fingerprints import digest
 
 LARGEST_IMAGE = 1 << 30
 """Bytes; a file of an archive that says it unpacks to more is no image, but meant to fill the memory."""
+
+MOST_WAYS = 100
+"""By which links may lead to one folder; where folders link to one another, there are more than can be followed."""
 
 _NOWHERE = (errno.ENOENT, errno.ELOOP)
 _COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -105,7 +109,7 @@ class DirectoryTree(FileTree):
         return self.root / name
 
     def _list(self) -> dict[str, tuple]:
-        versions = {}
+        versions, ways = {}, Counter()
         pending = [(str(self.root), "", (_identity(os.stat(self.root)),))]  # with all folders around it
         while pending:
             directory, prefix, around = pending.pop()
@@ -117,6 +121,9 @@ class DirectoryTree(FileTree):
                     versions[prefix + entry.name] = (found.st_size, found.st_mtime_ns)
                 elif stat.S_ISDIR(found.st_mode) and _identity(found) not in around:
                     pending.append((entry.path, f"{prefix}{entry.name}/", (*around, _identity(found))))
+                    ways[_identity(found)] += 1
+                    if ways[_identity(found)] > MOST_WAYS:
+                        raise ValueError(f"{self} has more than {MOST_WAYS} ways to {entry.path}: too many links.")
         return versions
 
 
