@@ -7,6 +7,7 @@ from PIL import Image
 from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.rows.row_phrases import truth_of
 from clipseg_hf.data.sources import load_segmentation_dataset
+from clipseg_hf.data.sources.classes import clean_name, make_class_table
 
 
 @pytest.fixture
@@ -237,16 +238,12 @@ CLASS_FILES = [
 
 @pytest.mark.parametrize(("name", "text", "expected"), CLASS_FILES)
 def test_files_of_classes_come_in_many_forms(name, text, expected, tmp_path):
-    from clipseg_hf.data.sources.classes import make_class_table
-
     (tmp_path / name).write_text(text)
 
     assert make_class_table(tmp_path / name).names == {0: "background", **expected}
 
 
 def test_classes_that_make_no_sense_are_named(tmp_path):
-    from clipseg_hf.data.sources.classes import make_class_table
-
     with pytest.raises(ValueError, match=r"classes are names in order, .*got 1\.5 with 'road'"):
         make_class_table({"road": 1.5})
     with pytest.raises(ValueError, match=r"classes are names in order, .*got none"):
@@ -257,3 +254,15 @@ def test_classes_that_make_no_sense_are_named(tmp_path):
     (tmp_path / "classes.json").write_text("[\n'road']")
     with pytest.raises(ValueError, match=r"classes\.json is not valid JSON, line 2, column \d+: Expecting value"):
         make_class_table(tmp_path / "classes.json")
+    for content in ("3", "true", '{"x": {"a": "b"}}', '{"road": 1e5}', json.dumps({"road": "9" * 5000})):
+        (tmp_path / "classes.json").write_text(content)
+        with pytest.raises(ValueError, match=r"classes\.json: classes are names in order, .*; got "):
+            make_class_table(tmp_path / "classes.json")
+    (tmp_path / "classes.txt").write_text("name" * 100_000 + "\ncar\n")
+    with pytest.raises(ValueError, match=r"classes\.txt has a line of 400,000 characters, expected one class on each"):
+        make_class_table(tmp_path / "classes.txt")
+
+
+def test_names_are_cleaned_in_an_instant_whatever_they_hold():
+    assert clean_name("bow_(weapon)") == "bow"
+    assert clean_name("(" * 10**6) == "(" * 10**6

@@ -127,6 +127,9 @@ def test_lists_in_json_and_in_lines(make_row, tmp_path):
     json_list.write_text('[{"query": "2007_000001"}]')
     with pytest.raises(ValueError, match=r"is no list of .*KeyError\('support'\)"):
         read_episodes(json_list, rows, folds)
+    json_list.write_text('[{"query": ')
+    with pytest.raises(ValueError, match=r"episodes\.json is not valid JSON, column 12: Expecting value"):
+        read_episodes(json_list, rows, folds)
     with pytest.raises(FileNotFoundError, match=r"There is no list of episodes .*none\.txt"):
         read_episodes(tmp_path / "none.txt", rows, folds)
 

@@ -90,6 +90,13 @@ def test_a_foreign_file_of_counts_is_named(tmp_path):
     (tmp_path / "counts.json").write_text("[]")
     with pytest.raises(ValueError, match="should hold the lists 'cat' and 'att' of PhraseCut's counts, found list"):
         PhraseCutSubsets.from_counts(tmp_path / "counts.json")
+    for text in ('{"cat": 3, "att": []}', '{"cat": [["a"]], "att": []}', '{"cat": [[["a"], 1]], "att": []}'):
+        (tmp_path / "counts.json").write_text(text)
+        with pytest.raises(ValueError, match=r"counts\.json: 'cat' and 'att' should be lists of \[name, count\]: "):
+            PhraseCutSubsets.from_counts(tmp_path / "counts.json")
+    (tmp_path / "counts.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"counts\.json is JSON that cannot be read: maximum recursion"):
+        PhraseCutSubsets.from_counts(tmp_path / "counts.json")
 
 
 def test_concepts_in_singular_and_plural():

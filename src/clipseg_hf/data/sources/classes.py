@@ -1,14 +1,14 @@
 """Which value of an index mask means what."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from clipseg_hf._text_files import parse_json, read_text
+from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.processing.masks.rle import encode_rle
@@ -22,13 +22,14 @@ LEFT_OUT = ("background", "void", "unlabeled", "unlabelled", "ignore", "ignored"
 NOT_COUNTED = ("void", "ignore", "ignored")
 """Those of them that say of a pixel that it does not count: it is not even background."""
 
-_COLOR_FIRST = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\D.*)")  # CamVid: "64 128 64  Animal"
-_COLOR_LAST = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+).*")  # CVAT: "animal:64,128,64::"
+_COLOR_FIRST = re.compile(r"(\d{1,9})[\s,]+(\d{1,9})[\s,]+(\d{1,9})[\s,]+(\D.*)")  # CamVid: "64 128 64  Animal"
+_COLOR_LAST = re.compile(r"([^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9}).*")  # CVAT: "animal:64,128,64::"
 _COLOR_BEHIND = re.compile(
-    r"(.*[^\d\s,;])[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)"
+    r"(.*[^\d\s,;])[\s,;]+(\d{1,9})[\s,;]+(\d{1,9})[\s,;]+(\d{1,9})"
 )  # "animal 64 128 64", "animal,64,128,64"
 _HEADER = re.compile(r"\W*\w*(name|label|class)\w*\W+r(ed)?\W+g(reen)?\W+b(lue)?\W*", re.IGNORECASE)
-_INDEX = re.compile(r"(\d+)[\s:,]+(\D.*)")  # "7: road"
+_LONGEST_LINE = 1000  # so that no pattern takes long
+_INDEX = re.compile(r"(\d{1,9})[\s:,]+(\D.*)")  # "7: road"
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,13 @@ def make_class_table(
         source, classes = f"{classes}: ", _read_classes(Path(classes))
     if isinstance(classes, Mapping):
         pairs = [(name, value) if _is_value(value) else (value, name) for name, value in classes.items()]
-    else:
+    elif isinstance(classes, Iterable):
         pairs = [(name, value) for value, name in enumerate(classes)]
+    else:
+        pairs = [(classes, None)]
     wrong = [pair for pair in pairs if not isinstance(pair[0], str) or not _is_value(pair[1])]
     if wrong or not pairs:
-        found = f"{wrong[0][0]!r} with {wrong[0][1]!r}" if wrong else "none"
+        found = f"{short_repr(wrong[0][0])} with {short_repr(wrong[0][1])}" if wrong else "none"
         raise ValueError(
             f"{source}classes are names in order, {{index: name}}, {{name: index}} or {{name: (r, g, b)}}; got {found}."
         )
@@ -135,7 +138,7 @@ def color_value(color):
 
 def clean_name(name: str) -> str:
     """A class's name as one would say it: "dining_table" -> "dining table", LVIS' "bow_(weapon)" -> "bow"."""
-    return " ".join(re.sub(r"\(.*?\)", " ", name).replace("_", " ").split())
+    return " ".join(re.sub(r"\([^()]*\)", " ", name).replace("_", " ").split())
 
 
 def _read_classes(path: Path):
@@ -143,6 +146,8 @@ def _read_classes(path: Path):
     if path.suffix == ".json":
         return parse_json(text, path)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if (longest := max(map(len, lines), default=0)) > _LONGEST_LINE:
+        raise ValueError(f"{path} has a line of {longest:,} characters, expected one class on each.")
     if lines and _HEADER.fullmatch(lines[0]):
         del lines[0]
     for pattern in (_COLOR_FIRST, _COLOR_LAST, _COLOR_BEHIND, _INDEX):
@@ -174,7 +179,9 @@ def _describe(unknown: Mapping[int, int], in_color: bool) -> str:
 def _is_value(value) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) == 3 and all(isinstance(part, int) for part in value)
-    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal())
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, str) and value.isdecimal() and len(value) < 10
+    )
 
 
 def _value(value) -> int:

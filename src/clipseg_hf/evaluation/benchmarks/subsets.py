@@ -1,12 +1,11 @@
 """Which subsets a phrase belongs to, so that numbers come for each: by concept, and PhraseCut's own."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text
 from clipseg_hf.data.vocabulary.phrases import concept_key
 from clipseg_hf.processing.masks.rle import decode_rle
 
@@ -72,11 +71,14 @@ class PhraseCutSubsets:
             FileNotFoundError: there is no such file.
             ValueError: it holds no lists "cat" and "att" of (name, count).
         """
-        counts = json.loads(read_text(path))
+        counts = parse_json(read_text(path), path)
         if not isinstance(counts, dict) or not {"cat", "att"} <= counts.keys():
             found = sorted(counts) if isinstance(counts, dict) else type(counts).__name__
             raise ValueError(f"{path} should hold the lists 'cat' and 'att' of PhraseCut's counts, found {found}.")
-        return cls([name for name, _ in counts["cat"]], [name for name, _ in counts["att"]])
+        try:
+            return cls(*([name for name, _ in counts[kind]] for kind in ("cat", "att")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: 'cat' and 'att' should be lists of [name, count]: {error}.") from error
 
     def __call__(self, row: Mapping, phrase: Mapping) -> list[str]:
         """Names of the subsets of a row's phrase."""

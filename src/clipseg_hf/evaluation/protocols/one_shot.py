@@ -4,7 +4,6 @@ Pascal-5i and COCO-20i, or any rows: each episode asks one image for a class by 
 comparison by the class's name. Means are over the classes of a fold, then over folds, as in the literature.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.rows.foreign_paths import last_part
 from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import decode_image, undecoded
@@ -133,14 +132,16 @@ def _read_list(path: Path) -> list[tuple[str, str, str]]:
         split = [line.split(maxsplit=2) for line in text.splitlines() if line.strip()]
     else:
         try:
-            split = [[entry[key] for key in ("query", "support", "class")] for entry in json.loads(text)]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            split = [[entry[key] for key in ("query", "support", "class")] for entry in parse_json(text, path)]
+        except (KeyError, TypeError) as error:
             raise ValueError(
                 f'{path} is no list of {{"query": image, "support": image, "class": name}}: {error!r}.'
             ) from error
     wrong = next((n for n, parts in enumerate(split) if len(parts) != 3), None)
     if wrong is not None:
-        raise ValueError(f"Episode {wrong} of {path} is {split[wrong]}, expected a query, a support and a class.")
+        raise ValueError(
+            f"Episode {wrong} of {path} is {short_repr(split[wrong])}, expected a query, a support and a class."
+        )
     return [(str(query), str(support), str(name).strip()) for query, support, name in split]
 
 
