@@ -59,9 +59,9 @@ def test_errors(original, clip, tmp_path):
     with pytest.raises(ConnectionError, match="have its CLIP downloaded on a machine that can"):
         convert(original, base="nobody/clip")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text\.pth holds no PyTorch weights, or more than can be read safely"):
+    with pytest.raises(ValueError, match=r"text\.pth: it holds no PyTorch weights, or more than can be read safely"):
         convert(tmp_path / "text.pth")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match=r"list\.pth holds a list, expected a state dict"):
+    with pytest.raises(ValueError, match=r"list\.pth: found a list, expected a state dict"):
         convert(tmp_path / "list.pth")
     assert not (tmp_path / "out").exists()

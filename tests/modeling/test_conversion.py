@@ -45,8 +45,46 @@ def test_a_file_is_read_with_nothing_but_tensors_in_mind(names, tiny, tmp_path):
             return (print, ("never",))
 
     torch.save(names | {"film_mul.weight": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(Exception, match="Weights only load failed"):
+    with pytest.raises(ValueError, match=r"evil\.pth: it holds no PyTorch weights, or more than can be read safely"):
         convert(tmp_path / "evil.pth", tiny)
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.pth"):
+        convert(tmp_path / "none.pth", tiny)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file[:-400], r"rd16\.pth: it holds no PyTorch weights"),
+        (lambda file: b"", r"rd16\.pth: it holds no PyTorch weights"),
+        (lambda file: b"\x80\x02]q\x00.", r"rd16\.pth: it holds no PyTorch weights"),
+    ],
+)
+def test_damaged_files_are_named(names, tiny, tmp_path, change, message):
+    torch.save(names, tmp_path / "rd16.pth")
+    (tmp_path / "rd16.pth").write_bytes(change((tmp_path / "rd16.pth").read_bytes()))
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / "rd16.pth", tiny)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"film_mul.weight": torch.zeros(1).expand(10**9, 24)},
+            r"film_mul\.weight is no plain tensor that fills its shape",
+        ),
+        ({"film_mul.weight": torch.zeros(10**9, 0)}, r"have shapes \(1000000000, 0\), .*; expected \(D, P\), \(F, D\)"),
+        ({"film_mul.weight": torch.tensor(3.0)}, r"have shapes \(\), \(64, 16\), \(48, 16\); expected"),
+        ({"film_mul.weight": torch.zeros(90_000, 1)}, r"have shapes \(90000, 1\), \(64, 16\), \(48, 16\); expected"),
+        ({"film_mul.weight": torch.zeros(16, 24).to_sparse()}, r"film_mul\.weight is no plain tensor"),
+        ({"film_mul.weight": torch.zeros(16, 24, device="meta")}, r"film_mul\.weight is no plain tensor"),
+        ({"film_mul.weight": None}, r"found a str with a NoneType, expected a state dict"),
+        ({3: torch.zeros(1)}, r"found a int with a Tensor, expected a state dict"),
+    ],
+)
+def test_tensors_that_only_claim_to_be_large_make_nothing(names, tiny, changes, message):
+    with pytest.raises(ValueError, match=message):
+        convert(names | changes, tiny)
 
 
 @pytest.mark.parametrize("kind", ["rd64_uni", "rd64_refined", "rd16_uni"])

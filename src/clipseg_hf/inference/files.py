@@ -1,12 +1,10 @@
 """Files in, files out: what `clipseg-hf segment` and `convert` do."""
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -197,7 +195,7 @@ def convert_file(
     if output_dir.exists() and any(output_dir.iterdir()):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
     clip = find_model(clip, way_out="have its CLIP downloaded on a machine that can")
-    model = convert_original_checkpoint(_read_weights(checkpoint), clip, extract_layers=extract_layers)
+    model = convert_original_checkpoint(checkpoint, clip, extract_layers=extract_layers)
     processor = CLIPSegProcessor.from_clip(clip)
     # the original trains with ImageNet's statistics, not CLIP's (datasets/phrasecut.py)
     processor.image_processor.image_mean = list(IMAGENET_MEAN)
@@ -205,13 +203,3 @@ def convert_file(
     model.save_pretrained(output_dir, decoder_only=decoder_only)
     processor.save_pretrained(output_dir)
     return output_dir
-
-
-def _read_weights(path: Path) -> dict:
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no PyTorch weights, or more than can be read safely (weights_only).") from error
-    if not isinstance(weights, dict):
-        raise ValueError(f"{path} holds a {type(weights).__name__}, expected a state dict: names and their tensors.")
-    return weights

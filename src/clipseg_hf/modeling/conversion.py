@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ _CLIP_NAMES = (
     (r"\.mlp\.c_fc\.", ".mlp.fc1."),
     (r"\.mlp\.c_proj\.", ".mlp.fc2."),
 )
+_SIZES = ("film_mul.weight", "blocks.0.linear1.weight", "blocks.0.self_attn.in_proj_weight")  # tell D, P and F
 _UNUSED = {"reduce.weight", "reduce.bias"}  # in every original file, read by nothing (models/clipseg.py)
 _TRANSPOSED = {"visual.proj", "text_projection"}  # (width, projection) there, (projection, width) here
 _CLIP_CONSTANTS = {"input_resolution", "context_length", "vocab_size"}  # in OpenAI's archives, no weights
@@ -62,19 +64,33 @@ def convert_original_checkpoint(
         clip_kwargs: go to `CLIPModel.from_pretrained`.
 
     Raises:
-        ValueError: if the file has names that are unknown, lacks some, or holds shapes that do not fit; all are listed.
+        FileNotFoundError: there is no such file.
+        ValueError: if the file holds no weights, has names that are unknown, lacks some, or holds shapes that do not
+            fit; all are listed, after the file's name.
     """
-    original = _read(checkpoint)
-    for name in ("film_mul.weight", "blocks.0.linear1.weight"):
+    with _naming(checkpoint):
+        return _convert(_read(checkpoint), clip, extract_layers, clip_kwargs)
+
+
+def _convert(
+    original: dict[str, Tensor], clip: str | os.PathLike | CLIPModel, extract_layers: Sequence[int], clip_kwargs: dict
+) -> CLIPSegForImageSegmentation:
+    for name in _SIZES:
         if name not in original:
             raise ValueError(
                 f"this is no checkpoint of the original CLIPSeg: it has no {name!r}, but {_list(original)}"
             )
+    film, hidden, attention = (tuple(original[name].shape) for name in _SIZES)
+    if len(film) != 2 or hidden[1:] != film[:1] or attention != (3 * film[0], film[0]) or 0 in (*film, *hidden):
+        # nothing is made by sizes that the file does not fill
+        raise ValueError(
+            f"{', '.join(_SIZES)} have shapes {film}, {hidden}, {attention}; expected (D, P), (F, D), (3D, D)"
+        )
     model = CLIPSegForImageSegmentation.from_clip(
         clip,
         extract_layers=extract_layers,
-        reduce_dim=len(original["film_mul.weight"]),
-        decoder_intermediate_size=len(original["blocks.0.linear1.weight"]),
+        reduce_dim=film[0],
+        decoder_intermediate_size=hidden[0],
         use_complex_transposed_convolution="trans_conv.0.weight" in original,
         **clip_kwargs,
     )
@@ -89,17 +105,49 @@ def load_openai_clip(clip: CLIPModel, checkpoint: str | os.PathLike | Mapping[st
     Raises:
         ValueError: as `convert_original_checkpoint`.
     """
-    original = {name: tensor for name, tensor in _read(checkpoint).items() if name not in _CLIP_CONSTANTS}
-    original = {name: tensor.T if name in _TRANSPOSED else tensor for name, tensor in original.items()}
-    _load(clip, original, _CLIP_NAMES, "OpenAI's CLIP checkpoint")
+    with _naming(checkpoint):
+        original = {name: tensor for name, tensor in _read(checkpoint).items() if name not in _CLIP_CONSTANTS}
+        original = {name: tensor.T if name in _TRANSPOSED else tensor for name, tensor in original.items()}
+        _load(clip, original, _CLIP_NAMES, "OpenAI's CLIP checkpoint")
 
 
 def _read(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not isinstance(checkpoint, Mapping):
-        checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, Mapping) or not all(isinstance(value, Tensor) for value in checkpoint.values()):
-        raise ValueError("expected a state dict: a dictionary from names to tensors, and nothing else")
+        if not os.path.isfile(checkpoint):
+            raise FileNotFoundError(f"There is no file {checkpoint}.")
+        try:
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a parser of damaged or hostile files comes upon
+            raise ValueError("it holds no PyTorch weights, or more than can be read safely (weights_only)") from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"found a {type(checkpoint).__name__}, expected a state dict: names and their tensors")
+    for name, value in checkpoint.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            found = f"a {type(name).__name__} with a {type(value).__name__}"
+            raise ValueError(
+                f"found {found}, expected a state dict: a dictionary from names to tensors, and nothing else"
+            )
+        if not _is_plain(value):
+            raise ValueError(f"{name} is no plain tensor that fills its shape, {tuple(value.shape)}")
     return dict(checkpoint)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Dense numbers, each of them in the file: a few bytes can claim any shape otherwise."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type == "meta":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+@contextmanager
+def _naming(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> Iterator[None]:
+    """Begin errors with the file's name, where there is one."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(checkpoint, Mapping):
+            raise
+        raise ValueError(f"{os.fspath(checkpoint)}: {error}") from error
 
 
 def _load(module: torch.nn.Module, original: Mapping[str, Tensor], names: Sequence[tuple[str, str]], what: str) -> None:
