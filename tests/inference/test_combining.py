@@ -112,7 +112,10 @@ def test_strings_are_read(text, expected):
         ("dog (small)", "a sign .* is missing before this; phrases with signs .* go in double quotes", 4),
         ('cat - "dog', "this quote has no end", 6),
         ('cat - ""', "there is nothing between these quotes", 7),
-        ("0 * cat", "a weight is above 0", 0),
+        ("0 * cat", "a weight is above 0, and finite", 0),
+        ("cat | " + "9" * 400 + " * dog", "a weight is above 0, and finite", 6),
+        ("(" * 3000 + "cat", "there are more than 50 parentheses or weights in one another", 50),
+        ("2 * " * 3000 + "cat", "there are more than 50 parentheses or weights in one another", 200),
     ],
 )
 def test_errors_point_at_the_place(text, what, place):

@@ -8,6 +8,7 @@ from clipseg_hf.processing.images import ImageLike
 
 PromptLike = str | Prompt | Combination
 
+_DEEPEST = 50  # far below what Python's stack holds, here and where prompts are answered
 _TOKEN = re.compile(
     r"""\s*(?:
     "(?P<quoted>[^"]*)" | (?P<weight>\d+(?:\.\d*)?|\.\d+)\s*\*\s | (?P<sign>[|()]|[&-](?=\s|$|[("]))
@@ -39,7 +40,7 @@ class _Reader:
             place = match.end()
         if text[place:].strip():
             raise self._error("this quote has no end", len(text) - len(text[place:].lstrip()))
-        self.number = 0
+        self.number = self.depth = 0
 
     def read(self) -> Prompt | Combination:
         prompt = self._any_of()
@@ -63,11 +64,11 @@ class _Reader:
         kind, value, place = self.tokens[self.number] if self.number < len(self.tokens) else ("end", "", len(self.text))
         self.number += 1
         if kind == "weight":
-            if not float(value):
-                raise self._error("a weight is above 0", place)
-            return Combination("*", (self._term(),), float(value))
+            if not 0 < float(value) < float("inf"):
+                raise self._error("a weight is above 0, and finite", place)
+            return Combination("*", (self._inner(self._term, place),), float(value))
         if kind == "sign" and value == "(":
-            inner = self._any_of()
+            inner = self._inner(self._any_of, place)
             if not self._is(")"):
                 raise self._error("this parenthesis has no end", place)
             self.number += 1
@@ -75,6 +76,14 @@ class _Reader:
         if kind in ("quoted", "word"):
             return self._phrase(kind, value, place)
         raise self._error("a phrase is missing here", place)
+
+    def _inner(self, read: Callable[[], Prompt | Combination], place: int) -> Prompt | Combination:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self._error(f"there are more than {_DEEPEST} parentheses or weights in one another", place)
+        prompt = read()
+        self.depth -= 1
+        return prompt
 
     def _phrase(self, kind: str, value: str, place: int) -> Prompt:
         if kind == "quoted":
