@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow test-oldest lint format docs wheel font clean
+.PHONY: demo test test-slow test-oldest test-onnx lint format docs wheel font clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -24,6 +24,9 @@ test: $(VENV)/.dev font  ## all tests but the slow ones
 
 test-slow: $(VENV)/.dev font  ## tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m slow
+
+test-onnx: $(VENV)/.dev  ## emoji-tiny exported, and everything that runs without torch
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export
 
 test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest

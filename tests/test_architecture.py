@@ -17,6 +17,7 @@ ORDER = [
     "drawing",
     "data",
     "evaluation",
+    "export",
     "inference",
     "hub",
     "training",

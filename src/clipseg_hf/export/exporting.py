@@ -1,0 +1,56 @@
+"""From a checkpoint to a folder for those without torch: what `clipseg-hf export onnx` does."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.model_names import find_model
+from clipseg_hf.processing import CLIPSegProcessor
+
+GRAPHS = "onnx"  # the folder where Transformers.js looks for them
+
+
+def export_onnx(model: str | Path, output_dir: str | Path, *, echo: Callable[[str], None] = print) -> Path:
+    """Write a model as ONNX graphs, with all that Transformers.js and `Segmenter` need to know of it.
+
+    Args:
+        model: folder or Hub name of a CLIPSeg checkpoint; see `find_model`.
+        output_dir: a new folder. Gets `config.json`, the processor's files and `onnx/`.
+        echo: takes each line of the report.
+
+    Raises:
+        ImportError: the exporter's packages are missing.
+        FileExistsError: the folder is not empty.
+        FileNotFoundError, ConnectionError, ValueError: see `find_model`.
+    """
+    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]:
+        raise ImportError(f"To export, {', '.join(missing)} must be installed: pip install 'clipseg-hf[export]'.")
+    output_dir = Path(output_dir)
+    if output_dir.exists() and any(output_dir.iterdir()):
+        raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
+    name = find_model(model)
+    network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
+    processor = CLIPSegProcessor.from_pretrained(name)
+
+    from clipseg_hf.export.graphs import make_graphs, write_graph
+
+    write_settings(network, processor, output_dir)
+    (output_dir / GRAPHS).mkdir()
+    for graph in make_graphs(network):
+        path = write_graph(graph, output_dir / GRAPHS)
+        echo(f"{path.relative_to(output_dir)}: {path.stat().st_size / 1e6:.1f} MB")
+    return output_dir
+
+
+def write_settings(network: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, folder: Path) -> None:
+    """Write `config.json` and the processor's files."""
+    processor.save_pretrained(folder)
+    network.config.save_pretrained(folder)
+    # Transformers.js knows no processor_config.json
+    pictures = json.loads(processor.image_processor.to_json_string())
+    text = json.dumps(pictures, indent=2, sort_keys=True) + "\n"
+    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")

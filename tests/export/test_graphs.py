@@ -1,0 +1,93 @@
+"""The graphs give the model's numbers at every size, number of prompts and length of text."""
+
+import numpy as np
+import pytest
+import torch
+
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+ort = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow  # the export takes a minute
+
+CASES = [  # height, width, prompts, tokens
+    (256, 256, 4, 8),
+    (160, 160, 1, 3),  # the size that the position embeddings are made for
+    (96, 320, 17, 5),
+    (208, 64, 2, 32),
+    (16, 16, 3, 4),
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return CLIPSegForImageSegmentation.from_pretrained("emoji-tiny")
+
+
+@pytest.fixture(scope="module")
+def run(exported):
+    sessions = {path.stem: ort.InferenceSession(path) for path in (exported / "onnx").glob("*.onnx")}
+
+    def run(name, **inputs):
+        return sessions[name].run(None, {key: np.asarray(value) for key, value in inputs.items()})
+
+    return run
+
+
+def _inputs(model, height, width, prompts, tokens):
+    generator = torch.Generator().manual_seed(height + width + prompts)
+    pixels = torch.randn(1, 3, height, width, generator=generator)
+    text = model.config.text_config
+    ids = torch.randint(2, text.vocab_size - 2, (prompts, tokens), generator=generator)
+    ids[:, 0], ids[:, -1] = text.bos_token_id, text.eos_token_id
+    attention = torch.ones_like(ids)
+    ids[0, 2:] = text.eos_token_id  # one that is padded
+    attention[0, 3:] = 0
+    return pixels, ids, attention
+
+
+@pytest.mark.parametrize(("height", "width", "prompts", "tokens"), CASES)
+@torch.no_grad()
+def test_one_graph_is_the_model(model, run, height, width, prompts, tokens):
+    pixels, ids, attention = _inputs(model, height, width, prompts, tokens)
+    expected = model(pixel_values=pixels, input_ids=ids, attention_mask=attention).logits.numpy()
+    (found,) = run("model", pixel_values=pixels, input_ids=ids, attention_mask=attention)
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width", "prompts", "tokens"), CASES)
+@torch.no_grad()
+def test_the_steps_are_the_model_s(model, run, height, width, prompts, tokens):
+    pixels, ids, attention = _inputs(model, height, width, prompts, tokens)
+    features = model.get_vision_features(pixels)
+    texts = model.get_conditional_embeddings(input_ids=ids, attention_mask=attention)
+    examples = pixels.expand(prompts, -1, -1, -1) * torch.linspace(0.5, 1, prompts)[:, None, None, None]
+    images = model.get_conditional_embeddings(conditional_pixel_values=examples)
+
+    activations = run("image_encoder", pixel_values=pixels)
+    for found, expected in zip(activations, features.vision_embeds, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(
+        run("prompt_encoder_text", input_ids=ids, attention_mask=attention)[0], texts, atol=1e-4, rtol=0
+    )
+    np.testing.assert_allclose(
+        run("prompt_encoder_image", conditional_pixel_values=examples)[0], images, atol=1e-4, rtol=0
+    )
+    for vectors in (texts, images):
+        expected = model(vision_embeds=features, conditional_embeddings=vectors).logits
+        names = dict(zip(("activation_1", "activation_3", "activation_5"), activations, strict=True))
+        (found,) = run("decoder", conditional_embeddings=vectors, grid=features.grid, **names)
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+def test_the_export_is_laid_out_for_transformers_js(exported):
+    session = ort.InferenceSession(exported / "onnx" / "model.onnx")
+    assert {each.name for each in session.get_inputs()} == {"pixel_values", "input_ids", "attention_mask"}
+    assert [each.name for each in session.get_outputs()] == ["logits"]
+    files = {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert files <= {path.name for path in exported.iterdir()}
+
+
+def test_the_processor_of_an_export_is_the_checkpoint_s(exported):
+    found, expected = (CLIPSegProcessor.from_pretrained(name) for name in (exported, "emoji-tiny"))
+    assert found.mask_thresholds == expected.mask_thresholds
+    assert found.image_processor.to_dict() == expected.image_processor.to_dict()
