@@ -1,9 +1,10 @@
 """Fonts for what is written on pictures: phrases may be in any script, and no single font has all of them."""
 
+import importlib.util
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import ImageFont
 
@@ -14,8 +15,10 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     """A font that has all characters of a text: DejaVu Sans, which comes with matplotlib, or one of the system's.
 
     Where no font has all of them, the one that has most, and a warning that says what to install: what a font does not
-    have is drawn as boxes.
+    have is drawn as boxes. Without matplotlib it is Pillow's own, of Latin letters.
     """
+    if importlib.util.find_spec("matplotlib") is None:
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
     return _load(_find_font(frozenset(text) - _INVISIBLE), size)
 
 

@@ -6,10 +6,10 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from clipseg_hf.drawing.fonts import font_for
+from clipseg_hf.processing.pixel_arrays import numbers_of
 
 Color = tuple[int, int, int]
 
@@ -163,9 +163,13 @@ def heat_map(
         an RGB picture.
 
     Raises:
+        ImportError: matplotlib is missing.
         ValueError: probabilities of another size than the image, or outside [0, 1].
     """
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError("The colours of a heat map are matplotlib's: pip install matplotlib.") from error
 
     values = _as_array(probabilities, image, "probabilities").astype(np.float32)
     if not (values.min() >= 0 and values.max() <= 1):
@@ -182,7 +186,7 @@ def heat_map(
 
 
 def _as_array(values: Any, image: Image.Image, name: str) -> np.ndarray:
-    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    values = numbers_of(values)
     if values.shape != (image.height, image.width):
         raise ValueError(
             f"{name} has the shape {values.shape}, but the image is {image.height} x {image.width} (height x width): "

@@ -20,8 +20,8 @@ from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor, load_image
-from clipseg_hf.processing.inputs import stack_arrays
 from clipseg_hf.processing.masks.operations import MaskOperations
+from clipseg_hf.processing.preparing import stack_arrays
 
 SUBTASKS = ("prompted", "semantic")
 OPERATIONS = tuple(field.name for field in fields(MaskOperations))

@@ -11,7 +11,8 @@ from torch import Tensor
 from clipseg_hf.inference.combining import HALF, combine_logits, combine_presence
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
-from clipseg_hf.processing.postprocessing import presence_scores, threshold_of_each, thresholds_for
+from clipseg_hf.processing.postprocessing import presence_scores
+from clipseg_hf.processing.thresholds import threshold_of_each, thresholds_for
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from clipseg_hf.modeling.devices import find_device
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.postprocessing import threshold_of_each
+from clipseg_hf.processing.thresholds import threshold_of_each
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory

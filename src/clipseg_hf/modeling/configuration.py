@@ -1,17 +1,14 @@
 """`transformers.CLIPSegConfig` is the configuration: our optional fields, its checks, the way to CLIP's and back."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import CLIPConfig, CLIPSegConfig, CLIPTextConfig, CLIPVisionConfig
 
 from clipseg_hf.modeling.loss import LOSSES
+from clipseg_hf.modeling.thresholds import check_thresholds
 
 # Fields that stock's configuration keeps but does not know, with the values that stand for stock's behaviour.
 OPTIONAL_FIELDS = {"decoder_dropout": 0.0, "loss_type": "bce"}
-
-# What `mask_thresholds` in a configuration may name: prompts of these kinds, and whether a thing is there at all.
-THRESHOLD_KINDS = ("text", "image", "mixed", "presence")
 
 # What a tower's configuration holds for its own class only.
 _OWN_FIELDS = ("model_type", "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path")
@@ -94,23 +91,6 @@ def check_config(config: CLIPSegConfig) -> None:
     if loss_type not in LOSSES:
         raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
     check_thresholds(getattr(config, "mask_thresholds", None))
-
-
-def check_thresholds(given: Mapping[str, float] | None) -> None:
-    """Refuse `mask_thresholds` of kinds that do not exist, or outside of [0, 1].
-
-    Raises:
-        ValueError: naming the kind.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        raise ValueError(f"mask_thresholds are numbers for some of {', '.join(THRESHOLD_KINDS)}, got {given!r}.")
-    given = given or {}
-    unknown = sorted(given.keys() - set(THRESHOLD_KINDS))
-    if unknown:
-        raise ValueError(f"mask_thresholds has no {', '.join(unknown)}; there are {', '.join(THRESHOLD_KINDS)}.")
-    for kind, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ValueError(f"The mask threshold for {kind} is a number in [0, 1], got {value!r}.")
 
 
 def _tower_fields(config: Any) -> dict[str, Any]:

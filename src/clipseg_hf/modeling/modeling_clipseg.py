@@ -10,9 +10,10 @@ from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
 from clipseg_hf.modeling.configuration import get_field, vision_fields
+from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
-from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations, patch_grid
+from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from transformers import BatchFeature
 
 
@@ -28,22 +27,3 @@ class CLIPSegInputs(BatchFeature):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-
-def stack_arrays(data: dict[str, Any]) -> dict[str, Any]:
-    """Lists of arrays -> arrays.
-
-    Raises:
-        ValueError: arrays of different shapes.
-    """
-    for key in ("pixel_values", "conditional_pixel_values", "labels"):
-        shapes = [array.shape for array in data.get(key, ())]
-        if len(set(shapes)) > 1:
-            listed = ", ".join(" x ".join(map(str, shape[-2:])) for shape in shapes)
-            raise ValueError(
-                f"{key} of different sizes cannot form one batch: {listed}. Use a fixed size such as "
-                "size={'height': 352, 'width': 352}, or pass the images one at a time."
-            )
-        if shapes:
-            data[key] = np.stack(data[key])
-    return data

@@ -1,15 +1,13 @@
 """Pixels as numbers, in any layout, type and usual range."""
 
+import sys
 import warnings
 from typing import Any
 
 import numpy as np
-import torch
 
 
-def to_planes(
-    image: np.ndarray | torch.Tensor, name: str = "image", input_data_format: str | None = None
-) -> np.ndarray:
+def to_planes(image: Any, name: str = "image", input_data_format: str | None = None) -> np.ndarray:
     """An array of pixels in any layout -> (3, H, W) float32, its values untouched: for pictures that are prepared
     already (`do_rescale=False`)."""
     planes = np.moveaxis(channels_last(numbers_of(image), name, input_data_format), -1, 0)
@@ -33,15 +31,20 @@ def scale_to_255(values: np.ndarray, name: str = "image") -> np.ndarray:
 
 def is_array(image: Any) -> bool:
     """Whether a picture comes as numbers rather than as a file or a PIL image."""
-    return isinstance(image, (np.ndarray, torch.Tensor))
+    return isinstance(image, np.ndarray) or _is_tensor(image)
 
 
-def numbers_of(image: np.ndarray | torch.Tensor) -> np.ndarray:
+def numbers_of(image: Any) -> np.ndarray:
     """An array or tensor, wherever it is, as an array."""
-    if isinstance(image, torch.Tensor):
-        image = image.detach().cpu()
-        image = (image.float() if image.dtype == torch.bfloat16 else image).numpy()
-    return image
+    if not _is_tensor(image):
+        return np.asarray(image)
+    image = image.detach().cpu()
+    return (image.float() if str(image.dtype) == "torch.bfloat16" else image).numpy()
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # without it there are no tensors
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def channels_last(values: np.ndarray, name: str, input_data_format: str | None) -> np.ndarray:

@@ -1,24 +1,25 @@
-"""Pictures -> pixel values: the image processor of transformers, told the size of each picture; visual prompts."""
+"""Pictures -> pixel values: the image processor, told the size of each picture; visual prompts."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.masks.mask_files import load_map, read_mask
+from clipseg_hf.processing.masks.mask_images import resize_map
 from clipseg_hf.processing.pixel_arrays import is_array, scale_to_255, to_planes
 from clipseg_hf.processing.sizes import resized_size, round_to_patch, working_size
-from clipseg_hf.processing.visual_prompts import VisualPromptSettings, make_visual_prompt
+from clipseg_hf.processing.visual_prompts.arrays import draw_visual_prompt
+from clipseg_hf.processing.visual_prompts.settings import VisualPromptSettings
 
 
 class PixelReader:
     """An image processor with the options of one call.
 
     Args:
-        image_processor: of transformers, for resizing, rescaling and normalising.
+        image_processor: of transformers, or `PlainImageProcessor`; for resizing, rescaling and normalising.
         options: what the call overrides in it.
         patch_size: of the model.
     """
@@ -90,68 +91,25 @@ class PixelReader:
         As in the original, a picture is first brought to the model's scale - its shorter side to that of the prompt,
         unless `do_resize` is off -, so that the blur has the same strength whatever camera took it.
         """
-        results: list = [None] * len(examples)
-        size = self.prompt_size()
-        by_shape: dict[tuple, list] = {}  # pictures of one shape are one batch
-        for number, (image, mask, name) in enumerate(examples):
-            picture = self.load(image, name)
-            if mask is None:
-                target = size if self.do_resize else size_of(picture)
-                results[number] = self.pixel_values([picture], [target])[0]
-            else:
-                pixels, values = self._picture_and_mask(picture, mask, name, size, settings.crop)
-                by_shape.setdefault(tuple(pixels.shape), []).append((number, pixels, values))
-        for group in by_shape.values():
-            prompts = make_visual_prompt(
-                torch.stack([pixels for _, pixels, _ in group]),
-                torch.stack([values for _, _, values in group]),
-                size if settings.crop or self.do_resize else None,
-                image_mean=self.image_processor.image_mean,
-                image_std=self.image_processor.image_std,
-                **settings.to_dict(),
-            )
-            for (number, _, _), prompt in zip(group, prompts.numpy(), strict=True):
-                results[number] = prompt
-        return results
+        return [self._visual_prompt(*example, settings) for example in examples]
 
-    def _picture_and_mask(
-        self, picture: Any, mask: Any, name: str, size: tuple[int, int], crop: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """-> normalised picture (3, h, w) and its mask (h, w), at the size where the visual prompt is made."""
+    def _visual_prompt(self, image: ImageLike, mask: Any, name: str, settings: VisualPromptSettings) -> np.ndarray:
+        picture, size = self.load(image, name), self.prompt_size()
+        if mask is None:
+            return self.pixel_values([picture], [size if self.do_resize else size_of(picture)])[0]
         values = _prompt_mask(mask, size_of(picture), name)
         work = size_of(picture)
         if self.do_resize:
-            work = working_size(work, min(size)) if crop else size
+            work = working_size(work, min(size)) if settings.crop else size
         (pixels,) = self._process([picture], {"height": work[0], "width": work[1]}, do_center_crop=False)
-        return torch.from_numpy(np.asarray(pixels, dtype=np.float32)), _shrink_mask(values, work)
-
-
-class Normalizer:
-    """Rescales and normalises pixels as an image processor of transformers does, in a tenth of its time: fused to one
-    product and one difference, so that the last bits are not the same.
-
-    Args:
-        image_processor: says by what, and whether at all.
-
-    Attributes:
-        mean: (3, 1, 1) float32, the pixel that becomes 0.
-    """
-
-    def __init__(self, image_processor: Any) -> None:
-        factor = image_processor.rescale_factor if image_processor.do_rescale else 1
-        mean = image_processor.image_mean if image_processor.do_normalize else (0, 0, 0)
-        std = image_processor.image_std if image_processor.do_normalize else (1, 1, 1)
-        std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
-        mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
-        self.mean = mean / factor
-        self._scale = factor / std
-        self._shift = mean / std
-
-    def __call__(self, image: np.ndarray, out: torch.Tensor | None = None) -> torch.Tensor:
-        """(h, w, 3) uint8 -> (3, h, w) float32, into `out` if given."""
-        planes = torch.from_numpy(image).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
-        out = torch.empty(planes.shape) if out is None else out
-        return out.copy_(planes).mul_(self._scale).sub_(self._shift)  # faster than casting on the way
+        return draw_visual_prompt(
+            np.asarray(pixels, dtype=np.float32),
+            _shrink_mask(values, work),
+            size if settings.crop or self.do_resize else None,
+            settings,
+            self.image_processor.image_mean,
+            self.image_processor.image_std,
+        )
 
 
 def size_of(picture: Image.Image | np.ndarray) -> tuple[int, int]:
@@ -159,7 +117,7 @@ def size_of(picture: Image.Image | np.ndarray) -> tuple[int, int]:
     return (picture.height, picture.width) if isinstance(picture, Image.Image) else picture.shape[-2:]
 
 
-def _prompt_mask(mask: Any, picture_size: tuple[int, int], name: str) -> torch.Tensor:
+def _prompt_mask(mask: Any, picture_size: tuple[int, int], name: str) -> np.ndarray:
     """-> (H, W) float32 in [0, 1]."""
     name = name.replace("visual_prompt", "visual_prompt_masks", 1)
     values = load_map(mask, name)
@@ -168,7 +126,7 @@ def _prompt_mask(mask: Any, picture_size: tuple[int, int], name: str) -> torch.T
             f"{name} is {values.shape[0]} x {values.shape[1]} pixels (height x width), but its picture is "
             f"{picture_size[0]} x {picture_size[1]} after its EXIF rotation: they have to agree."
         )
-    inside = torch.from_numpy(read_mask(values, name))
+    inside = read_mask(values, name)
     if not inside.any():
         raise ValueError(
             f"{name} is empty: it has to mark the object to look for with at least one pixel. For the whole picture "
@@ -177,11 +135,12 @@ def _prompt_mask(mask: Any, picture_size: tuple[int, int], name: str) -> torch.T
     return inside
 
 
-def _shrink_mask(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def _shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W) -> (h, w) by nearest neighbour; an object so small that this misses it keeps the pixels it touches."""
-    if tuple(mask.shape) == tuple(size):
-        return mask
-    resized = torch.nn.functional.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
-    if resized.any():
-        return resized
-    return torch.nn.functional.adaptive_max_pool2d(mask[None, None], size)[0, 0]
+    resized = resize_map(mask, size)
+    if not resized.any():
+        for axis, (old, new) in enumerate(zip(mask.shape, size, strict=True)):
+            parts = [mask.take(range(n * old // new, -(-(n + 1) * old // new)), axis).max(axis) for n in range(new)]
+            mask = np.stack(parts, axis)
+        resized = mask
+    return resized

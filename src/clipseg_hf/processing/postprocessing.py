@@ -1,10 +1,10 @@
-"""Logits -> masks, scores, label maps; thresholds that belong to a checkpoint.
+"""Logits -> masks, scores, label maps.
 
 Probabilities are the sigmoid of the logits, resized to the image bilinearly by pixel centres, as pictures were on
 their way in. A pixel belongs to the mask where its probability is above the threshold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,11 @@ import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import THRESHOLD_KINDS, check_thresholds
 from clipseg_hf.processing.masks.outlines import mask_to_box
 from clipseg_hf.processing.masks.rle import encode_rle
+from clipseg_hf.processing.thresholds import PAPER_THRESHOLD, PRESENCE_SHARE, threshold_of_each
 
-PAPER_THRESHOLD = 0.3  # paper, section 4: fixed for PhraseCut
-PROMPT_KINDS = THRESHOLD_KINDS[:3]
 _UNSET: Any = None  # what `ModelOutput` wants for a default
-PRESENCE_SHARE = 0.01  # of the pixels that speak for presence
 
 
 @dataclass
@@ -53,38 +50,6 @@ class PromptedMask(ModelOutput):
             "is_present": self.is_present,
             "segmentation": encode_rle(mask),
         }
-
-
-def read_thresholds(given: Mapping[str, float] | None) -> dict[str, float]:
-    """A checkpoint's `mask_thresholds` -> one for each of text, image, mixed and presence; 0.3 for what is left out.
-
-    Raises:
-        ValueError: a kind that does not exist, or a threshold outside [0, 1].
-    """
-    check_thresholds(given)
-    given = given or {}
-    return {kind: float(given.get(kind, PAPER_THRESHOLD)) for kind in THRESHOLD_KINDS}
-
-
-def thresholds_for(
-    kinds: str | Sequence[str] | None, prompts: int, mask_thresholds: Mapping[str, float]
-) -> list[float]:
-    """The threshold of each of `prompts` prompts.
-
-    Args:
-        kinds: "text", "image" or "mixed", one for all or one for each; None is text.
-        prompts: their number.
-        mask_thresholds: of the checkpoint, one for each kind.
-
-    Raises:
-        ValueError: another kind, or another number of them.
-    """
-    kinds = [kinds or "text"] * prompts if kinds is None or isinstance(kinds, str) else list(kinds)
-    if len(kinds) != prompts or not set(kinds) <= set(PROMPT_KINDS):
-        raise ValueError(
-            f"prompt_kinds are {', '.join(PROMPT_KINDS)}, one for each of {counted(prompts, 'prompt')}; got {kinds}."
-        )
-    return [mask_thresholds[kind] for kind in kinds]
 
 
 def presence_scores(logits: torch.Tensor, share: float = PRESENCE_SHARE) -> torch.Tensor:
@@ -229,24 +194,6 @@ def _sort_out(
             "give one (height, width) for each image."
         )
     return logits, owners, sizes or [(logits.shape[1], logits.shape[2])] * images
-
-
-def threshold_of_each(thresholds: float | Sequence[float] | torch.Tensor, prompts: int) -> list[float]:
-    """One threshold, or one for each prompt -> as many as there are prompts.
-
-    Raises:
-        ValueError: another number of them, or one outside of [0, 1].
-    """
-    if hasattr(thresholds, "tolist"):  # an array or tensor, with or without axes
-        thresholds = thresholds.tolist()
-    values = [float(thresholds)] * prompts if isinstance(thresholds, (int, float)) else [float(t) for t in thresholds]
-    if len(values) != prompts:
-        raise ValueError(
-            f"{counted(len(values), 'threshold')} for {counted(prompts, 'prompt')}: give one, or one for each."
-        )
-    if not all(0 <= value <= 1 for value in values):
-        raise ValueError(f"A threshold is a probability in [0, 1], got {values}.")
-    return values
 
 
 def _read_labels(labels: Any, counts: list[int]) -> list[list[int]]:

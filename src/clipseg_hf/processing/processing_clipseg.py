@@ -14,29 +14,11 @@ from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike
-from clipseg_hf.processing.inputs import CLIPSegInputs, stack_arrays
-from clipseg_hf.processing.layout import (
-    as_list,
-    named_images,
-    pair_masks,
-    prompt_images,
-    prompt_kinds,
-    prompts_per_image,
-    read_images,
-    read_texts,
-    rows_of,
-    same_prompts,
-)
-from clipseg_hf.processing.masks.mask_images import make_labels
-from clipseg_hf.processing.pixels import PixelReader, size_of
-from clipseg_hf.processing.postprocessing import (
-    PromptedMask,
-    prompted_masks,
-    read_thresholds,
-    semantic_maps,
-    thresholds_for,
-)
-from clipseg_hf.processing.texts import phrase_rows, read_templates, tokenize
+from clipseg_hf.processing.inputs import CLIPSegInputs
+from clipseg_hf.processing.pixels import PixelReader
+from clipseg_hf.processing.postprocessing import PromptedMask, prompted_masks, semantic_maps
+from clipseg_hf.processing.preparing import prepare, refuse_without_effect, stack_arrays
+from clipseg_hf.processing.thresholds import read_thresholds, thresholds_for
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
 
 
@@ -166,52 +148,31 @@ class CLIPSegProcessor(ProcessorMixin):
             - labels (N, H, W) float32 in [0, 1], and `ignore_index`;
             and, as attributes, `original_sizes` and `prompt_kinds`.
         """
-        if text is None and images is None and visual_prompt is None:
-            raise ValueError("There is nothing to do: give text, images or visual_prompt.")
-        # what would have no effect is a slip
-        _needs("visual_prompt_masks", visual_prompt_masks, "visual_prompt", visual_prompt)
-        _needs("visual_prompt_settings", visual_prompt_settings, "visual_prompt_masks", visual_prompt_masks)
-        _needs("segmentation_maps", segmentation_maps, "images", images)
-        _needs("ignore_index", ignore_index, "segmentation_maps", segmentation_maps)
-        _needs("prompt_templates", prompt_templates, "text", text)
+        refuse_without_effect(
+            "visual_prompt_settings", visual_prompt_settings, "visual_prompt_masks", visual_prompt_masks
+        )
         text_options, image_options = self._split_options(kwargs)
         return_tensors = return_tensors or text_options.get("return_tensors") or image_options.get("return_tensors")
         text_options["return_tensors"] = return_tensors
         reader = PixelReader(self.image_processor, image_options, self.patch_size)
 
-        texts = None if text is None else read_texts(text)
-        visuals = None if visual_prompt is None else read_images(visual_prompt)
-        prompts = same_prompts(texts, visuals)
-
-        data: dict[str, Any] = {}
-        original_sizes = None
-        if texts is not None:
-            rows, owners = rows_of(phrase_rows(texts, read_templates(prompt_templates)))
-            data.update(tokenize(self.tokenizer, rows, **text_options))
-            if owners is not None:
-                data["text_to_prompt"] = owners
-        if images is not None:
-            pictures = [reader.load(image, name) for image, name in named_images(images)]
-            original_sizes = [size_of(picture) for picture in pictures]
-            sizes = [reader.target_size(size, f"images[{i}]") for i, size in enumerate(original_sizes)]
-            data["pixel_values"] = reader.pixel_values(pictures, sizes)
-            owners = None if prompts is None else prompt_images(prompts, len(pictures))
-            if owners is not None:
-                data["prompt_to_image"] = owners
-            if segmentation_maps is not None:
-                if reader.do_center_crop:
-                    raise ValueError("segmentation_maps do not go with do_center_crop, which cuts only the images.")
-                counts = prompts_per_image(prompts, len(pictures))
-                data["labels"] = make_labels(as_list(segmentation_maps, 2), counts, original_sizes, sizes, ignore_index)
-        if visuals is not None:
-            settings = read_settings(visual_prompt_settings, self.visual_prompt_settings)
-            examples, owners = rows_of(pair_masks(visuals, visual_prompt_masks))
-            data["conditional_pixel_values"] = reader.visual_prompts(examples, settings)
-            if owners is not None:
-                data["conditional_to_prompt"] = owners
-        inputs = CLIPSegInputs(stack_arrays(data) if return_tensors else data, tensor_type=return_tensors)
-        inputs.original_sizes = original_sizes
-        inputs.prompt_kinds = prompt_kinds(texts, visuals)
+        prepared = prepare(
+            self.tokenizer,
+            reader,
+            text=text,
+            images=images,
+            visual_prompt=visual_prompt,
+            visual_prompt_masks=visual_prompt_masks,
+            segmentation_maps=segmentation_maps,
+            ignore_index=ignore_index,
+            prompt_templates=prompt_templates,
+            visual_prompt_settings=read_settings(visual_prompt_settings, self.visual_prompt_settings),
+            text_options=text_options,
+        )
+        data = stack_arrays(prepared.data) if return_tensors else prepared.data
+        inputs = CLIPSegInputs(data, tensor_type=return_tensors)
+        inputs.original_sizes = prepared.original_sizes
+        inputs.prompt_kinds = prepared.prompt_kinds
         return inputs
 
     def post_process_prompted_segmentation(
@@ -293,8 +254,3 @@ def _logits_of(outputs: Any) -> torch.Tensor:
             f"{type(outputs).__name__}."
         )
     return outputs.logits
-
-
-def _needs(name: str, given: Any, other: str, needed: Any) -> None:
-    if given is not None and needed is None:
-        raise ValueError(f"{name} has no effect without {other}: give both, or neither.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clipseg_hf.data.sampling.collate import PromptCollator
-from clipseg_hf.processing.postprocessing import read_thresholds
+from clipseg_hf.processing.thresholds import read_thresholds
 from clipseg_hf.training import assembly
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, make_loader

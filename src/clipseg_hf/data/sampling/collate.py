@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.rows.row_phrases import IGNORED_LABEL
+from clipseg_hf.data.sampling.normalizing import Normalizer
 from clipseg_hf.data.sampling.samples import PromptedSample, SampleError
 from clipseg_hf.data.sampling.visual_examples import VisualPromptMaker
-from clipseg_hf.processing.pixels import Normalizer
 from clipseg_hf.processing.texts import CLIP_TEXT_LENGTH, tokenize
 
 

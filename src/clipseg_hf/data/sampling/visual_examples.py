@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from clipseg_hf.data.sampling.crops import Window, resize_mask, resize_part
+from clipseg_hf.data.sampling.normalizing import Normalizer
 from clipseg_hf.data.sampling.samples import Support
-from clipseg_hf.processing.pixels import Normalizer, PixelReader
+from clipseg_hf.processing.pixels import PixelReader
 from clipseg_hf.processing.sizes import working_size
 from clipseg_hf.processing.visual_prompts import gaussian_blur, make_visual_prompt, nearest_places, object_boxes
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import ndimage
+
+from clipseg_hf.processing.pixel_arrays import numbers_of
 
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # right, down, left, up; (x, y)
 
@@ -77,7 +78,7 @@ def mask_to_polygons(mask: Any) -> list[list[int]]:
 
 
 def _as_bool(mask: Any) -> np.ndarray:
-    mask = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    mask = numbers_of(mask)
     if mask.ndim != 2:
         raise ValueError(f"Expected one mask of shape (height, width), got shape {mask.shape}.")
     if mask.dtype != bool and ((mask != 0) & (mask != 1)).any():

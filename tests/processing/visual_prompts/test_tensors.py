@@ -32,7 +32,7 @@ MODES = {
 
 @pytest.fixture(scope="module")
 def reference():
-    path = Path(__file__).parents[1] / "fixtures" / "visual_prompts.npz"
+    path = Path(__file__).parents[2] / "fixtures" / "visual_prompts.npz"
     with np.load(path) as arrays:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 

@@ -1,84 +1,15 @@
-"""Visual prompts: an example picture and the mask of its object become the picture that CLIP is shown (paper,
-section 3.2 "Visual prompt engineering"; numbers of the original's `img_preprocess`).
-
-Everything works on batches of *normalised* pictures, as the original does: a factor of 0 leads to the mean colour, not
-to black. All functions are pure and differentiable in the pixels where that makes sense.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+"""Visual prompts of batches of tensors: pure functions, differentiable in the pixels where that makes sense."""
 
 import torch
 
-Statistics = Sequence[float]  # one number for each channel
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HIGHLIGHTS = ("dim", "red", "outline")
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_RED = (1.0, 0.2, 0.2)
-
-
-@dataclass(frozen=True)
-class VisualPromptSettings:
-    """How a visual prompt is made. The defaults are the method's own: crop, blur and a background of 10 %.
-
-    Attributes:
-        crop: show the object's box only, padded to the shape of the prompt, rather than the whole picture.
-        context: by what share of its width and height the box grows on each side; 0.1 is the paper's small, 0.5 its
-            large context.
-        blur: blur what is not the object (Gaussian, 15 x 15, sigma 3).
-        background: factor for what is not the object; 1 leaves it, 0 makes it the mean colour.
-        highlight: "dim" blurs and dims the background; "red" dyes the object instead, the rest grey; "outline" draws
-            a red line around it. The last two, from the paper's comparison, leave the background as it is.
-        outline_width: of the red line, in pixels.
-    """
-
-    crop: bool = True
-    context: float = 0.1
-    blur: bool = True
-    background: float = 0.1
-    highlight: str = "dim"
-    outline_width: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("crop", "blur"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is True or False, got {getattr(self, name)!r}.")
-        if not self.context >= 0:
-            raise ValueError(f"context is a share of the object's size and not negative, got {self.context}.")
-        if not 0 <= self.background <= 1:
-            raise ValueError(f"background is a factor in [0, 1], got {self.background}; the paper's 10 % is 0.1.")
-        if self.highlight not in HIGHLIGHTS:
-            raise ValueError(f"highlight is one of {', '.join(HIGHLIGHTS)}; got {self.highlight!r}.")
-        if self.outline_width < 1:
-            raise ValueError(f"outline_width is a number of pixels of at least 1, got {self.outline_width}.")
-
-    def to_dict(self) -> dict:
-        """The settings as plain values, for JSON."""
-        return asdict(self)
-
-
-def read_settings(
-    given: VisualPromptSettings | Mapping[str, Any] | None, default: VisualPromptSettings | None = None
-) -> VisualPromptSettings:
-    """Settings as an object, as a dict of some of their fields (the rest as in `default`), or None for `default`.
-
-    Raises:
-        TypeError: another type, or a field that does not exist.
-    """
-    default = default or VisualPromptSettings()
-    if given is None or isinstance(given, VisualPromptSettings):
-        return given or default
-    if not isinstance(given, Mapping):
-        raise TypeError(f"visual_prompt_settings is a VisualPromptSettings or a dict, got a {type(given).__name__}.")
-    unknown = sorted(given.keys() - default.to_dict().keys())
-    if unknown:
-        raise TypeError(
-            f"visual_prompt_settings has no {', '.join(unknown)}; there are {', '.join(default.to_dict())}."
-        )
-    return replace(default, **given)
+from clipseg_hf.processing.visual_prompts.settings import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LUMA,
+    RED,
+    Statistics,
+    VisualPromptSettings,
+)
 
 
 def make_visual_prompt(
@@ -261,10 +192,10 @@ def dye_red(
     images: torch.Tensor, masks: torch.Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD
 ) -> torch.Tensor:
     """The object in red, the rest grey: grey * (1, 0.2, 0.2) inside and grey outside, in [0, 1], normalised again."""
-    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, _RED))
+    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, RED))
     inside = masks.to(images.dtype).unsqueeze(1)
     plain = (images * deviation + mean_color).clamp(0, 1)
-    grey = (plain * _channels(_LUMA, images)).sum(dim=1, keepdim=True)  # (N, 3, H, W) -> (N, 1, H, W)
+    grey = (plain * _channels(LUMA, images)).sum(dim=1, keepdim=True)  # (N, 3, H, W) -> (N, 1, H, W)
     return (grey * (red * inside + (1 - inside)) - mean_color) / deviation
 
 
@@ -276,7 +207,7 @@ def outline_red(
     width: int = 3,
 ) -> torch.Tensor:
     """A red line of `width` pixels just outside of the object. (The paper shows one; its exact shape is ours.)"""
-    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, _RED))
+    mean_color, deviation, red = (_channels(values, images) for values in (mean, std, RED))
     inside = (masks != 0).to(images.dtype).unsqueeze(1)  # (N, 1, H, W)
     grown = torch.nn.functional.max_pool2d(inside, 2 * width + 1, stride=1, padding=width)
     line = grown - inside

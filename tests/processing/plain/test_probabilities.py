@@ -1,0 +1,43 @@
+"""Arrays give what tensors give; and numbers that a person can compute."""
+
+import numpy as np
+import pytest
+import torch
+
+from clipseg_hf.processing import postprocessing
+from clipseg_hf.processing.plain.probabilities import (
+    find_mask,
+    label_pixels,
+    presence_scores,
+    resize_probabilities,
+)
+
+LOGITS = np.random.default_rng(0).normal(scale=3, size=(3, 24, 32)).astype(np.float32)
+
+
+def test_by_hand():
+    logits = np.array([[0, 0], [np.log(3), -np.log(3)]], dtype=np.float32)
+    np.testing.assert_allclose(resize_probabilities(logits, (2, 2)), [[0.5, 0.5], [0.75, 0.25]], atol=1e-7)
+    np.testing.assert_allclose(resize_probabilities(logits[1:], (1, 4)), [[0.75, 0.625, 0.375, 0.25]], atol=1e-7)
+    mask, score = find_mask(logits, (2, 2), 0.4)
+    assert mask.tolist() == [[True, True], [True, False]] and score == pytest.approx((0.5 + 0.5 + 0.75) / 3)
+    assert find_mask(logits, (2, 2), 0.8)[1] == 0.0
+    assert presence_scores(logits[None], share=0.25) == pytest.approx([0.75])
+    assert label_pixels(np.stack([logits, -logits]), (2, 2), [0.5, 0.6]).tolist() == [[0, 0], [1, 2]]
+
+
+@pytest.mark.parametrize("size", [(24, 32), (101, 77), (12, 11), (13, 64), (3, 500)])
+def test_as_with_tensors(size):
+    tensors = torch.from_numpy(LOGITS)
+    for one, expected in zip(LOGITS, postprocessing.resize_probabilities(tensors, size).numpy(), strict=True):
+        np.testing.assert_allclose(resize_probabilities(one, size), expected, atol=1e-5)
+    thresholds = [0.3, 0.5, 0.7]
+    all_here = torch.zeros(3, dtype=torch.long)
+    (expected,) = postprocessing.semantic_maps(tensors, all_here, [size], thresholds)
+    assert (label_pixels(LOGITS, size, thresholds) != expected.numpy()).mean() < 1e-3
+    (found,) = postprocessing.prompted_masks(tensors, all_here, [size], thresholds)
+    for one, threshold, whole in zip(LOGITS, thresholds, found, strict=True):
+        mask, score = find_mask(one, size, threshold)
+        assert (mask != whole.mask.numpy()).mean() < 1e-3
+        assert score == pytest.approx(whole.score, abs=1e-3)
+    np.testing.assert_allclose(presence_scores(LOGITS), postprocessing.presence_scores(tensors), atol=1e-6)
