@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
+from clipseg_hf.export.onnx_model import GRAPHS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor
-
-GRAPHS = "onnx"  # the folder where Transformers.js looks for them
 
 
 def export_onnx(model: str | Path, output_dir: str | Path, *, echo: Callable[[str], None] = print) -> Path:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import vision_fields
 
 OPSET = 18
 
@@ -43,15 +42,16 @@ class Graph:
 
 def make_graphs(model: CLIPSegForImageSegmentation) -> list[Graph]:
     """The five graphs of a model, with example inputs of which the exporter learns no more than their shapes."""
-    vision, patch = vision_fields(model.config), vision_fields(model.config).patch_size
+    config: Any = model.config  # transformers declares it wider than it is once made
+    vision, patch = config.vision_config, config.vision_config.patch_size
     rows = vision.image_size // patch + 1  # another grid than the position embeddings', which is then resized
     columns = rows + 2
     pixels = torch.zeros(2, 3, rows * patch, columns * patch)
-    ids = torch.full((2, 5), model.config.text_config.eos_token_id)
+    ids = torch.full((2, 5), config.text_config.eos_token_id)
     texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    names = [f"activation_{layer}" for layer in model.config.extract_layers]
+    names = [f"activation_{layer}" for layer in config.extract_layers]
     decoded = {
-        "conditional_embeddings": torch.zeros(2, model.config.projection_dim),
+        "conditional_embeddings": torch.zeros(2, config.projection_dim),
         "grid": torch.tensor((rows, columns)),
         "activations": [torch.zeros(1, 1 + rows * columns, vision.hidden_size) for _ in names],
     }
@@ -73,7 +73,7 @@ def write_graph(graph: Graph, folder: Path) -> Path:
     """Write `NAME.onnx`, in the precision and mode that the module is in."""
     path = folder / f"{graph.name}.onnx"
     with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             graph.module,
             kwargs=graph.inputs,
             dynamic_shapes=graph.dims,

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.special import expit, logit
 
 from clipseg_hf.inference.prompts import Combination, Prompt
 
@@ -13,7 +13,7 @@ _NARROWEST = 1e-6  # thresholds and probabilities of 0 and 1 have no finite logi
 T = TypeVar("T")
 
 
-def combine_logits(prompt: Combination, logits: Sequence[Tensor], thresholds: Sequence[float]) -> Tensor:
+def combine_logits(prompt: Combination, logits: Sequence[np.ndarray], thresholds: Sequence[float]) -> np.ndarray:
     """The logits of a combination, whose threshold is one half; see `Combination` for what the signs mean.
 
     Args:
@@ -23,15 +23,15 @@ def combine_logits(prompt: Combination, logits: Sequence[Tensor], thresholds: Se
     Returns:
         (H, W).
     """
-    bounds = torch.tensor(thresholds, dtype=torch.float64).clamp(_NARROWEST, 1 - _NARROWEST).logit()
-    shifted = iter([logit - float(bound) for logit, bound in zip(logits, bounds, strict=True)])
+    bounds = _finite_logit(np.array(thresholds, dtype=np.float64))
+    shifted = iter([one - float(bound) for one, bound in zip(logits, bounds, strict=True)])
 
-    def combine(sign: str, parts: list[Tensor], factor: float) -> Tensor:
+    def combine(sign: str, parts: list[np.ndarray], factor: float) -> np.ndarray:
         if sign == "*":
-            return (parts[0].sigmoid() * factor).clamp(_NARROWEST, 1 - _NARROWEST).logit()
+            return _finite_logit(expit(parts[0]) * factor)
         if sign == "|":
-            return torch.stack(parts).amax(0)
-        return torch.stack([parts[0], *(-part if sign == "-" else part for part in parts[1:])]).amin(0)
+            return np.max(parts, axis=0)
+        return np.min([parts[0], *(-part if sign == "-" else part for part in parts[1:])], axis=0)
 
     return _fold(prompt, lambda _: next(shifted), combine)
 
@@ -48,6 +48,10 @@ def combine_presence(prompt: Combination, presence: Sequence[float]) -> float:
         return max(parts) if sign == "|" else min(parts) if sign == "&" else parts[0]
 
     return _fold(prompt, lambda _: next(values), combine)
+
+
+def _finite_logit(probabilities: np.ndarray) -> np.ndarray:
+    return logit(probabilities.clip(_NARROWEST, 1 - _NARROWEST))
 
 
 def _fold(prompt: Prompt | Combination, leaf: Callable[[Prompt], T], combine: Callable[[str, list[T], float], T]) -> T:

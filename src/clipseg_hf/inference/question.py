@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from clipseg_hf.inference.combining import HALF, combine_logits, combine_presence
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
-from clipseg_hf.processing.postprocessing import presence_scores
+from clipseg_hf.processing.plain.probabilities import presence_scores
 from clipseg_hf.processing.thresholds import threshold_of_each, thresholds_for
 
 
@@ -21,25 +20,26 @@ class Question:
 
     Attributes:
         prompts: as they were given.
-        embeddings: (P, D), a vector for each prompt that is named, however many combinations name it.
+        embeddings: (P, D) as the model takes it: a vector for each prompt that is named, however many combinations
+            name it.
         kinds: "text", "image" or "mixed" for each vector.
         parts: the vectors that each prompt consists of; one, unless it is a `Combination`.
         mask_thresholds: the checkpoint's own, for each kind and for presence.
     """
 
     prompts: list[Prompt | Combination]
-    embeddings: Tensor
+    embeddings: Any
     kinds: list[str]
     parts: list[list[int]]
     mask_thresholds: dict[str, float]
 
     def answer(
-        self, image: Image.Image, logits: Tensor, threshold: float | Sequence[float] | None = None
+        self, image: Image.Image, logits: np.ndarray, threshold: float | Sequence[float] | None = None
     ) -> Segmentation:
         """From the model's (P, H, W) logits for one image; `threshold` as in a call of `Segmenter`."""
         own = thresholds_for(self.kinds, len(self.kinds), self.mask_thresholds)
         given = None if threshold is None else threshold_of_each(threshold, len(self.prompts))
-        found = presence_scores(logits).tolist()
+        found = presence_scores(logits)
         answers, kinds, thresholds, presence = [], [], [], []
         for number, (prompt, parts) in enumerate(zip(self.prompts, self.parts, strict=True)):
             bounds = [own[part] if given is None else given[number] for part in parts]
@@ -55,7 +55,7 @@ class Question:
                 thresholds.append(bounds[0])
         labels = [str(prompt.label) for prompt in self.prompts]
         at_all = self.mask_thresholds["presence"]
-        return Segmentation.from_logits(image, torch.stack(answers), labels, kinds, thresholds, at_all, presence)
+        return Segmentation.from_logits(image, np.stack(answers), labels, kinds, thresholds, at_all, presence)
 
 
 def name_once(prompts: Sequence[Prompt | Combination]) -> tuple[list[Prompt], list[list[int]]]:

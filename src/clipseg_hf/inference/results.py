@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from clipseg_hf.drawing.overlay import heat_map, overlay
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.masks.outlines import mask_to_box, split_objects
 from clipseg_hf.processing.masks.rle import encode_rle
-from clipseg_hf.processing.postprocessing import presence_scores, prompted_masks, resize_probabilities, semantic_maps
+from clipseg_hf.processing.plain.probabilities import find_mask, label_pixels, presence_scores, resize_probabilities
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Segmentation:
     scores: list[float]
     presence: list[float]
     is_present: list[bool]
-    logits: torch.Tensor
+    logits: np.ndarray
     label_map: np.ndarray | None = None
     operations: MaskOperations = field(default_factory=MaskOperations)
 
@@ -49,7 +48,7 @@ class Segmentation:
     def from_logits(
         cls,
         image: Image.Image,
-        logits: torch.Tensor,
+        logits: np.ndarray,
         labels: list[str],
         kinds: list[str],
         thresholds: list[float],
@@ -57,12 +56,10 @@ class Segmentation:
         presence: list[float] | None = None,
     ) -> "Segmentation":
         """From the model's (N, H, W) logits for one image; presence is read off them where it is not given."""
-        size, found = (image.height, image.width), []
-        for number, threshold in enumerate(thresholds):
-            # one prompt at a time, and the probabilities let go: eighty of them at full size would not fit into memory
-            one = prompted_masks(logits[number : number + 1], None, [size], threshold, presence_threshold)[0][0]
-            found.append((one.mask.numpy(), one.score))
-        presence = presence_scores(logits).tolist() if presence is None else presence
+        logits, size = np.asarray(logits, dtype=np.float32), (image.height, image.width)
+        # one prompt at a time, and the probabilities let go: eighty of them at full size would not fit into memory
+        found = [find_mask(one, size, threshold) for one, threshold in zip(logits, thresholds, strict=True)]
+        presence = presence_scores(logits) if presence is None else presence
         return cls(
             image=image,
             labels=labels,
@@ -80,7 +77,7 @@ class Segmentation:
 
     def probabilities(self, number: int) -> np.ndarray:
         """The (h, w) float32 probabilities of prompt `number`, made anew from the logits at each call."""
-        return resize_probabilities(self.logits[[number]], (self.image.height, self.image.width))[0].numpy()
+        return resize_probabilities(self.logits[number], (self.image.height, self.image.width))
 
     @property
     def areas(self) -> list[int]:
@@ -100,9 +97,7 @@ class Segmentation:
     def exclusive(self) -> "Segmentation":
         """The same as a semantic map: each pixel in the mask of one prompt at most, the most probable above its
         threshold; with `label_map`."""
-        size = (self.image.height, self.image.width)
-        all_here = torch.zeros(len(self), dtype=torch.long)
-        label_map = semantic_maps(self.logits, all_here, [size], self.thresholds)[0].numpy()
+        label_map = label_pixels(self.logits, (self.image.height, self.image.width), self.thresholds)
         masks = np.stack([label_map == number + 1 for number in range(len(self))])
         return replace(self, masks=masks, scores=self._scores(masks), label_map=label_map)
 

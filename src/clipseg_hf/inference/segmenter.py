@@ -5,25 +5,44 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
+from clipseg_hf.export.onnx_model import OnnxModel, load_onnx
 from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
 from clipseg_hf.inference.prompts import Combination
 from clipseg_hf.inference.question import Question, name_once
 from clipseg_hf.inference.results import Segmentation
-from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.devices import find_device
-from clipseg_hf.modeling.layers.conditioning import mix_prompts
-from clipseg_hf.processing import CLIPSegProcessor, load_image
-from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.thresholds import threshold_of_each
+
+if TYPE_CHECKING:  # a model in ONNX needs neither of them
+    import torch
+
+    from clipseg_hf.modeling import CLIPSegForImageSegmentation
+    from clipseg_hf.processing import CLIPSegProcessor
+    from clipseg_hf.processing.plain.processor import PlainProcessor
 
 KEPT_VECTORS = 1024  # 2 MB with the released checkpoints
 ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
+
+
+class Runner(Protocol):
+    """A model, asked in arrays; what comes in between is its own."""
+
+    def encode_images(self, pixel_values: np.ndarray) -> Iterable[Any]:
+        """(B, 3, H, W) -> what the decoder needs to know of each."""
+
+    def encode_prompts(self, **rows: np.ndarray) -> Sequence[Any]:
+        """R rows of `input_ids` and `attention_mask`, or of `conditional_pixel_values` -> R vectors (D,)."""
+
+    def mix(self, texts: Any, images: Any, text_to_prompt: Any, image_to_prompt: Any, weights: list[float]) -> Any:
+        """Vectors, None where there are none, and the prompt of each -> (N, D); see `mix_prompts`."""
+
+    def decode(self, features: Any, vectors: Any) -> np.ndarray:
+        """One image and (N, D) -> logits (N, H, W) float32."""
 
 
 class Segmenter:
@@ -46,17 +65,18 @@ class Segmenter:
 
     def __init__(
         self,
-        model: CLIPSegForImageSegmentation,
-        processor: CLIPSegProcessor,
+        model: "CLIPSegForImageSegmentation | OnnxModel",
+        processor: "CLIPSegProcessor | PlainProcessor",
         *,
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is a number of images of at least 1, got {batch_size}.")
-        self.model, self.processor = model.eval(), processor
+        self.model: Any = model if isinstance(model, OnnxModel) else model.eval()
+        self.processor: Any = processor
         self.prompt_templates, self.batch_size = prompt_templates, batch_size
-        self._vectors: OrderedDict[Any, Tensor] = OrderedDict()
+        self._vectors: OrderedDict[Any, Any] = OrderedDict()
         self._encoding = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,8 +90,9 @@ class Segmenter:
         cls,
         name_or_path: str | os.PathLike,
         *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        backend: Literal["torch", "onnx"] = "torch",
+        device: "torch.device | str | None" = None,
+        dtype: "torch.dtype | str | None" = None,
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
         **kwargs: Any,
@@ -80,20 +101,41 @@ class Segmenter:
 
         Args:
             name_or_path: of a CLIPSeg checkpoint; "emoji-tiny" is the one inside of this package.
+            backend: "onnx" runs what `clipseg-hf export onnx` wrote, by onnxruntime; it imports neither torch nor
+                transformers.
             device: None: a GPU where there is one, else the CPU; see `find_device`.
-            dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`.
+            dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`. In ONNX
+                "float32", "float16" or "int8", as far as they were exported.
             prompt_templates, batch_size: see the class.
             kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
 
         Raises:
             ValueError: a device that is not there, or a checkpoint of another kind of model.
             OSError: there is no such checkpoint, or it cannot be reached.
+            ImportError: onnxruntime is missing.
         """
+        own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size}
+        if backend == "onnx":
+            return cls(*load_onnx(name_or_path, dtype=dtype, device=device, **kwargs), **own)
+        if backend != "torch":
+            raise ValueError(f"backend is 'torch' or 'onnx', got {backend!r}.")
+        from clipseg_hf.modeling import CLIPSegForImageSegmentation
+        from clipseg_hf.modeling.devices import find_device
+        from clipseg_hf.processing import CLIPSegProcessor
+
         device = find_device(device)
         options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
         processor = CLIPSegProcessor.from_pretrained(name_or_path, **kwargs)
         model = CLIPSegForImageSegmentation.from_pretrained(name_or_path, **options, **kwargs).to(device)
-        return cls(model, processor, prompt_templates=prompt_templates, batch_size=batch_size)
+        return cls(model, processor, **own)
+
+    @property
+    def _runner(self) -> Runner:
+        if isinstance(self.model, OnnxModel):
+            return self.model
+        from clipseg_hf.inference.torch_runner import TorchRunner
+
+        return TorchRunner(self.model)
 
     def __call__(
         self,
@@ -140,24 +182,18 @@ class Segmenter:
         named, parts = name_once(given)
         return Question(given, *self.embed(named), parts, self.processor.mask_thresholds)
 
-    @torch.inference_mode()
     def _segment(
         self, images: list, question: Question, threshold: float | Sequence[float] | None
     ) -> list[Segmentation]:
-        pixel_values = self.processor(images=images, return_tensors="pt")["pixel_values"]
-        features = self.model.get_vision_features(pixel_values.to(self.model.device, self.model.dtype))
-        results = []
-        for number, image in enumerate(images):
-            output = self.model(vision_embeds=features.select(number), conditional_embeddings=question.embeddings)
-            results.append(question.answer(image, output.logits.float().cpu(), threshold))
-        return results
+        pixel_values, runner = self.processor(images=images, return_tensors="np")["pixel_values"], self._runner
+        answers = (runner.decode(features, question.embeddings) for features in runner.encode_images(pixel_values))
+        return [question.answer(image, logits, threshold) for image, logits in zip(images, answers, strict=True)]
 
-    @torch.inference_mode()
-    def embed(self, prompts: PromptLike | Sequence[PromptLike]) -> tuple[Tensor, list[str]]:
+    def embed(self, prompts: PromptLike | Sequence[PromptLike]) -> tuple[Any, list[str]]:
         """The vectors of prompts, for `model(conditional_embeddings=...)`, and the kind of each.
 
         Returns:
-            (N, D), and "text", "image" or "mixed" N times.
+            (N, D), a tensor, or an array of a model in ONNX; and "text", "image" or "mixed" N times.
 
         Raises:
             ValueError: a combination among them, which has no vector, only masks.
@@ -174,32 +210,30 @@ class Segmenter:
             visual_prompt=images if has_image else None,
             visual_prompt_masks=masks if any(mask is not None for mask in masks) else None,
             prompt_templates=self.prompt_templates if has_text else None,
-            return_tensors="pt",
+            return_tensors="np",
         )
         text_vectors = image_vectors = None
         if has_text:
             rows = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            words = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -1)  # however far it is padded
+            words = np.where(rows["attention_mask"] == 0, -1, rows["input_ids"])  # however far it is padded
             text_vectors = self._encode([tuple(t for t in row if t >= 0) for row in words.tolist()], rows)
         if has_image:
-            pixels = inputs["conditional_pixel_values"].to(self.model.dtype)
-            hashes = [hashlib.blake2b(row.float().numpy().tobytes()).digest() for row in pixels]
+            pixels = inputs["conditional_pixel_values"].astype(np.float32)
+            hashes = [hashlib.blake2b(row.tobytes()).digest() for row in pixels]
             image_vectors = self._encode(hashes, {"conditional_pixel_values": pixels})
-        weights = torch.tensor([float(prompt.weight) for prompt in singles])
-        of_text, of_image = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
-        vectors = mix_prompts(text_vectors, image_vectors, of_text, of_image, weights, num_prompts=len(singles))
-        return vectors, list(inputs.prompt_kinds or ())
+        owners = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
+        weights = [float(prompt.weight) for prompt in singles]
+        return self._runner.mix(text_vectors, image_vectors, *owners, weights), list(inputs.prompt_kinds or ())
 
-    def _encode(self, keys: list, rows: dict[str, Tensor]) -> Tensor:
-        """The vector of each row, (R, D): encoded now, or kept from an earlier time."""
+    def _encode(self, keys: list, rows: dict[str, np.ndarray]) -> list:
+        """The vector of each row: encoded now, or kept from an earlier time."""
         with self._encoding:
             missing = list({key: number for number, key in enumerate(keys) if key not in self._vectors}.values())
             for start in range(0, len(missing), ENCODED_AT_ONCE):
                 numbers = missing[start : start + ENCODED_AT_ONCE]
-                some = {name: tensor[numbers].to(self.model.device) for name, tensor in rows.items()}
-                vectors = self.model.get_conditional_embeddings(**some)
+                vectors = self._runner.encode_prompts(**{name: array[numbers] for name, array in rows.items()})
                 self._vectors.update((keys[number], vector) for number, vector in zip(numbers, vectors, strict=True))
-            found = torch.stack([self._vectors[key] for key in keys])
+            found = [self._vectors[key] for key in keys]
             for key in keys:
                 self._vectors.move_to_end(key)
             while len(self._vectors) > KEPT_VECTORS:
