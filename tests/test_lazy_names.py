@@ -11,7 +11,8 @@ import pytest
 
 import clipseg_hf
 
-PACKAGES = ["clipseg_hf", "clipseg_hf.data", "clipseg_hf.evaluation", "clipseg_hf.hub", "clipseg_hf.training"]
+ROOMS = ["data", "evaluation", "export", "hub", "modeling", "processing", "training"]
+PACKAGES = ["clipseg_hf", *(f"clipseg_hf.{room}" for room in ROOMS)]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -115,6 +115,10 @@ try:
     result.heat_map(0)
 except ImportError as error:
     assert str(error) == "The colours of a heat map are matplotlib's: pip install matplotlib."
+try:
+    Segmenter.from_pretrained({str(exported)!r})
+except ImportError as error:
+    assert str(error) == "torch and transformers must be installed, unless backend='onnx' runs an export."
 print(json.dumps(result.areas))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -112,13 +113,15 @@ class Segmenter:
         Raises:
             ValueError: a device that is not there, or a checkpoint of another kind of model.
             OSError: there is no such checkpoint, or it cannot be reached.
-            ImportError: onnxruntime is missing.
+            ImportError: torch or onnxruntime is missing.
         """
         own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size}
         if backend == "onnx":
             return cls(*load_onnx(name_or_path, dtype=dtype, device=device, **kwargs), **own)
         if backend != "torch":
             raise ValueError(f"backend is 'torch' or 'onnx', got {backend!r}.")
+        if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+            raise ImportError(f"{' and '.join(missing)} must be installed, unless backend='onnx' runs an export.")
         from clipseg_hf.modeling import CLIPSegForImageSegmentation
         from clipseg_hf.modeling.devices import find_device
         from clipseg_hf.processing import CLIPSegProcessor
