@@ -7,18 +7,26 @@ from pathlib import Path
 
 import torch
 
-from clipseg_hf.export.onnx_model import GRAPHS
+from clipseg_hf.inference.onnx_model import GRAPHS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor
 
 
-def export_onnx(model: str | Path, output_dir: str | Path, *, echo: Callable[[str], None] = print) -> Path:
+def export_onnx(
+    model: str | Path,
+    output_dir: str | Path,
+    *,
+    int8: bool = False,
+    fp16: bool = False,
+    echo: Callable[[str], None] = print,
+) -> Path:
     """Write a model as ONNX graphs, with all that Transformers.js and `Segmenter` need to know of it.
 
     Args:
         model: folder or Hub name of a CLIPSeg checkpoint; see `find_model`.
-        output_dir: a new folder. Gets `config.json`, the processor's files and `onnx/`.
+        output_dir: a new folder. Gets `config.json`, the processor's files, `onnx/` and a card.
+        int8, fp16: also write copies in 8 bits and in half precision, and measure how their masks agree with float32's.
         echo: takes each line of the report.
 
     Raises:
@@ -35,13 +43,22 @@ def export_onnx(model: str | Path, output_dir: str | Path, *, echo: Callable[[st
     network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
     processor = CLIPSegProcessor.from_pretrained(name)
 
+    from clipseg_hf.export.agreement import measure_agreement
+    from clipseg_hf.export.card import write_card
     from clipseg_hf.export.graphs import make_graphs, write_graph
+    from clipseg_hf.export.precisions import convert_graph
 
+    precisions = [name for name, wanted in (("float16", fp16), ("int8", int8)) if wanted]
     write_settings(network, processor, output_dir)
     (output_dir / GRAPHS).mkdir()
     for graph in make_graphs(network):
-        path = write_graph(graph, output_dir / GRAPHS)
-        echo(f"{path.relative_to(output_dir)}: {path.stat().st_size / 1e6:.1f} MB")
+        written = write_graph(graph, output_dir / GRAPHS)
+        for path in (written, *(convert_graph(written, precision) for precision in precisions)):
+            echo(f"{path.relative_to(output_dir)}: {path.stat().st_size / 1e6:.1f} MB")
+    agreements = measure_agreement(output_dir, precisions)
+    for agreement in agreements:
+        echo(agreement.describe())
+    write_card(output_dir, Path(model).name if Path(model).is_dir() else str(model), agreements)
     return output_dir
 
 

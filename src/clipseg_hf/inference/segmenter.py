@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from clipseg_hf.export.onnx_model import OnnxModel, load_onnx
+from clipseg_hf.inference.onnx_model import OnnxModel, load_onnx
 from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
 from clipseg_hf.inference.prompts import Combination
 from clipseg_hf.inference.question import Question, name_once

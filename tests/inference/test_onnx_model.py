@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipseg_hf import EMOJI_TINY
-from clipseg_hf.export.onnx_model import OnnxModel
 from clipseg_hf.inference import Segmenter
+from clipseg_hf.inference.onnx_model import OnnxModel
 from clipseg_hf.modeling import mix_prompts
 
 

@@ -1,0 +1,46 @@
+"""The card of an export: what lies in it, and how well its smaller copies do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clipseg_hf.export.agreement import Agreement
+from clipseg_hf.inference.onnx_model import GRAPHS, SUFFIXES
+
+_CARD = """---
+library_name: transformers.js
+pipeline_tag: image-segmentation
+tags:
+- clipseg
+- onnx
+---
+
+# {name} in ONNX
+
+Written by `clipseg-hf export onnx`. `{graphs}/model.onnx` is for Transformers.js' `CLIPSegForImageSegmentation`; the
+other graphs are its steps, which `clipseg_hf.Segmenter.from_pretrained(..., backend="onnx")` runs without torch.
+
+| precision | in Transformers.js | `model`, MB | masks compared | IoU with float32, median | worst | below 0.97 |
+| --- | --- | --- | --- | --- | --- | --- |
+{rows}
+"""
+_DTYPES = {"float32": "fp32", "float16": "fp16", "int8": "q8"}
+
+
+def write_card(folder: Path, name: str, agreements: Sequence[Agreement]) -> None:
+    """Write `README.md`.
+
+    Args:
+        folder: with the graphs.
+        name: of the checkpoint.
+        agreements: of the precisions beside float32.
+    """
+    measured = {each.precision: each for each in agreements}
+    rows = []
+    for precision in ("float32", *measured):
+        size = (folder / GRAPHS / f"model{SUFFIXES[precision]}.onnx").stat().st_size / 1e6
+        row = [precision, f'"{_DTYPES[precision]}"', f"{size:.1f}"]
+        each = measured.get(precision)
+        row += [f"{each.masks}", f"{each.median:.3f}", f"{each.worst:.3f}", f"{each.below}"] if each else [""] * 4
+        rows.append(f"| {' | '.join(row)} |")
+    text = _CARD.format(name=name, graphs=GRAPHS, rows="\n".join(rows))
+    (folder / "README.md").write_text(text, encoding="utf-8")
