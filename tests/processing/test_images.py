@@ -1,6 +1,7 @@
 import base64
 import http.server
 import io
+import os
 import struct
 import threading
 import warnings
@@ -156,6 +157,25 @@ def test_missing_file_folder_and_no_image(tmp_path):
     (tmp_path / "a.png").write_text("not a picture")
     with pytest.raises(ValueError, match=r"a.png\) is not an image that Pillow can read"):
         load_image(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe\.png is a device or a pipe, expected a file\."):
+        load_image(tmp_path / "pipe.png")
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "message"),
+    [
+        ("PPM", lambda data: data[:4], r"is damaged or cut off: Reached EOF while reading header"),
+        ("PPM", lambda data: b"P6 a 2 255 " + data, r"is damaged or cut off: invalid literal for int\(\)"),
+        ("SGI", lambda data: data[:3] + b"\x0c" + data[4:], r"is damaged or cut off: Unsupported SGI image mode"),
+        ("DDS", lambda data: data[:-1], r"is damaged or cut off: not enough image data"),
+    ],
+)
+def test_damage_in_any_format_is_told_alike(tmp_path, form, change, message):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.img", form)
+    (tmp_path / "a.img").write_bytes(change((tmp_path / "a.img").read_bytes()))
+    with pytest.raises(UnreadableImageError, match=rf"^image \(.*a\.img\) {message}"):
+        load_image(tmp_path / "a.img")
     (tmp_path / "empty.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match=r"empty.jpg\) is not an image that Pillow can read"):
         load_image(tmp_path / "empty.jpg")
@@ -225,6 +245,7 @@ def test_a_picture_in_memory_has_the_same_limit(monkeypatch):
             TypeError,
             r"image is a int, expected a PIL image, an array, a tensor, .*, bytes or an open file",
         ),
+        ({"x": 1}, TypeError, r"image is a dict without bytes or path, expected a PIL image"),
         ("data:image/png,xyz", ValueError, r"is not in base64"),
         ("data:image/png;base64,?", ValueError, r"is not valid base64"),
     ],

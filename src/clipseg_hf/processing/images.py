@@ -7,10 +7,8 @@ import base64
 import http.client
 import io
 import os
-import struct
 import urllib.request
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from clipseg_hf._text_files import require_regular
 from clipseg_hf.processing.pixel_arrays import channels_last, in_range, is_array, numbers_of, to_bytes
 
 ImageLike = Any  # PIL.Image.Image | numpy.ndarray | torch.Tensor | str | Path | bytes | {"bytes": ..., "path": ...}
@@ -100,8 +99,9 @@ def measure_turned(image: ImageLike, name: str = "image") -> tuple[tuple[int, in
 
 def open_image(image: ImageLike, name: str, input_data_format: str | None = None) -> tuple[Image.Image, str]:
     """-> a PIL image, perhaps not read yet, and its name with the file in it."""
-    if isinstance(image, dict):
-        image = image["path"] if image.get("bytes") is None else image["bytes"]
+    is_kept = isinstance(image, dict)
+    if is_kept:
+        image = image.get("path") if image.get("bytes") is None else image["bytes"]
     if isinstance(image, Image.Image):
         return image, name
     if is_array(image):
@@ -123,10 +123,11 @@ def open_image(image: ImageLike, name: str, input_data_format: str | None = None
             raise FileNotFoundError(f"{name}: there is no such file.")
         if source.is_dir():
             raise ValueError(f"{name} is a folder, expected an image file.")
+        require_regular(source)
     else:
+        found = "dict without bytes or path" if is_kept else type(image).__name__
         raise TypeError(
-            f"{name} is a {type(image).__name__}, expected a PIL image, an array, a tensor, a path, a URL, bytes "
-            "or an open file."
+            f"{name} is a {found}, expected a PIL image, an array, a tensor, a path, a URL, bytes or an open file."
         )
     with explaining(name):
         return Image.open(source), name
@@ -145,8 +146,12 @@ def explaining(name: str) -> Iterator[None]:
         raise UnreadableImageError(
             f"{name} is not an image that Pillow can read. It says: cannot identify image file."
         ) from error
-    except (OSError, EOFError, SyntaxError, struct.error, zlib.error) as error:
-        raise UnreadableImageError(f"{name} is damaged or cut off: {error}.") from error
+    except (
+        Exception
+    ) as error:  # each of Pillow's formats has its own: SyntaxError, zlib.error, ValueError, KeyError ...
+        if str(error).startswith(name):  # one of ours
+            raise
+        raise UnreadableImageError(f"{name} is damaged or cut off: {str(error) or type(error).__name__}.") from error
 
 
 def _download(url: str, name: str) -> bytes:

@@ -5,6 +5,9 @@ from typing import Any, cast
 
 import numpy as np
 
+MOST_PIXELS = 1 << 29
+"""Of a mask that is decoded: a code of ten characters can claim any number of them."""
+
 
 def encode_rle(mask: Any) -> dict:
     """Code one binary mask as COCO's compressed RLE.
@@ -41,8 +44,8 @@ def decode_rle(rle: Mapping) -> np.ndarray:
         (height, width) array of bool.
 
     Raises:
-        ValueError: a key is missing, or the runs do not fill height x width. (pycocotools checks only whether they
-            are too long, and otherwise returns whatever lay in memory.)
+        ValueError: a key is missing, the runs do not fill height x width, or that is beyond `MOST_PIXELS`.
+            (pycocotools checks only whether they are too long, and otherwise returns whatever lay in memory.)
     """
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
         found = f"keys {sorted(rle)}" if isinstance(rle, Mapping) else f"a {type(rle).__name__}"
@@ -50,9 +53,12 @@ def decode_rle(rle: Mapping) -> np.ndarray:
     counts = rle["counts"]
     try:
         height, width = (int(n) for n in rle["size"])
-        runs = _decompress(counts) if isinstance(counts, (str, bytes)) else np.asarray(counts, dtype=np.int64)
-    except (TypeError, OverflowError) as error:
+        runs = None if isinstance(counts, (str, bytes)) else np.asarray(counts, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"An RLE's size and counts are whole numbers (or counts a COCO string): {error}.") from error
+    if min(height, width) < 0 or height * width > MOST_PIXELS:
+        raise ValueError(f"An RLE's size is [height, width] of at most {MOST_PIXELS:,} pixels, got {height} x {width}.")
+    runs = _decompress(counts) if runs is None else runs
     if runs.ndim != 1:
         raise ValueError(f"An RLE's counts are one list of run lengths, got an array of shape {runs.shape}.")
     total = runs.sum(dtype=np.float64)  # as int64, a sum of huge runs may come round to any number
