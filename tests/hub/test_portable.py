@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from safetensors.torch import save_file
 
@@ -46,6 +48,18 @@ def test_the_head_of_weights_is_looked_at_too(tmp_path):
     save_file({}, folder / "model.safetensors", metadata={"made_in": str(tmp_path / "secret")})
     with pytest.raises(ValueError, match=r"model\.safetensors names"):
         refuse_private(folder, tmp_path / "secret")
+
+
+def test_so_are_the_texts_in_rows(tmp_path):
+    folder, place = tmp_path / "out", tmp_path / "secret"
+    folder.mkdir()
+    rows = {"image_id": ["1"], "phrases": [[{"phrase": "a dog"}]], "image": [{"bytes": str(place).encode()}]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), folder / "rows.parquet")
+    refuse_private(folder, place)  # pixels are not read
+    rows["phrases"][0][0]["phrase"] = f"{place}/dog"
+    pyarrow.parquet.write_table(pyarrow.table(rows), folder / "rows.parquet")
+    with pytest.raises(ValueError, match=r"rows\.parquet names .*secret, a folder of this machine"):
+        refuse_private(folder, place)
 
 
 def test_only_harmless_kinds_of_files_go_up(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -166,12 +167,24 @@ def inspect_data(
         inspection.sheet = Path(sheet)
         inspection.sheet.parent.mkdir(parents=True, exist_ok=True)
         title = Path(path_or_name).name if isinstance(path_or_name, (str, os.PathLike)) else inspection.kind
-        counts = ", ".join(f"{name} {len(rows):,}" for name, rows in data.items())
-        found = inspection.summary
-        subtitle = f"{counted(found.phrases, 'phrase')} on {counted(found.rows, 'image')} ({counts})"
-        chosen = _choose_tiles(data, tiles, seed)
-        draw_sheet(chosen, title or str(path_or_name), subtitle).save(inspection.sheet)
+        phrases = sum(split.phrases for split in inspection.splits.values())
+        draw_rows(data, title or str(path_or_name), phrases, tiles, seed).save(inspection.sheet)
     return inspection
+
+
+def draw_rows(data: Mapping[str, Sequence], title: str, phrases: int, tiles: int = 24, seed: int = 0) -> Image.Image:
+    """Draw a contact sheet of rows of all splits.
+
+    Args:
+        data: The rows of each split, see `rows.py`, their images undecoded.
+        title: What stands above.
+        phrases: How many they have.
+        tiles: How many rows are shown.
+        seed: Of the choice of these.
+    """
+    counts = ", ".join(f"{name} {len(rows):,}" for name, rows in data.items())
+    subtitle = f"{counted(phrases, 'phrase')} on {counted(sum(map(len, data.values())), 'image')} ({counts})"
+    return draw_sheet(_choose_tiles(data, tiles, seed), title, subtitle)
 
 
 def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
@@ -235,7 +248,7 @@ def _break_of(row: dict) -> str | None:
     return None
 
 
-def _choose_tiles(data: dict[str, datasets.Dataset], count: int, seed: int) -> list[Tile]:
+def _choose_tiles(data: Mapping[str, Sequence], count: int, seed: int) -> list[Tile]:
     """Rows drawn from all splits by their size, at least one of each, without broken ones."""
     generator = np.random.default_rng(seed)
     total = sum(map(len, data.values()))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -39,6 +39,21 @@ def clean_json(path: Path) -> None:
         path.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def file_names(folder: Path) -> list[str]:
+    """All files in it, as the Hub names them."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refuse_filled(folder: Path) -> None:
+    """Refuse to write between what is there already.
+
+    Raises:
+        FileExistsError: of that kind.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; name a new folder.")
+
+
 def refuse_private(folder: Path, *places: str | Path) -> None:
     """Refuse files that could run code as they are loaded, or that name a folder of this machine.
 
@@ -51,24 +66,32 @@ def refuse_private(folder: Path, *places: str | Path) -> None:
     """
     named = {f"{Path(place).resolve()}".rstrip("/\\") for place in (Path.home(), Path.cwd(), *places)}
     named = {place.encode() for place in named if len(Path(place).parts) > 1}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
+    for name in file_names(folder):
+        path = folder / name
         if path.suffix not in SUFFIXES:
             raise ValueError(f"{name} is not published: what is has one of the endings {', '.join(SUFFIXES)}.")
-        text = _text_of(path)
-        for place in named:
-            if re.search(re.escape(place) + rb"(?![\w.-])", text):
-                raise ValueError(
-                    f"{name} names {place.decode()}, a folder of this machine, which nobody else should read: take it "
-                    "out of the file that it comes from."
-                )
+        for text in _texts_of(path):
+            for place in named:
+                if re.search(re.escape(place) + rb"(?![\w.-])", text):
+                    raise ValueError(
+                        f"{name} names {place.decode()}, a folder of this machine, which nobody else should read: take "
+                        "it out of the file that it comes from."
+                    )
 
 
-def _text_of(path: Path) -> bytes:
+def _texts_of(path: Path) -> Iterator[bytes]:
     """What a person could read in a file, weights and pixels apart."""
     if path.suffix in TEXTS:
-        return path.read_bytes()
-    if path.suffix == ".safetensors":
+        yield path.read_bytes()
+    elif path.suffix == ".safetensors":
         with open(path, "rb") as file:
-            return file.read(int.from_bytes(file.read(8), "little"))
-    return b""
+            yield file.read(int.from_bytes(file.read(8), "little"))
+    elif path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield b"\n".join((file.metadata.metadata or {}).values())
+            columns = [file.schema.column(number) for number in range(len(file.schema))]
+            texts = [column.path for column in columns if column.logical_type.type == "STRING"]
+            for batch in file.iter_batches(batch_size=1000, columns=texts):
+                yield json.dumps(batch.to_pylist(), ensure_ascii=False).encode()

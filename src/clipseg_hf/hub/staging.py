@@ -12,7 +12,7 @@ from clipseg_hf.hub.cards.measured import Report, eval_entries
 from clipseg_hf.hub.cards.model_card import CheckpointCard
 from clipseg_hf.hub.checking import check_loading
 from clipseg_hf.hub.origins import Base, Origin, Release, find_base
-from clipseg_hf.hub.portable import clean_json, refuse_private
+from clipseg_hf.hub.portable import clean_json, file_names, refuse_filled, refuse_private
 from clipseg_hf.hub.remote_code import add_repository_files
 from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
@@ -78,8 +78,7 @@ def stage_checkpoint(
         ValueError: the decoder's base is not on the Hub, what is loaded differs, a file names a folder of this machine.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder.")
+    refuse_filled(folder)
     reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
     base = find_base(release, checkpoint.model.config, checkpoint.origin, offline=offline)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,11 +103,11 @@ def stage_checkpoint(
         parameters=checkpoint.model.num_parameters(),
         trained=sum(parameter.numel() for parameter in checkpoint.model.decoder.parameters()),
         size=_size(checkpoint.processor),
-        files=_names(folder),
+        files=file_names(folder),
     )
     card.render().save(folder / "README.md")
     refuse_private(folder, *([checkpoint.place] if checkpoint.place else []))
-    return _names(folder)
+    return file_names(folder)
 
 
 def named_prompts(config: Any) -> tuple[str, ...]:
@@ -158,7 +157,3 @@ def _size(processor: CLIPSegProcessor) -> tuple[int, int]:
     size = dict(processor.image_processor.size)
     side = size.get("shortest_edge")
     return (side, side) if side else (size["height"], size["width"])
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

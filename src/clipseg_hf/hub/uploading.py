@@ -14,6 +14,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
 from clipseg_hf.hub.origins import check_repo_id
+from clipseg_hf.hub.portable import file_names
 
 # The client says what it could not do by its HTTP library's exceptions; which library that is differs by version.
 # An error page where it expects JSON is one more.
@@ -130,7 +131,7 @@ def upload_folder(folder: Path, place: Place, message: str, replaced: Sequence[s
         ValueError: what arrived differs.
         ConnectionError, HfHubHTTPError: the Hub fails, or refuses it; nothing was changed.
     """
-    api, names = HfApi(), sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    api, names = HfApi(), file_names(folder)
     where: dict[str, Any] = {"repo_type": place.repo_type, "revision": place.revision}
     listed = patiently(lambda: api.list_repo_files(place.repo_id, repo_type=place.repo_type, revision=place.head))
     left = [name for name in listed if name not in names and any(fnmatch.fnmatch(name, part) for part in replaced)]
@@ -161,7 +162,12 @@ def upload_folder(folder: Path, place: Place, message: str, replaced: Sequence[s
                 f"{head[:7]}, no longer at {place.head[:7]}. Nothing was changed. Look at what is there now; the same "
                 "command again replaces it."
             ) from error
-        oid, pr_revision, url = head, None, f"{api.endpoint}/{place.repo_id}"  # our own try, whose answer was lost
+        kind = "datasets/" if place.repo_type == "dataset" else ""
+        oid, pr_revision, url = (
+            head,
+            None,
+            f"{api.endpoint}/{kind}{place.repo_id}",
+        )  # our own try, whose answer was lost
     wrong = differing(api, folder, names, place, pr_revision or oid)
     if wrong:
         raise ValueError(

@@ -53,7 +53,7 @@ def test_samples_read_back_equal_with_and_without_supports(samples, tmp_path):
 
 
 def test_large_data_is_divided_among_files(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("clipseg_hf.data.phrasecut.publishing._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("clipseg_hf.data.parquet_files._ROWS_AT_ONCE", 1)
 
     files = save_parquet(rows["train"], tmp_path / "out", bytes_per_file=1)
 

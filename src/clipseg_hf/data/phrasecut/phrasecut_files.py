@@ -81,6 +81,8 @@ class PhraseCutFiles(RowSource):
         self._image_list = next((by_name[name] for name in IMAGE_LISTS if name in by_name), None)
         self._task_files = {m[1]: by_name[name] for name in sorted(by_name) if (m := _TASKS.fullmatch(name))}
         self._check_layout()
+        if "emoji_scenes.json" in by_name:  # what the emoji world writes besides
+            self.description = "Scenes of emoji, drawn by clipseg-hf, with phrases and masks true to the pixel."
 
     @property
     def splits(self) -> tuple[str, ...]:

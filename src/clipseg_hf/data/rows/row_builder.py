@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,6 +206,18 @@ def load_rows(
     if empty and (split is not None or not filled):
         raise builder.nothing_left(empty)
     return builder.as_dataset(split=split or {name: name for name in filled})
+
+
+def summary_of(splits: Mapping[str, datasets.Dataset]) -> BuildSummary | None:
+    """What the builds that rows were read from left out; None where that is not known of all of them, as of rows that
+    were changed since."""
+    places = {Path(file["filename"]).parent / _SUMMARY for rows in splits.values() for file in rows.cache_files}
+    if not places or not all(rows.cache_files for rows in splits.values()) or not all(p.is_file() for p in places):
+        return None
+    summary = BuildSummary()
+    for place in sorted(places):
+        summary.add(BuildSummary.load(place))
+    return summary
 
 
 def splits_named(split: str | None) -> tuple[str, ...]:
