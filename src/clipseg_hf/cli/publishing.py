@@ -1,4 +1,4 @@
-"""`clipseg-hf publish`."""
+"""`clipseg-hf publish` and `clipseg-hf publish-data`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -90,6 +90,67 @@ def publish(
         base_model=base_model,
         base_revision=base_revision,
         limits=limits,
+    )
+
+
+@app.command(name="publish-data")
+def publish_data(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Folder, file, or name on the Hub.")],
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="account/name on the Hub; made if need be.")],
+    license: LicenseOption,
+    image_license: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of the pictures: an identifier, or words. --license is of the rest.")
+    ],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Left out, the repository's name.")] = None,
+    description: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What it is, where from and what for, for the card.")
+    ] = None,
+    language: Annotated[
+        list[str], typer.Option(metavar="CODE", help="Of the phrases, such as en. Repeat for more.")
+    ] = [],  # noqa: B006
+    source: Annotated[list[str], typer.Option(metavar="TEXT", help="Who is to be cited. Repeat for more.")] = [],  # noqa: B006
+    split: Annotated[str | None, typer.Option(help="Left out, all.")] = None,
+    kind: Annotated[str | None, typer.Option(help="The layout, where it is not recognised.")] = None,
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
+    ] = [],  # noqa: B006
+    plus: Annotated[
+        bool, typer.Option("--plus", help="PhraseCut+ itself, a row for each sample, drawn from PhraseCut's files.")
+    ] = False,
+    private: PrivateOption = False,
+    revision: RevisionOption = None,
+    create_pr: PullRequestOption = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many read at a time.")] = 1,
+    dry_run: DryRunOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Publish a data set on the Hub.
+
+    As Parquet files that hold the pictures, with a card, by one commit. They are read back and compared row by row
+    before. The token is that of `hf auth login`, or HF_TOKEN.
+    """
+    from clipseg_hf.console.overrides import parse_overrides
+    from clipseg_hf.hub import publish_dataset
+
+    hide_bars_from_files()
+    publish_dataset(
+        data,
+        repo_id,
+        license=license,
+        image_license=image_license,
+        title=title,
+        description=description,
+        languages=language,
+        sources=source,
+        split=split,
+        plus=plus,
+        private=private or None,
+        revision=revision,
+        create_pr=create_pr,
+        dry_run_to=dry_run_folder(dry_run, output),
+        num_proc=processes if processes > 1 else None,
+        echo=typer.echo,
+        **parse_overrides(option) | ({} if kind is None else {"kind": kind}),
     )
 
 

@@ -13,8 +13,9 @@ from clipseg_hf._lazy import import_on_first_use
 if TYPE_CHECKING:
     from clipseg_hf.hub.pipeline import PromptedImageSegmentationPipeline
     from clipseg_hf.hub.publishing import publish_checkpoint
+    from clipseg_hf.hub.rows.publishing import publish_dataset
     from clipseg_hf.hub.uploading import PublishedMeanwhile, Upload
 else:
     __getattr__, __dir__ = import_on_first_use(__name__)
 
-__all__ = ["PromptedImageSegmentationPipeline", "PublishedMeanwhile", "Upload", "publish_checkpoint"]
+__all__ = ["PromptedImageSegmentationPipeline", "PublishedMeanwhile", "Upload", "publish_checkpoint", "publish_dataset"]

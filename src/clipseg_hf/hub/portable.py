@@ -72,7 +72,7 @@ def refuse_private(folder: Path, *places: str | Path) -> None:
             raise ValueError(f"{name} is not published: what is has one of the endings {', '.join(SUFFIXES)}.")
         for text in _texts_of(path):
             for place in named:
-                if re.search(re.escape(place) + rb"(?![\w.-])", text):
+                if re.search(rb"(?<![\w.~-])" + re.escape(place) + rb"(?![\w.-])", text):  # no part of an address
                     raise ValueError(
                         f"{name} names {place.decode()}, a folder of this machine, which nobody else should read: take "
                         "it out of the file that it comes from."

@@ -78,7 +78,7 @@ def test_the_card_says_what_is_in_it_how_it_was_made_and_whose_it_is(rows, sampl
     assert "| `support_image` |" not in card.text
     assert "Flickr" in (tmp_path / "out" / "LICENSE.txt").read_text()
     plus = phrasecut_card(samples, "someone/phrasecut", "plus")
-    assert "# PhraseCut+" in plus and "| `support_image` | another photograph" in plus
+    assert "# PhraseCut+" in plus and "| `support_image` | another picture" in plus
 
 
 class HubOfOne:

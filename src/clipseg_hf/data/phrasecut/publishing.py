@@ -66,7 +66,7 @@ Made by [clipseg-hf](https://pypi.org/project/clipseg-hf) {version} from PhraseC
 
 TITLES = {"images": "PhraseCut", "plus": "PhraseCut+"}
 WHAT = {
-    "images": "345,486 phrases and the regions of Visual Genome images that they name; one row per image.",
+    "images": "PhraseCut: phrases and the regions of Visual Genome images that they name; one row per image.",
     "plus": "PhraseCut's phrases as CLIPSeg was trained on them: each in a template, with another image that shows the "
     "same as a support, one in five replaced by a phrase that is not true of the image. One row per sample.",
 }
@@ -77,7 +77,7 @@ SOURCES = (
     "Krishna et al.: *Visual Genome*, IJCV 2017",
 )
 COLUMNS = {
-    "image": "the photograph",
+    "image": "the picture",
     "image_id": "its name, in PhraseCut its number in Visual Genome",
     "height": "in pixels",
     "width": "in pixels",
@@ -89,7 +89,7 @@ COLUMNS = {
     "prompt": "the phrase in its template",
     "negative": "whether the phrase is not true of the image",
     "mask": "what the phrase names; empty for a negative",
-    "support_image": "another photograph that shows the phrase, if there is one",
+    "support_image": "another picture that shows the phrase, if there is one",
     "support_image_id": "its name",
     "support_phrase_id": "of the phrase there",
     "support_mask": "what the phrase names there",
