@@ -103,4 +103,35 @@ def layouts(tmp_path, make):
         "phrase_structure": {"name": "box", "attributes": [], "relation_descriptions": []},
     }
     make.save_json(tmp_path / "phrasecut" / "refer_train.json", [task])
+
+    make.save_image(tmp_path / "yolo" / "images" / "train" / "1.jpg")
+    (tmp_path / "yolo" / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "yolo" / "labels" / "train" / "1.txt").write_text(f"1 0 0 {5 / 30} 0 {5 / 30} .25 0 .25\n")
+    (tmp_path / "yolo" / "data.yaml").write_text("path: ../datasets/x\ntrain: images/train\nnames: [cat, box]\n")
+
+    make.save_image(tmp_path / "labelme" / "1.jpg")
+    shape = {"label": "box", "shape_type": "rectangle", "points": [[5, 5], [0, 0]], "group_id": None, "flags": {}}
+    labelme = {"version": "5.5.0", "flags": {}, "shapes": [shape], "imagePath": "1.jpg", "imageData": None}
+    make.save_json(tmp_path / "labelme" / "1.json", {**labelme, "imageHeight": 20, "imageWidth": 30})
+
+    make.save_image(tmp_path / "label_studio" / "images" / "1.jpg")
+    value = {"points": [[0, 0], [500 / 30, 0], [500 / 30, 25], [0, 25]], "polygonlabels": ["box"]}
+    region = {"id": "r", "type": "polygonlabels", "original_width": 30, "original_height": 20, "value": value}
+    task = {"id": 7, "data": {"image": "/data/upload/3/0a1b2c3d-1.jpg"}, "annotations": [{"result": [region]}]}
+    make.save_json(tmp_path / "label_studio" / "project-3.json", [task])
+
+    make.save_image(tmp_path / "cvat_masks" / "JPEGImages" / "1.jpg")
+    mask = np.zeros((20, 30, 3), dtype=np.uint8)
+    mask[:5, :5] = 250, 50, 83
+    (tmp_path / "cvat_masks" / "SegmentationClass").mkdir()
+    Image.fromarray(mask).save(tmp_path / "cvat_masks" / "SegmentationClass" / "1.png")
+    colors = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nbox:250,50,83::\n"
+    (tmp_path / "cvat_masks" / "labelmap.txt").write_text(colors)
+
+    make.save_image(tmp_path / "cvat_xml" / "images" / "1.jpg")
+    polygon = '<polygon label="box" source="manual" occluded="0" points="0.0,0.0;5.0,0.0;5.0,5.0;0.0,5.0" z_order="0"/>'
+    image = f'<image id="0" name="1.jpg" width="30" height="20">{polygon}</image>'
+    (tmp_path / "cvat_xml" / "annotations.xml").write_text(
+        f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n{image}\n</annotations>\n'
+    )
     return tmp_path

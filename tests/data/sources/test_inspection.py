@@ -10,6 +10,9 @@ from clipseg_hf.data.rows.rows import make_phrase
 from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.processing.masks.rle import encode_rle
 
+KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
+KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml"]
+
 
 def make_row(image_id, phrases, size=(10, 20), color=(200, 200, 200)):
     """A row whose phrases cover so many pixels from the left upper corner on."""
@@ -66,7 +69,7 @@ def test_images_that_are_cut_off_or_do_not_fit_are_named(tmp_path):
     assert inspect_rows(rows, check_images=False).broken == []
 
 
-@pytest.mark.parametrize("kind", ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_layout_is_inspected_and_drawn(layouts, kind):
     found = inspect_data(layouts / kind, layouts / "out" / "sheet.png", cache_dir=layouts / "cache")
 

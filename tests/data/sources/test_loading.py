@@ -7,6 +7,7 @@ from clipseg_hf.data.sources.loading import recognise
 from clipseg_hf.data.sources.splits import split_in_name
 
 KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
+KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -39,8 +40,8 @@ def test_filters_and_options_reach_every_kind(layouts):
         TypeError, match=r"coco data has no option classes; it has annotations, images, phrase_field, crowds\."
     ):
         load_segmentation_dataset(layouts / "coco", classes=["a"], cache_dir=layouts / "cache")
-    with pytest.raises(ValueError, match=r"kind is one of phrasecut, coco, .*columns; got 'yolo'"):
-        load_segmentation_dataset(layouts / "coco", kind="yolo", cache_dir=layouts / "cache")
+    with pytest.raises(ValueError, match=r"kind is one of phrasecut, coco, .*columns; got 'labels'"):
+        load_segmentation_dataset(layouts / "coco", kind="labels", cache_dir=layouts / "cache")
     with pytest.raises(ValueError, match=r"There is no split test; there are train\."):
         load_segmentation_dataset(layouts / "coco", "test", cache_dir=layouts / "cache")
 

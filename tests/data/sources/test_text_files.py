@@ -79,6 +79,10 @@ TEXTS = {
     "imagefolder": "imagefolder/metadata.jsonl",
     "index_masks": "index_masks/classes.txt",
     "phrasecut": "phrasecut/refer_train.json",
+    "yolo": "yolo/data.yaml",
+    "labelme": "labelme/1.json",
+    "label_studio": "label_studio/project-3.json",
+    "cvat_masks": "cvat_masks/labelmap.txt",
 }
 
 

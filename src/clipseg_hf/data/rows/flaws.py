@@ -37,6 +37,7 @@ FLAWS = {
     "known_wrong_size": Flaw("one of PhraseCut's 17 images whose annotation is of another size", SKIP_IMAGE),
     "missing_image": Flaw("the image file is not there", SKIP_IMAGE),
     "unreadable_image": Flaw("the image file cannot be opened as an image", SKIP_IMAGE),
+    "unreadable_annotation": Flaw("the file that annotates the image cannot be read", SKIP_IMAGE),
     "image_size_differs": Flaw("the image has another size than its annotation says", SKIP_IMAGE),
     "foreign_path": Flaw("the path is of another folder or machine", "took the file that ends alike", is_common=True),
     "stored_frame": Flaw(
@@ -55,6 +56,7 @@ FLAWS = {
     "mask_size_differs": Flaw("the mask has another size than its image", SKIP_MASK),
     "unknown_label": Flaw("the mask holds a value that no class has", SKIP_MASK),
     "unknown_image": Flaw("the phrase belongs to an image that the list of images does not hold", SKIP_PHRASE),
+    "no_outline": Flaw("a box, a point or a line shows no outline", SKIP_PHRASE, is_common=True),
     "malformed_entry": Flaw("the entry lacks a field, or a field holds something else than it should", SKIP_PHRASE),
     "duplicate_id": Flaw("the same entry was there before, with its id", SKIP_REPEAT),
     "reused_id": Flaw("the id was there before, with another content", KEPT_BOTH),

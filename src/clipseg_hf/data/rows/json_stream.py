@@ -92,6 +92,16 @@ def read_element(file: BinaryIO, start: int, end: int) -> Any:
     return parse_json(file.read(end - start), f"{getattr(file, 'name', 'the file')}, byte {start}")
 
 
+def json_ends(path: Path) -> tuple[bytes, bytes]:
+    """A file's first character behind a byte order mark and blanks, and its first and last 64 KiB: what it looks like,
+    even if it is in UTF-16 (which a reader then names)."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+        file.seek(max(0, path.stat().st_size - (1 << 16)))
+        ends = (head + file.read()).replace(b"\0", b"")
+    return head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1], ends
+
+
 class Repeats:
     """Tells entries that stand in a file twice from different ones that bear the same id. Of one that comes once it
     keeps the place alone.

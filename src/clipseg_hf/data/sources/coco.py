@@ -12,7 +12,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import NOT_AS_EXPECTED, BuildSummary
 from clipseg_hf.data.rows.foreign_paths import FileFinder
 from clipseg_hf.data.rows.frames import turn_phrase
-from clipseg_hf.data.rows.json_stream import read_element
+from clipseg_hf.data.rows.json_stream import json_ends, read_element
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, is_image_name, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.coco_annotations import index_annotations, is_crowd, read_segmentation, unite_masks
@@ -237,11 +237,7 @@ def _choose_files(root: Path, names: tuple[str, ...], pattern: str | None) -> di
 
 def is_coco(path: Path) -> bool:
     """Whether a JSON file looks like COCO's: an object with one of its lists near the beginning or the end."""
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-        file.seek(max(0, path.stat().st_size - (1 << 16)))
-        ends = (head + file.read()).replace(b"\0", b"")  # UTF-16, too, which the reader then names
-    begins = head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]  # behind a byte order mark
+    begins, ends = json_ends(path)
     return begins == b"{" and any(key in ends for key in (b'"annotations"', b'"images"', b'"categories"'))
 
 

@@ -12,6 +12,11 @@ import datasets
 from clipseg_hf.data.phrasecut.phrasecut_files import PhraseCutFiles
 from clipseg_hf.data.rows.row_builder import RowBuilder, load_rows, splits_named
 from clipseg_hf.data.rows.row_source import RowSource, shorten
+from clipseg_hf.data.sources.annotation_tools.cvat_masks import CvatMaskFiles, is_cvat_masks
+from clipseg_hf.data.sources.annotation_tools.cvat_xml import CvatXmlFiles, is_cvat_xml
+from clipseg_hf.data.sources.annotation_tools.label_studio import LabelStudioFiles, is_label_studio
+from clipseg_hf.data.sources.annotation_tools.labelme import LabelMeFiles, is_labelme
+from clipseg_hf.data.sources.annotation_tools.yolo import YoloFiles, is_yolo
 from clipseg_hf.data.sources.binary_masks import BinaryMaskFiles
 from clipseg_hf.data.sources.coco import CocoFiles, is_coco
 from clipseg_hf.data.sources.columns import ColumnData, is_saved_dataset
@@ -28,6 +33,11 @@ KINDS: dict[str, type[RowSource]] = {
     "imagefolder": MetadataFiles,
     "index_masks": IndexMaskFiles,
     "binary_masks": BinaryMaskFiles,
+    "yolo": YoloFiles,
+    "labelme": LabelMeFiles,
+    "label_studio": LabelStudioFiles,
+    "cvat_masks": CvatMaskFiles,
+    "cvat_xml": CvatXmlFiles,
     "columns": ColumnData,
 }
 """The layouts that are known, and what reads each."""
@@ -40,6 +50,11 @@ _EXPECTED = {
     "imagefolder": "metadata.jsonl with file_name, phrase and mask_file_name",
     "index_masks": "images/<name>.jpg, masks/<name>.png and classes.txt",
     "binary_masks": "images/<name>.jpg and masks/<phrase>/<name>.png",
+    "yolo": "data.yaml with names, images/<name>.jpg and labels/<name>.txt",
+    "labelme": "<name>.json of LabelMe beside <name>.jpg",
+    "label_studio": "Label Studio's export as JSON and its images",
+    "cvat_masks": "CVAT's labelmap.txt, SegmentationClass/<name>.png and JPEGImages/<name>.jpg",
+    "cvat_xml": "CVAT's annotations.xml and images",
     "columns": "a data set saved by save_to_disk, or its name on the Hub, owner/name",
 }
 
@@ -140,7 +155,7 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
         return "columns"
     path = Path(path_or_name).expanduser()
     if path.is_file():
-        return "coco" if path.suffix == ".json" else "phrasecut"
+        return _recognise_file(path)
     if not path.is_dir():
         if isinstance(path_or_name, str) and _HUB_NAME.fullmatch(path_or_name) and not path.parent.exists():
             return "columns"
@@ -153,6 +168,12 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
         f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{_expected()}\n"
         "If it is one of these with other names, say which with kind=, and the names with its options."
     )
+
+
+def _recognise_file(path: Path) -> str:
+    if path.suffix == ".json":
+        return "label_studio" if is_label_studio(path) else "coco"
+    return {".yaml": "yolo", ".yml": "yolo", ".xml": "cvat_xml"}.get(path.suffix, "phrasecut")
 
 
 def _expected() -> str:
@@ -188,11 +209,20 @@ def _is_binary_masks(path: Path) -> bool:
     return bool(folders - images)
 
 
+def _is_label_studio(path: Path) -> bool:
+    return any(is_label_studio(file) for file in sorted(path.glob("*.json"))[:5])
+
+
 _SIGNS = {
+    "cvat_masks": is_cvat_masks,  # before VOC, whose folders it has
     "voc": lambda path: find_voc(path) is not None,
     "phrasecut": _is_phrasecut,
     "columns": is_saved_dataset,
     "imagefolder": _is_imagefolder,
+    "yolo": is_yolo,
+    "label_studio": _is_label_studio,
+    "labelme": is_labelme,
+    "cvat_xml": is_cvat_xml,
     "binary_masks": _is_binary_masks,
     "index_masks": _has_masks,
     "coco": _is_coco,

@@ -20,6 +20,13 @@ def mask_to_box(mask: Any) -> list[int] | None:
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
 
 
+def mask_runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """(h, w) bool -> (value, length) of each run of equal pixels, row by row."""
+    flat = mask.ravel()
+    starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]]) if flat.size else np.array([], dtype=np.int64)
+    return list(zip(flat[starts].astype(int).tolist(), np.diff(starts, append=flat.size).tolist(), strict=True))
+
+
 def label_objects(mask: Any) -> tuple[np.ndarray, int]:
     """Number the connected parts of a mask (pixels touch by their sides).
 
