@@ -18,7 +18,7 @@ PAGES = {
     "Project": ["CHANGELOG.md", "CONTRIBUTING.md"],
 }
 FILES = ["docs/*.css", "docs/*.jpg", "docs/*.png", "examples/recipes/*.yaml", "benchmarks/*.png", "benchmarks/*/*.png"]
-ROOMS = ["modeling", "processing", "data", "evaluation", "export", "inference", "hub", "training"]
+ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "export", "inference", "hub", "training"]
 
 log = logging.getLogger("mkdocs.hooks.clipseg_hf")
 

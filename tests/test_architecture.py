@@ -16,6 +16,7 @@ ORDER = [
     "processing",
     "drawing",
     "data",
+    "labels",
     "evaluation",
     "inference",
     "export",

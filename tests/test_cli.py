@@ -114,10 +114,10 @@ def test_segment_into_one_label_map(folder):
 
 def test_save_all_and_never_over_other_results(folder):
     command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "--save", "all", "-o", "out")
-    assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x_a-cat_cutout.png, x.json" in succeed(*command)
+    assert "-> x_a-cat.png, x_overlay.png, x_a-cat_heat.png, x_a-cat_cutout.png, x_a-cat_soft.png" in succeed(*command)
     assert "-> x-2_a-cat.png" in succeed(*command, "--threshold", 0.2)  # another question
     assert "-> x_a-cat.png" in succeed(*command, "--overwrite")
-    assert len(list((folder / "out").iterdir())) == 10
+    assert len(list((folder / "out").iterdir())) == 14
 
 
 def test_a_folder_of_images_is_gone_on_with(folder):
@@ -141,6 +141,39 @@ def test_a_folder_of_images_is_gone_on_with(folder):
     assert "3 files are in out." in succeed(*command, "--overwrite")
     assert len(list((folder / "out").iterdir())) == 3
     assert "-> x_overlay.png, x.json" in succeed(*command, "--save", "overlay")  # what is lacking is made
+
+
+def test_segment_into_labels_for_annotation_tools(folder):
+    """Of all images, those of an earlier run, too."""
+    command = ("segment", "x.jpg", "other", "-p", "a cat", "-p", "a dog", "--model", "emoji-tiny", "-o", "out")
+    (folder / "other" / "broken.jpg").write_text("no image")
+    formats = ("--format", "coco", "--format", "yolo", "--format", "label_studio", "--license", "CC0")
+    assert run(*command, *formats, "--save", "json").exit_code == 2
+    Image.new("RGB", (40, 40)).save(folder / "other" / "broken.jpg")
+    assert "Labels of 3 images as yolo are in out/yolo." in succeed(*command, *formats, "--save", "json")
+    record = json.loads((folder / "out" / "coco" / "annotations" / "instances_default.json").read_text())
+    assert [image["file_name"] for image in record["images"]] == ["x.jpg", "broken.jpg", "x-2.jpg"]
+    assert [category["name"] for category in record["categories"]] == ["a cat", "a dog"]
+    assert record["licenses"][0]["name"] == "CC0" and "emoji-tiny" in record["info"]["description"]
+    assert len(json.loads((folder / "out" / "label_studio" / "tasks.json").read_text())) == 3
+    assert {path.name for path in (folder / "out" / "yolo" / "labels").iterdir()} == {"x.txt", "x-2.txt", "broken.txt"}
+    assert "Labels of 3 images as cvat are in out/cvat." in succeed(*command, "--format", "cvat", "--save", "json")
+
+
+def test_labels_from_one_format_to_another(folder):
+    (folder / "set" / "masks" / "dog").mkdir(parents=True)
+    (folder / "set" / "images").mkdir()
+    (folder / "x.jpg").rename(folder / "set" / "images" / "x.jpg")
+    mask = np.zeros((60, 80), np.uint8)
+    mask[3:9, 5:20] = mask[30:40, 50:60] = 255
+    Image.fromarray(mask).save(folder / "set" / "masks" / "dog" / "x.png")
+    assert "Labels of 1 image as yolo are in out." in succeed("relabel", "set", "-o", "out", "--format", "yolo")
+    assert (folder / "out" / "labels" / "x.txt").read_text().count("\n") == 2
+    again = succeed("relabel", "out", "-o", "again", "--format", "coco", "--license", "CC0")
+    assert "Labels of 1 image as coco are in again." in again
+    found = json.loads((folder / "again" / "annotations" / "instances_default.json").read_text())["annotations"]
+    assert sorted(entry["area"] for entry in found) == [90, 100]
+    assert "out is not empty; name a new folder" in fail("relabel", "set", "-o", "out", "--format", "yolo")
 
 
 def test_segment_into_masks_that_can_be_used_as_they_come(folder):

@@ -33,7 +33,8 @@ def test_files_of_one_image(tmp_path, result):
     writer = ResultWriter(tmp_path / "new" / "out", ["pets/x.jpg"], result.labels, forms=FORMS, model="m")
     written = writer.write(0, result)
     names = ["x_a-cat.png", "x_a-cat-2.png", "x_overlay.png", "x_a-cat_heat.png", "x_a-cat-2_heat.png"]
-    names += ["x_a-cat_cutout.png", "x_a-cat-2_cutout.png", "x.json"]
+    names += ["x_a-cat_cutout.png", "x_a-cat-2_cutout.png"]
+    names += ["x_a-cat_soft.png", "x_a-cat-2_soft.png", "x_a-cat_soft16.png", "x_a-cat-2_soft16.png", "x.json"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(names)
     for path, mask in zip(written, result.masks, strict=False):
@@ -52,6 +53,15 @@ def test_cutouts_and_soft_masks_are_what_clean_asked_for(tmp_path, result):
     np.testing.assert_allclose(np.asarray(mask) / 255, soft.soft_mask(0), atol=0.5 / 255)
     assert 0 < np.asarray(mask).min() < 255  # grey between
     assert cutout.mode == "RGBA" and cutout.tobytes() == soft.cutout(0).tobytes()
+
+
+def test_probabilities_are_kept_to_the_depth_of_the_file(tmp_path, result):
+    writer = ResultWriter(tmp_path, ["x.jpg"], result.labels, forms=("soft", "soft16"))
+    pictures = [np.asarray(Image.open(path)) for path in writer.write(0, result)]
+    assert [picture.dtype for picture in pictures] == [np.uint8] * 2 + [np.uint16] * 2
+    for number, picture in enumerate(pictures):
+        most = np.iinfo(picture.dtype).max
+        np.testing.assert_allclose(picture / most, result.probabilities(number % 2), atol=0.51 / most)
 
 
 def test_semantic_results_are_one_map(tmp_path, result):
@@ -138,5 +148,5 @@ def test_no_two_files_share_a_name(images, labels, semantic):
 
 
 def test_unknown_form():
-    with pytest.raises(ValueError, match="What can be saved is masks, overlay, json, heatmaps, cutouts; got mask"):
+    with pytest.raises(ValueError, match=r"What can be saved is masks, overlay, .*cutouts, soft, soft16; got mask"):
         ResultWriter(Path("nowhere"), ["x.jpg"], ["a"], forms=("mask",))

@@ -1,11 +1,13 @@
-"""`clipseg-hf scenes` and `clipseg-hf inspect`."""
+"""`clipseg-hf scenes`, `inspect` and `relabel`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clipseg_hf._counted import counted
 from clipseg_hf.cli.app import app
+from clipseg_hf.console.commands import LabelFormat
 
 
 @app.command()
@@ -56,3 +58,29 @@ def inspect(
     chosen = parse_overrides(option) | ({} if kind is None else {"kind": kind})
     num_proc = processes if processes > 1 else None
     typer.echo(inspect_data(data, output, split=split, check_images=not quick, num_proc=num_proc, **chosen))
+
+
+@app.command()
+def relabel(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Folder, file, or name on the Hub.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="A new folder.")],
+    format: Annotated[LabelFormat, typer.Option(help="What to write.")] = LabelFormat.coco,
+    split: Annotated[str, typer.Option(help="Which part of the data.")] = "train",
+    kind: Annotated[str | None, typer.Option(help="The layout, where it is not recognised.")] = None,
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
+    ] = [],  # noqa: B006
+    license: Annotated[str | None, typer.Option(metavar="NAME", help="License of the images.")] = None,
+) -> None:
+    """Write a data set anew, in the format of another tool.
+
+    Reads all that inspect reads. Each connected part of a mask is a thing of its own; images are copied.
+    """
+    from clipseg_hf.console.overrides import parse_overrides
+    from clipseg_hf.data.sources import load_segmentation_dataset
+    from clipseg_hf.labels import labelled_rows, write_labels
+
+    chosen = parse_overrides(option) | ({} if kind is None else {"kind": kind})
+    rows = load_segmentation_dataset(data, split, **chosen)
+    count = write_labels(labelled_rows(rows), output, format.value, license=license)
+    typer.echo(f"Labels of {counted(count, 'image')} as {format.value} are in {output}.")

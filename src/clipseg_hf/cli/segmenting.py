@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
-from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, ModelOption, hide_bars_from_files
+from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, LabelFormat, ModelOption, hide_bars_from_files
 
 
 class Form(StrEnum):
@@ -16,6 +16,8 @@ class Form(StrEnum):
     json = "json"
     heatmaps = "heatmaps"
     cutouts = "cutouts"
+    soft = "soft"
+    soft16 = "soft16"
     all = "all"
 
 
@@ -76,6 +78,13 @@ def segment(
     save: Annotated[
         list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
     ] = [],  # noqa: B006
+    format: Annotated[
+        list[LabelFormat],
+        typer.Option(help="Also write labels of all images for annotation tools and training. Repeat for more."),
+    ] = [],  # noqa: B006
+    license: Annotated[
+        str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")] = Path("segmented"),
     overwrite: Annotated[
         bool,
@@ -105,6 +114,8 @@ def segment(
         operations=MaskOperations(fill_holes, min_area, erode, dilate, invert, feather),
         objects=objects,
         forms=forms,
+        label_formats=[one.value for one in dict.fromkeys(format)],
+        license=license,
         overwrite=overwrite,
         device=device,
         echo=typer.echo,

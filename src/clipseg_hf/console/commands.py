@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,6 +13,17 @@ from clipseg_hf._version import __version__
 DEFAULT_MODEL = "CIDAS/clipseg-rd64-refined"
 USER_ERRORS = (ValueError, TypeError, OSError, ImportError)
 _UsageError = typer.BadParameter.__base__  # click's, wherever this version of Typer keeps it
+
+
+class LabelFormat(StrEnum):
+    """`clipseg_hf.labels.LABEL_FORMATS`, which would import much."""
+
+    coco = "coco"
+    yolo = "yolo"
+    labelme = "labelme"
+    label_studio = "label_studio"
+    cvat = "cvat"
+    index_masks = "index_masks"
 
 
 class Commands(TyperGroup):

@@ -4,10 +4,11 @@ In come images and prompts, out come `Segmentation`s that can be combined, drawn
 below; `files` and `demo` are what `clipseg-hf segment` and `clipseg-hf demo` call.
 """
 
+from clipseg_hf.inference.labelling import labelled
 from clipseg_hf.inference.prompt_reading import parse_prompt
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.processing.masks.operations import MaskOperations
 
-__all__ = ["Combination", "MaskOperations", "Prompt", "Segmentation", "Segmenter", "parse_prompt"]
+__all__ = ["Combination", "MaskOperations", "Prompt", "Segmentation", "Segmenter", "labelled", "parse_prompt"]

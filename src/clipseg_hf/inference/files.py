@@ -9,9 +9,11 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
+from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
@@ -30,6 +32,8 @@ def segment_files(
     operations: MaskOperations = MaskOperations(),
     objects: bool = False,
     forms: Iterable[str] = DEFAULT_FORMS,
+    label_formats: Sequence[str] = (),
+    license: str | None = None,
     overwrite: bool = False,
     device: str | None = None,
     echo: Callable[[str], None] = print,
@@ -47,6 +51,9 @@ def segment_files(
         semantic: give each pixel to one prompt at most.
         operations: what to do to the masks.
         objects: list the connected parts of each mask in the JSON, with their boxes, scores and run lengths.
+        label_formats: of `LABEL_FORMATS`; at the end, labels of all of the images are written in each, into a folder of
+            its name: those of an earlier run, too, but none of what is called absent. Needs, and so writes, JSON.
+        license: of the images, for the labels.
         device: see `Segmenter.from_pretrained`.
         echo: takes each line of the report.
 
@@ -59,6 +66,10 @@ def segment_files(
         ValueError: see `Segmenter`; a folder without images; and, when all others are done, images that could not be
             read.
     """
+    if unknown := [name for name in label_formats if name not in LABEL_FORMATS]:
+        raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
+    if label_formats:
+        forms, objects = dict.fromkeys([*forms, "json"]), True
     images = list(list_images(images, output_dir))
     asked = {
         "threshold": threshold,
@@ -83,6 +94,7 @@ def segment_files(
     if len(numbers) < len(images):
         echo(f"{len(images) - len(numbers)} of {len(images)} images have their results from an earlier run, left out.")
     if not numbers:
+        _write_labels(writer, label_formats, labels, license, echo)
         return []
     segmenter = Segmenter.from_pretrained(find_model(model), device=device)
     reading, written = _Reading(images, numbers, echo), []
@@ -97,12 +109,21 @@ def segment_files(
                 echo(f"  {line}")
             bar.update()
             written += files
+    _write_labels(writer, label_formats, labels, license, echo)
     echo(f"{len(written)} {'file is' if len(written) == 1 else 'files are'} in {output_dir}.")
     if reading.failed:
         raise ValueError(
             f"{len(reading.failed)} of {len(numbers)} images could not be read: {_listed(reading.failed)}."
         )
     return written
+
+
+def _write_labels(
+    writer: ResultWriter, formats: Sequence[str], labels: list[str], license: str | None, echo: Callable[[str], None]
+) -> None:
+    records = [files["json"] for files in writer.files if formats and files["json"].exists()]
+    for line in write_found(records, writer.folder, formats, labels, model=writer.model, license=license):
+        echo(line)
 
 
 def list_images(given: Iterable[str], output_dir: str | Path | None = None) -> Iterator[str]:

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from clipseg_hf._version import __version__
-from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.inference.results import Segmentation
+from clipseg_hf.labels.index_masks import label_map_image
 
-FORMS = ("masks", "overlay", "json", "heatmaps", "cutouts")
+FORMS = ("masks", "overlay", "json", "heatmaps", "cutouts", "soft", "soft16")
 DEFAULT_FORMS = ("masks", "overlay", "json")
-_OWN_NAMES = ("overlay", "labels", "heat", "cutout")
+_DEPTHS = {"soft": (np.uint8, 255), "soft16": (np.uint16, 65535)}
+_OWN_NAMES = ("overlay", "labels", "heat", "cutout", *_DEPTHS)
 _REMOTE = ("http://", "https://", "data:")
 _STEM_BYTES, _SLUG_BYTES = 120, 90  # file systems take 255
 
@@ -27,7 +28,8 @@ class ResultWriter:
 
     For an image `x.jpg` and the prompt "a cat": `x_a-cat.png` (the mask, 0 or 255, at the image's own size; for
     semantic results instead `x_labels.png`, whose pixels are 0 for background and n for the n-th prompt),
-    `x_overlay.png`, `x_a-cat_heat.png`, `x_a-cat_cutout.png` and `x.json`. Where a name is taken - by an image of the
+    `x_overlay.png`, `x_a-cat_heat.png`, `x_a-cat_cutout.png`, `x_a-cat_soft.png` and `x_a-cat_soft16.png` (the
+    probabilities, from 0 to 255 and to 65535) and `x.json`. Where a name is taken - by an image of the
     same name from another folder, by results of another question, by one of the images themselves - the next free one
     is used: `x-2.json`.
     Results of an earlier run are those of the same question where their JSON names the same image, model and `asked`.
@@ -65,7 +67,7 @@ class ResultWriter:
         objects: bool = False,
     ):
         self.folder, self.images, self.semantic = Path(folder), [str(image) for image in images], semantic
-        self.objects = objects
+        self.objects, self.model = objects, model
         self.question = {"model": model, "asked": None if asked is None else dict(asked)}
         self.forms = tuple(forms)
         if unknown := [form for form in self.forms if form not in FORMS]:
@@ -88,6 +90,9 @@ class ResultWriter:
             names["heatmaps"] = [f"{stem}_{slug}_heat.png" for slug in slugs]
         if "cutouts" in self.forms:
             names["cutouts"] = [f"{stem}_{slug}_cutout.png" for slug in slugs]
+        for form in _DEPTHS:
+            if form in self.forms:
+                names[form] = [f"{stem}_{slug}_{form}.png" for slug in slugs]
         if "json" in self.forms:
             names["json"] = f"{stem}.json"
         return {
@@ -135,6 +140,9 @@ class ResultWriter:
             result.heat_map(prompt).save(path)
         for prompt, path in enumerate(files.get("cutouts", ())):
             result.cutout(prompt).save(path)
+        for form, (depth, most) in _DEPTHS.items():
+            for prompt, path in enumerate(files.get(form, ())):
+                Image.fromarray(np.round(result.probabilities(prompt) * most).astype(depth)).save(path)
         if "json" in files:
             text = json.dumps(self._record(number, result), indent=2, ensure_ascii=False)
             files["json"].write_text(text + "\n", encoding="utf-8")
@@ -150,17 +158,6 @@ class ResultWriter:
             elif "masks" in files:
                 entry["mask_file"] = files["masks"][prompt].name
         return {"image": self.images[number], **self.question, "clipseg_hf": __version__, **record}
-
-
-def label_map_image(label_map: np.ndarray) -> Image.Image:
-    """(h, w) numbers -> a picture that holds them: with a palette that shows them in colour where they are below 256,
-    else of 16 bits."""
-    highest = int(label_map.max(initial=0))
-    if highest > 255:
-        return Image.fromarray(label_map.astype(np.uint16))
-    picture = Image.fromarray(label_map.astype(np.uint8)).convert("P")
-    picture.putpalette([0, 0, 0, *(part for color in palette(255) for part in color)])
-    return picture
 
 
 def _flat(paths: Iterable[Path | list[Path]]) -> Iterator[Path]:

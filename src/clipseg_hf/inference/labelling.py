@@ -1,0 +1,64 @@
+"""What the prompts found, as labels that annotation tools read."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from clipseg_hf._counted import counted
+from clipseg_hf.inference.results import Segmentation
+from clipseg_hf.labels import LabelledImage, LabelledObject, write_labels
+from clipseg_hf.processing.masks.rle import decode_rle
+
+
+def labelled(
+    found: Segmentation | Mapping[str, Any], name: str, image: Any = None, *, min_presence: float | None = None
+) -> LabelledImage:
+    """What was found in an image, each connected part of a mask as a thing of its own.
+
+    Args:
+        found: a result; or what its `to_dict(objects=True)` says.
+        name: what to call the image, such as "street.jpg".
+        image: path or URL of the image; left out, the result's own picture.
+        min_presence: things that are less present are left out, in [0, 1]; None: those that `is_present` calls absent.
+    """
+    if isinstance(found, Segmentation):
+        image = found.image if image is None else image
+        found = found.to_dict(objects=True)
+    things = [
+        LabelledObject(entry["prompt"], decode_rle(part["rle"]), part["score"])
+        for entry in found["prompts"]
+        if (entry["is_present"] if min_presence is None else entry["presence"] >= min_presence)
+        for part in entry["objects"]
+    ]
+    return LabelledImage(name, image, (found["height"], found["width"]), things)
+
+
+def write_found(
+    records: Iterable[Path],
+    folder: Path,
+    formats: Sequence[str],
+    labels: Sequence[str],
+    *,
+    model: str | None = None,
+    license: str | None = None,
+) -> Iterator[str]:
+    """Write labels of what `ResultWriter` wrote as JSON, with `objects`; a folder for each format.
+
+    Yields:
+        A line for each format: what was written, and where.
+    """
+    records = list(records)
+    for format in formats:
+        images = map(_labelled_file, records)
+        out = folder / format
+        count = write_labels(images, out, format, labels=labels, model=model, license=license, overwrite=True)
+        yield f"Labels of {counted(count, 'image')} as {format} are in {out}."
+
+
+def _labelled_file(path: Path) -> LabelledImage:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    image = record["image"]
+    name = Path(urlparse(image).path if "://" in image else image).name
+    return labelled(record, "image.png" if image.startswith("data:") else name, image)

@@ -1,0 +1,54 @@
+"""CVAT's XML out ("CVAT for images 1.1")."""
+
+import json
+from xml.etree import ElementTree
+
+from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, corners, hex_colors
+from clipseg_hf.processing.masks.outlines import mask_runs, mask_to_box, mask_to_polygons
+
+
+class CvatWriter(LabelWriter):
+    """`annotations.xml` to upload to a task, `labels.json` for the "Raw" tab of its labels, and `images/`."""
+
+    name = "cvat"
+    allowed = ("rle", "polygons")
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._root = ElementTree.Element("annotations")
+        ElementTree.SubElement(self._root, "version").text = "1.1"
+        self._count = 0
+
+    def add(self, image: LabelledImage, file: str) -> None:
+        height, width = image.size
+        attributes = {"id": str(self._count), "name": file, "width": str(width), "height": str(height)}
+        element = ElementTree.SubElement(self._root, "image", attributes)
+        self._count += 1
+        for thing in image.objects:
+            self.number(thing.label)
+            for tag, shape in _runs(thing) if self.outlines == "rle" else _polygons(thing):
+                common = {"label": thing.label, "source": "auto", "occluded": "0"}
+                ElementTree.SubElement(element, tag, {**common, **shape, "z_order": "0"})
+
+    def close(self) -> None:
+        ElementTree.indent(self._root)
+        file = self.folder / "annotations.xml"
+        ElementTree.ElementTree(self._root).write(file, encoding="utf-8", xml_declaration=True)
+        labels = [{"name": label, "color": color, "attributes": []} for label, color in hex_colors(list(self.numbers))]
+        (self.folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def _polygons(thing: LabelledObject) -> list[tuple[str, dict[str, str]]]:
+    polygons = mask_to_polygons(thing.mask)
+    return [("polygon", {"points": ";".join(f"{x:.2f},{y:.2f}" for x, y in corners(p))}) for p in polygons]
+
+
+def _runs(thing: LabelledObject) -> list[tuple[str, dict[str, str]]]:
+    box = mask_to_box(thing.mask)
+    if box is None:
+        return []
+    left, top, width, height = box
+    runs = mask_runs(thing.mask[top : top + height, left : left + width])
+    lengths = [0] * runs[0][0] + [length for _, length in runs]  # the first is background's
+    place = {"left": str(left), "top": str(top), "width": str(width), "height": str(height)}
+    return [("mask", {"rle": ", ".join(map(str, lengths)), **place})]
