@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipseg_hf.data.rows.flaws import BuildSummary
+
 
 def save_image(path, height=20, width=30, value=128):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +55,18 @@ def load(tmp_path):
         return builder.as_dataset(split), builder.summary
 
     return load
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The rows of a split as a source makes them, and what it notes."""
+
+    def read(reader, path, split="train", **options):
+        source, summary = reader(path, unpack_dir=tmp_path / "unpacked", **options), BuildSummary()
+        shards = source.shards(split, summary)
+        return [row for shard in shards for row in source.rows(split, shard, summary)], summary
+
+    return read
 
 
 @pytest.fixture
@@ -127,6 +141,16 @@ def layouts(tmp_path, make):
     Image.fromarray(mask).save(tmp_path / "cvat_masks" / "SegmentationClass" / "1.png")
     colors = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nbox:250,50,83::\n"
     (tmp_path / "cvat_masks" / "labelmap.txt").write_text(colors)
+
+    make.save_image(tmp_path / "refcoco" / "images" / "1.jpg")
+    make.save_json(tmp_path / "refcoco" / "instances.json", coco)
+    reference = {"ref_id": 5, "ann_id": 1, "image_id": 1, "category_id": 1, "split": "train", "file_name": "1.jpg"}
+    make.save_json(tmp_path / "refcoco" / "refs(unc).json", [{**reference, "sentences": [{"sent": "box"}]}])
+
+    make.save_image(tmp_path / "reasonseg" / "train" / "1.jpg")
+    shape = {"label": "target", "labels": ["target"], "points": [[0, 0], [5, 0], [5, 5], [0, 5]], "flags": {}}
+    reason = {"text": ["box"], "is_sentence": False, "shapes": [{**shape, "shape_type": "polygon"}]}
+    make.save_json(tmp_path / "reasonseg" / "train" / "1.json", reason)
 
     make.save_image(tmp_path / "cvat_xml" / "images" / "1.jpg")
     polygon = '<polygon label="box" source="manual" occluded="0" points="0.0,0.0;5.0,0.0;5.0,5.0;0.0,5.0" z_order="0"/>'

@@ -82,6 +82,8 @@ TEXTS = {
     "yolo": "yolo/data.yaml",
     "labelme": "labelme/1.json",
     "label_studio": "label_studio/project-3.json",
+    "refcoco": "refcoco/refs(unc).json",
+    "reasonseg": "reasonseg/train/1.json",
     "cvat_masks": "cvat_masks/labelmap.txt",
 }
 

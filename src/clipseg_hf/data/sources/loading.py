@@ -22,6 +22,8 @@ from clipseg_hf.data.sources.coco import CocoFiles, is_coco
 from clipseg_hf.data.sources.columns import ColumnData, is_saved_dataset
 from clipseg_hf.data.sources.index_masks import IndexMaskFiles
 from clipseg_hf.data.sources.metadata import METADATA_FILES, MetadataFiles
+from clipseg_hf.data.sources.referring.reasonseg import ReasonSegFiles, is_reasonseg
+from clipseg_hf.data.sources.referring.refcoco import RefCocoFiles, is_refcoco
 from clipseg_hf.data.sources.splits import split_of_folder
 from clipseg_hf.data.sources.voc import VocFiles, find_voc
 from clipseg_hf.data.vocabulary.filters import PhraseFilter
@@ -38,6 +40,8 @@ KINDS: dict[str, type[RowSource]] = {
     "label_studio": LabelStudioFiles,
     "cvat_masks": CvatMaskFiles,
     "cvat_xml": CvatXmlFiles,
+    "refcoco": RefCocoFiles,
+    "reasonseg": ReasonSegFiles,
     "columns": ColumnData,
 }
 """The layouts that are known, and what reads each."""
@@ -55,6 +59,8 @@ _EXPECTED = {
     "label_studio": "Label Studio's export as JSON and its images",
     "cvat_masks": "CVAT's labelmap.txt, SegmentationClass/<name>.png and JPEGImages/<name>.jpg",
     "cvat_xml": "CVAT's annotations.xml and images",
+    "refcoco": "refs(unc).json (not .p), instances.json and COCO's images, of RefCOCO, RefCOCO+ or RefCOCOg",
+    "reasonseg": "<name>.json with text and shapes beside <name>.jpg",
     "columns": "a data set saved by save_to_disk, or its name on the Hub, owner/name",
 }
 
@@ -218,9 +224,11 @@ _SIGNS = {
     "voc": lambda path: find_voc(path) is not None,
     "phrasecut": _is_phrasecut,
     "columns": is_saved_dataset,
+    "refcoco": is_refcoco,
     "imagefolder": _is_imagefolder,
     "yolo": is_yolo,
     "label_studio": _is_label_studio,
+    "reasonseg": is_reasonseg,
     "labelme": is_labelme,
     "cvat_xml": is_cvat_xml,
     "binary_masks": _is_binary_masks,

@@ -48,6 +48,10 @@ class ShapeFiles(RowSource):
     like are no phrases, and what is called void or ignore does not count for the others, see `sources.classes`.
     """
 
+    def clean(self, label: str) -> str:
+        """What a label means as a phrase."""
+        return clean_name(label)
+
     @abstractmethod
     def annotated(self, split: str, shard: Any, summary: BuildSummary) -> Iterator[AnnotatedImage]:
         """The images of a shard."""
@@ -66,7 +70,8 @@ class ShapeFiles(RowSource):
             size = item.size or frame.size
             orientation = 1 if size == frame.size else frame.orientation
             noted = summary.flaws.total()
-            phrases = make_phrases(self.shapes(item, size, summary), item.image_id, item.where, size, summary)
+            shapes = (Shape(self.clean(label), mask) for label, mask in self.shapes(item, size, summary))
+            phrases = make_phrases(shapes, item.image_id, item.where, size, summary)
             if not phrases and summary.flaws.total() == noted:
                 summary.note("no_annotation", item.where)
             else:
@@ -82,7 +87,6 @@ def make_phrases(
 
     groups: dict[str, list[Shape]] = {}
     for label, mask in shapes:
-        label = clean_name(label)
         if not label:
             summary.note("empty_phrase", where)
         elif is_empty(mask["counts"].decode("ascii")):
