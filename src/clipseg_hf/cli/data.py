@@ -49,8 +49,8 @@ def inspect(
 ) -> None:
     """Look at a data set before training on it.
 
-    Recognises PhraseCut, COCO, Pascal VOC, YOLO, LabelMe, Label Studio, CVAT, RefCOCO, ReasonSeg, images with
-    metadata.jsonl, folders of masks, and data sets with columns; prints what is in it, and what is wrong with it.
+    Recognises PhraseCut, COCO, Pascal VOC, YOLO, LabelMe, Label Studio, CVAT, FiftyOne, RefCOCO, ReasonSeg, images
+    with metadata.jsonl, folders of masks, and data sets with columns; prints what is in it, and what is wrong with it.
     """
     from clipseg_hf.console.overrides import parse_overrides
     from clipseg_hf.data.inspection import inspect_data

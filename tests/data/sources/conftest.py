@@ -152,6 +152,13 @@ def layouts(tmp_path, make):
     reason = {"text": ["box"], "is_sentence": False, "shapes": [{**shape, "shape_type": "polygon"}]}
     make.save_json(tmp_path / "reasonseg" / "train" / "1.json", reason)
 
+    make.save_image(tmp_path / "fiftyone" / "data" / "1.jpg")
+    box = {"_cls": "Polyline", "label": "box", "points": [[[0, 0], [5 / 30, 0], [5 / 30, 0.25], [0, 0.25]]]}
+    field = {"_cls": "Polylines", "polylines": [{**box, "closed": True, "filled": True}]}
+    metadata = {"_cls": "ImageMetadata", "width": 30, "height": 20, "num_channels": 3}
+    sample = {"filepath": "data/1.jpg", "tags": [], "metadata": metadata, "ground_truth": field}
+    make.save_json(tmp_path / "fiftyone" / "samples.json", {"samples": [sample]})
+
     make.save_image(tmp_path / "cvat_xml" / "images" / "1.jpg")
     polygon = '<polygon label="box" source="manual" occluded="0" points="0.0,0.0;5.0,0.0;5.0,5.0;0.0,5.0" z_order="0"/>'
     image = f'<image id="0" name="1.jpg" width="30" height="20">{polygon}</image>'

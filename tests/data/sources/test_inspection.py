@@ -11,7 +11,7 @@ from clipseg_hf.drawing.overlay import palette
 from clipseg_hf.processing.masks.rle import encode_rle
 
 KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
-KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml", "refcoco", "reasonseg"]
+KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml", "fiftyone", "refcoco", "reasonseg"]
 
 
 def make_row(image_id, phrases, size=(10, 20), color=(200, 200, 200)):

@@ -7,7 +7,7 @@ from clipseg_hf.data.sources.loading import recognise
 from clipseg_hf.data.sources.splits import split_in_name
 
 KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
-KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml", "refcoco", "reasonseg"]
+KINDS += ["yolo", "labelme", "label_studio", "cvat_masks", "cvat_xml", "fiftyone", "refcoco", "reasonseg"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

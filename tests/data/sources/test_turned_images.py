@@ -10,7 +10,7 @@ from clipseg_hf.data.sources import load_segmentation_dataset, open_segmentation
 from clipseg_hf.processing.masks.rle import decode_rle
 
 KINDS = ["coco", "voc", "imagefolder", "index_masks", "binary_masks", "phrasecut"]
-KINDS += ["labelme", "label_studio", "cvat_masks", "cvat_xml", "refcoco"]
+KINDS += ["labelme", "label_studio", "cvat_masks", "cvat_xml", "fiftyone", "refcoco"]
 
 
 def turn_image(root, orientation, size=(20, 30)):

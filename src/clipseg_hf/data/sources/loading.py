@@ -14,6 +14,7 @@ from clipseg_hf.data.rows.row_builder import RowBuilder, load_rows, splits_named
 from clipseg_hf.data.rows.row_source import RowSource, shorten
 from clipseg_hf.data.sources.annotation_tools.cvat_masks import CvatMaskFiles, is_cvat_masks
 from clipseg_hf.data.sources.annotation_tools.cvat_xml import CvatXmlFiles, is_cvat_xml
+from clipseg_hf.data.sources.annotation_tools.fiftyone import FiftyOneFiles, is_fiftyone
 from clipseg_hf.data.sources.annotation_tools.label_studio import LabelStudioFiles, is_label_studio
 from clipseg_hf.data.sources.annotation_tools.labelme import LabelMeFiles, is_labelme
 from clipseg_hf.data.sources.annotation_tools.yolo import YoloFiles, is_yolo
@@ -40,6 +41,7 @@ KINDS: dict[str, type[RowSource]] = {
     "label_studio": LabelStudioFiles,
     "cvat_masks": CvatMaskFiles,
     "cvat_xml": CvatXmlFiles,
+    "fiftyone": FiftyOneFiles,
     "refcoco": RefCocoFiles,
     "reasonseg": ReasonSegFiles,
     "columns": ColumnData,
@@ -59,6 +61,7 @@ _EXPECTED = {
     "label_studio": "Label Studio's export as JSON and its images",
     "cvat_masks": "CVAT's labelmap.txt, SegmentationClass/<name>.png and JPEGImages/<name>.jpg",
     "cvat_xml": "CVAT's annotations.xml and images",
+    "fiftyone": "samples.json of FiftyOne's export and data/<name>.jpg",
     "refcoco": "refs(unc).json (not .p), instances.json and COCO's images, of RefCOCO, RefCOCO+ or RefCOCOg",
     "reasonseg": "<name>.json with text and shapes beside <name>.jpg",
     "columns": "a data set saved by save_to_disk, or its name on the Hub, owner/name",
@@ -225,6 +228,7 @@ _SIGNS = {
     "phrasecut": _is_phrasecut,
     "columns": is_saved_dataset,
     "refcoco": is_refcoco,
+    "fiftyone": is_fiftyone,
     "imagefolder": _is_imagefolder,
     "yolo": is_yolo,
     "label_studio": _is_label_studio,
