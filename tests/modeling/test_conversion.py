@@ -107,6 +107,10 @@ def test_shapes_that_do_not_fit_are_named(names, tiny):
     wrong = names | {"film_mul.weight": torch.zeros(16, 99)}
     with pytest.raises(ValueError, match=r"film_mul\.weight: shape \(16, 99\) .* expected \(16, 24\)"):
         convert(wrong, tiny)
+    for size in ((), (0,), (2,)):
+        stacked = names | {"blocks.1.self_attn.in_proj_bias": torch.zeros(size)}
+        with pytest.raises(ValueError, match=r"blocks\.1\.self_attn\.in_proj_bias: shape \(.*\) .* expected \(16,\)"):
+            convert(stacked, tiny)
 
 
 def test_as_many_layers_as_the_file_has_blocks(names, tiny):

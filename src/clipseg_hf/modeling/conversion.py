@@ -176,7 +176,8 @@ def _rename(name: str, tensor: Tensor, names: Sequence[tuple[str, str]]) -> list
         name = re.sub(pattern, replacement, name)
     if "{q,k,v}" not in name:
         return [(name, tensor)]
-    parts = tensor.chunk(3)  # (3D, ...) -> three times (D, ...)
+    is_stacked = tensor.ndim > 0 and len(tensor) % 3 == 0  # else the shape is told, as that of all others
+    parts = tensor.chunk(3) if is_stacked else (tensor,) * 3  # (3D, ...) -> three times (D, ...)
     return [(name.replace("{q,k,v}", letter), part) for letter, part in zip("qkv", parts, strict=True)]
 
 
