@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow test-oldest test-onnx lint format docs wheel font clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx lint format docs wheel font clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -27,6 +27,11 @@ test-slow: $(VENV)/.dev font  ## tests that take minutes
 
 test-onnx: $(VENV)/.dev  ## emoji-tiny exported, and everything that runs without torch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export
+
+# Every reader of files that others write, on damaged files, with other seeds each time.
+fuzz: $(VENV)/.dev  ## an hour (CLIPSEG_FUZZ_SECONDS) of damaged files for every reader
+	OMP_NUM_THREADS=1 CLIPSEG_FUZZ_SECONDS=$${CLIPSEG_FUZZ_SECONDS:-3600} CLIPSEG_FUZZ_SEED=$${CLIPSEG_FUZZ_SEED:-$$(date +%s)} \
+	$(BIN)/python -m pytest tests/fuzz -m slow -rP
 
 test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
