@@ -1,11 +1,12 @@
 import io
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipseg_hf.data.rows.json_stream import iterate_list, iterate_members, read_element
+from clipseg_hf.data.rows.json_stream import iterate_list, iterate_members, json_ends, read_element
 
 
 def elements(data: bytes, chunk_bytes: int = 1 << 20):
@@ -16,6 +17,14 @@ def test_elements_come_with_the_bytes_where_they_stand():
     data = b'[ {"a": 1},\n [2] ,3]'
 
     assert elements(data) == [({"a": 1}, 2, 10), ([2], 13, 16), (3, 18, 19)]
+
+
+def test_ends_are_those_of_files_alone(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf [1]")
+    (tmp_path / "b.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "c.json")
+    assert json_ends(tmp_path / "a.json")[0] == b"["
+    assert [json_ends(tmp_path / f"{name}.json") for name in "bc"] == [(b"", b"")] * 2
 
 
 def test_an_empty_list_has_no_elements():

@@ -94,11 +94,13 @@ def read_element(file: BinaryIO, start: int, end: int) -> Any:
 
 def json_ends(path: Path) -> tuple[bytes, bytes]:
     """A file's first character behind a byte order mark and blanks, and its first and last 64 KiB: what it looks like,
-    even if it is in UTF-16 (which a reader then names)."""
+    even if it is in UTF-16 (which a reader then names). Of what is no file, a device whose end never comes, nothing."""
+    if not path.is_file():
+        return b"", b""
     with path.open("rb") as file:
         head = file.read(1 << 16)
         file.seek(max(0, path.stat().st_size - (1 << 16)))
-        ends = (head + file.read()).replace(b"\0", b"")
+        ends = (head + file.read(1 << 16)).replace(b"\0", b"")
     return head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1], ends
 
 
