@@ -35,6 +35,9 @@ def test_what_names_a_folder_of_this_machine_is_refused(tmp_path):
     folder.mkdir()
     (folder / "recipe.yaml").write_text(f"train_data: {tmp_path / 'secret'}/x")
     refuse_private(folder)
+    (folder / "card.md").write_text(f"https://example.org{tmp_path / 'secret'}")  # another place of that name
+    refuse_private(folder, tmp_path / "secrets")
+    (folder / "card.md").unlink()
     with pytest.raises(ValueError, match=r"recipe\.yaml names .*secret, a folder of this machine, which nobody else"):
         refuse_private(folder, tmp_path / "secret")
     (folder / "recipe.yaml").write_text(f"train_data: {Path.home()}")

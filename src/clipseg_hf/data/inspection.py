@@ -225,16 +225,16 @@ def inspect_rows(rows, check_images: bool = True) -> SplitInspection:
         small=float(np.mean(np.array(areas) < _SMALL)),
         empty=int(np.sum(np.array(areas) == 0)),
         repeated=int(np.sum(index.pictures != np.arange(len(rows)))),
-        broken=_find_broken(rows) if check_images else [],
+        broken=list(find_broken(rows).values()) if check_images else [],
     )
 
 
-def _find_broken(rows) -> list[str]:
+def find_broken(rows) -> dict[int, str]:
+    """Which rows have an image that cannot be decoded, or is of another size than its masks: number -> why."""
     rows = only_columns(undecoded(rows), "image", "image_id", "height", "width")
-    reasons = (
-        (row["image_id"], _break_of(row)) for row in tqdm(rows, desc="Decoding images", leave=False, disable=None)
-    )
-    return [f"{image_id} ({reason})" for image_id, reason in reasons if reason is not None]
+    shown = tqdm(rows, desc="Decoding images", leave=False, disable=None)
+    reasons = ((number, row["image_id"], _break_of(row)) for number, row in enumerate(shown))
+    return {number: f"{image_id} ({reason})" for number, image_id, reason in reasons if reason is not None}
 
 
 def _break_of(row: dict) -> str | None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from clipseg_hf.cli import app
 from clipseg_hf.data import load_phrasecut_plus, load_segmentation_dataset
+from clipseg_hf.evaluation.reports.report import fingerprint_rows
 from clipseg_hf.hub import publish_dataset
 from clipseg_hf.hub.rows.checking import row_digests
 from hub.rows.conftest import LICENSES, make_pictures
@@ -90,6 +91,7 @@ def test_published_and_streamed_from_there(pictures, data_hub, tmp_path, capfd):
     for block in re.findall(r"^```python\n(.*?)^```$", DatasetCard.load("me/bolts").text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     assert names["mask"].sum() == 15 * 20 and len(names["rows"]) == 3
+    assert f"| `{fingerprint_rows(names['rows'])}` |" in DatasetCard.load("me/bolts").text
     said = capfd.readouterr()
     assert "3 files are at" in said.out and "(60, 40) ['rusty bolt']" in said.out
     everything = b"".join(data_hub.objects.values())

@@ -78,7 +78,7 @@ SOURCES = (
 )
 COLUMNS = {
     "image": "the picture",
-    "image_id": "its name, in PhraseCut its number in Visual Genome",
+    "image_id": "its name where it comes from",
     "height": "in pixels",
     "width": "in pixels",
     "phrases": "each `phrase_id`, `phrase`, its `name`, `attributes` and `relations`, `boxes` (x, y, width, height) of "

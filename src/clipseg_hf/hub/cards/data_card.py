@@ -18,6 +18,7 @@ from clipseg_hf.hub.rows.release import DataRelease
 
 TEMPLATE = Path(__file__).parent / "templates" / "data_card.md.jinja"
 SHEET = "contact_sheet.jpg"
+_WHAT = "Images with phrases and masks of what they name."
 _SIZES = {"n<1K": 1e3, "1K<n<10K": 1e4, "10K<n<100K": 1e5, "100K<n<1M": 1e6, "1M<n<10M": 1e7}  # the Hub's
 
 
@@ -52,7 +53,7 @@ class DataCard:
             first=next(iter(self.splits)),
             license_text=self.license_text,
             title=self.title,
-            what=self.release.description or self._of_phrasecut(WHAT) or self.rows.description,
+            what=self.release.description or self._of_phrasecut(WHAT) or self.rows.description or _WHAT,
             columns={name: COLUMNS[name] for name in self.rows.features},
             sources=self.release.sources + (SOURCES if self.rows.are_phrasecut else ()),
             flaws=FLAWS,
