@@ -12,9 +12,10 @@ from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.row_source import in_shards, shorten
-from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles, coded
+from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles
 from clipseg_hf.data.sources.coco_annotations import read_segmentation
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
+from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "annotations.xml and images/<name>.jpg"
 _SHAPES = ("polygon", "mask", "box", "polyline", "points", "ellipse", "cuboid", "skeleton")
@@ -87,7 +88,7 @@ class CvatXmlFiles(ShapeFiles):
                     corners = [float(value) for point in values["points"].split(";") for value in point.split(",")]
                     mask = read_segmentation([corners], *size, where, summary)
                 elif kind == "mask":
-                    mask = coded(_read_runs(values, size))
+                    mask = encode_rle(_read_runs(values, size))
                 else:
                     summary.note("no_outline", where)
                     continue

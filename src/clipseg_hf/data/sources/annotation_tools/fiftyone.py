@@ -17,10 +17,11 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import iterate_members, json_ends, read_element
 from clipseg_hf.data.rows.row_source import in_shards, shorten
-from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles, coded
+from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles
 from clipseg_hf.data.sources.coco_annotations import read_segmentation
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 from clipseg_hf.processing.masks.mask_files import load_map
+from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "samples.json of FiftyOne's export and data/<name>.jpg"
 _LISTS = {"Detections": "detections", "Polylines": "polylines"}
@@ -87,7 +88,7 @@ class FiftyOneFiles(ShapeFiles):
                 if "points" in label:
                     mask = self._read_polyline(label, size, where, summary)
                 elif (part := self._instance_of(label, where, summary)) is not None:
-                    mask = coded(_in_its_box(part, label["bounding_box"], size))
+                    mask = encode_rle(_in_its_box(part, label["bounding_box"], size))
                 elif label.get("mask_path"):
                     continue
                 else:

@@ -12,10 +12,11 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import iterate_list, json_ends, read_element
 from clipseg_hf.data.rows.row_source import in_shards, is_image_name
-from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles, coded
+from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles
 from clipseg_hf.data.sources.coco_annotations import read_segmentation
 from clipseg_hf.data.sources.splits import by_official_order, split_in_name
 from clipseg_hf.processing.masks.brush_rle import decode_brush
+from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "Label Studio's export as JSON (not JSON-MIN) and its images"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")  # what Label Studio puts before the name of a file
@@ -150,7 +151,7 @@ class LabelStudioFiles(ShapeFiles):
                 continue
             try:
                 if "rle" in value:
-                    mask = coded(decode_brush(value["rle"], size))
+                    mask = encode_rle(decode_brush(value["rle"], size))
                 else:
                     height, width = size
                     corners = [side for x, y in value["points"] for side in (x / 100 * width, y / 100 * height)]

@@ -17,10 +17,11 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.json_stream import json_ends
 from clipseg_hf.data.rows.row_source import in_shards, is_image_name, shorten
-from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles, coded
+from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles
 from clipseg_hf.data.sources.coco_annotations import read_segmentation
 from clipseg_hf.data.sources.splits import by_official_order, split_of_folder
 from clipseg_hf.processing.masks.mask_files import load_map
+from clipseg_hf.processing.masks.rle import encode_rle
 
 LAYOUT = "<name>.json beside <name>.jpg"
 _NO_OUTLINE = ("point", "points", "line", "linestrip", "oriented_rectangle")
@@ -157,10 +158,10 @@ def draw_shape(
     if kind == "circle":
         radius = float(np.hypot(x2 - x1, y2 - y1))
         ImageDraw.Draw(canvas).ellipse((x1 - radius, y1 - radius, x1 + radius, y1 + radius), fill=1)
-        return coded(np.asarray(canvas))
+        return encode_rle(np.asarray(canvas))
     part = load_map({"path": None, "bytes": base64.b64decode(bitmap or "", validate=True)}, "its mask", colors="grey")
     canvas.paste(Image.fromarray(part > 0), (int(x1), int(y1)))
-    return coded(np.asarray(canvas))
+    return encode_rle(np.asarray(canvas))
 
 
 def is_labelme(path: Path, keys: tuple[bytes, ...] = (b'"shapes"', b'"imagePath"')) -> bool:

@@ -13,11 +13,10 @@ from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.classes import LEFT_OUT, NOT_COUNTED, clean_name
 from clipseg_hf.data.sources.coco_annotations import unite_masks
 from clipseg_hf.data.vocabulary.phrases import phrase_key
-from clipseg_hf.processing.masks.rle import encode_rle, is_empty
 
 
 class Shape(NamedTuple):
-    """A label, and run lengths as pycocotools has them: `{"size": [height, width], "counts": bytes}`."""
+    """A label, and run lengths as pycocotools has them: `{"size": [height, width], "counts": bytes or text}`."""
 
     label: str
     mask: dict
@@ -89,7 +88,7 @@ def make_phrases(
     for label, mask in shapes:
         if not label:
             summary.note("empty_phrase", where)
-        elif is_empty(mask["counts"].decode("ascii")):
+        elif not coco.area(mask):
             summary.note("empty_mask", f"{label!r} in {where}")
         else:
             groups.setdefault(phrase_key(label), []).append(Shape(label, mask))
@@ -103,12 +102,6 @@ def make_phrases(
             phrase_id = f"{image_id}__{number}"
             phrases.append(make_phrase(group[0].label, mask, phrase_id=phrase_id, boxes=boxes, ignore=ignore))
     return phrases
-
-
-def coded(mask) -> dict:
-    """A mask, (height, width) bool, as a `Shape` has it."""
-    runs = encode_rle(mask)
-    return {**runs, "counts": runs["counts"].encode("ascii")}
 
 
 class ImageFinder:
