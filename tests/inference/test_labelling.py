@@ -22,3 +22,5 @@ def test_parts_are_things_and_what_may_be_absent_is_left_out():
     np.testing.assert_allclose([thing.score for thing in image.objects], torch.tensor([1.0, 3.0]).sigmoid(), atol=0.2)
     everything = labelled(found.to_dict(objects=True), "x.jpg", "x.jpg", min_presence=0)
     assert [thing.label for thing in everything.objects] == ["cat", "cat", "dog"]
+    plain = labelled(found.to_dict(), "x.jpg", "x.jpg").objects  # as `clipseg-hf segment` writes it without --objects
+    assert [(int(thing.mask.sum()), thing.score) for thing in plain] == [(n, round(found.scores[0], 6)) for n in (8, 4)]

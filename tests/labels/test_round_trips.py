@@ -61,7 +61,7 @@ def labelled(made) -> list[LabelledImage]:
 
 
 @pytest.mark.parametrize(("name", "outlines"), WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(made=images())
 def test_masks_come_back(name, outlines, made):
     if name == "index_masks":  # a pixel has one label

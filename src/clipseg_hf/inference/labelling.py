@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
+
 from clipseg_hf._counted import counted
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.labels import LabelledImage, LabelledObject, write_labels
+from clipseg_hf.processing.masks.outlines import split_objects
 from clipseg_hf.processing.masks.rle import decode_rle
 
 
@@ -18,7 +21,7 @@ def labelled(
     """What was found in an image, each connected part of a mask as a thing of its own.
 
     Args:
-        found: a result; or what its `to_dict(objects=True)` says.
+        found: a result; or what its `to_dict(objects=True)` says, or what a JSON file of `clipseg-hf segment` holds.
         name: what to call the image, such as "street.jpg".
         image: path or URL of the image; left out, the result's own picture.
         min_presence: things that are less present are left out, in [0, 1]; None: those that `is_present` calls absent.
@@ -27,12 +30,20 @@ def labelled(
         image = found.image if image is None else image
         found = found.to_dict(objects=True)
     things = [
-        LabelledObject(entry["prompt"], decode_rle(part["rle"]), part["score"])
+        LabelledObject(entry["prompt"], mask, score)
         for entry in found["prompts"]
         if (entry["is_present"] if min_presence is None else entry["presence"] >= min_presence)
-        for part in entry["objects"]
+        for mask, score in _parts(entry)
     ]
     return LabelledImage(name, image, (found["height"], found["width"]), things)
+
+
+def _parts(entry: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, float]]:
+    """The masks and scores of the parts; where the record does not list them, all have the score of the whole."""
+    if "objects" in entry:
+        yield from ((decode_rle(part["rle"]), part["score"]) for part in entry["objects"])
+    else:
+        yield from ((mask, entry["score"]) for mask in split_objects(decode_rle(entry["rle"])))
 
 
 def write_found(
