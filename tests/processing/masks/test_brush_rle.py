@@ -18,6 +18,14 @@ def test_the_bits_can_be_written_by_hand():
     assert mask_runs(mask) == [(0, 1), (1, 2)] and mask_runs(np.zeros((0, 3), dtype=bool)) == []
 
 
+def test_what_label_studio_itself_wrote():
+    """`mask2rle` of label-studio-sdk 2.1.2."""
+    mask = np.zeros((4, 6), dtype=bool)
+    mask[1:3, 2:5] = mask[3, 5] = True
+    data = [0, 0, 0, 96, 57, 27, 254, 31, 0, 183, 255, 108, 2, 223, 254, 23, 0, 143, 252]
+    assert np.array_equal(decode_brush(data, mask.shape), mask)
+
+
 def test_plain_words_are_read():
     """Words that are not repeated, as of strokes in colour."""
     alpha = np.array([[0, 255, 0], [255, 255, 0]], dtype=np.uint8)

@@ -56,6 +56,15 @@ def test_masks_are_put_into_their_boxes(tmp_path, make, read, masks_of):
     assert masks["large"].sum() == 4 * triangle.sum() and masks["beyond"].sum() == 9 and not summary.flaws
 
 
+def test_what_fiftyone_itself_wrote():
+    """FiftyOne 1.22.1 of `fo.Detection(mask=np.tri(6, dtype=bool))`."""
+    text = (
+        "eJyb7BfqGxDJyFDGUK2eklqcXKRupaBek2SorqOgnpZfVFKUmBefX5SSChJ3S8wpTgWKF2ckFqQC+RpmOgpmmjoKtQpkAy5GBhBgZISQ"
+        "jBCSEUIyQkhGAFWzG8E="
+    )
+    assert np.array_equal(unpack_mask({"$binary": {"base64": text, "subType": "00"}}), np.tri(6, dtype=bool))
+
+
 def test_a_field_is_chosen(tmp_path, make, read):
     labelled = {
         "a": {"_cls": "Classification", "label": "x"},
