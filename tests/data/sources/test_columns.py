@@ -6,6 +6,7 @@ from PIL import Image
 from clipseg_hf.data.rows.flaws import FlawError
 from clipseg_hf.data.rows.row_phrases import phrase_mask, truth_of
 from clipseg_hf.data.sources import load_segmentation_dataset
+from clipseg_hf.processing.masks.rle import encode_rle
 
 
 def picture(value=128):
@@ -171,3 +172,40 @@ def test_columns_that_are_not_there_are_named_with_those_that_are(data, load):
         load(data, phrase_column="text")
     with pytest.raises(ValueError, match=r"What do the masks show\? Name the column of phrases with phrase_column="):
         load(data, image_column="photo", mask_column="label")
+
+
+@pytest.mark.parametrize("by_field", [False, True])
+def test_objects_have_categories_and_segmentations(load, masks_of, by_field):
+    runs = encode_rle(np.eye(20, 30) > 0)
+    objects = [
+        {"category": 1, "segmentation": [[0.0, 0.0, 5.0, 0.0, 5.0, 5.0, 0.0, 5.0]]},
+        {"category": 1, "segmentation": [[20.0, 10.0, 30.0, 10.0, 30.0, 20.0, 20.0, 20.0]]},
+        {"category": 0, "segmentation": [[0.0, 0.0, 9.0]]},
+    ]
+    fields = {"category": datasets.ClassLabel(names=["cat", "dining_table"])}
+    fields["segmentation"] = datasets.List(datasets.List(datasets.Value("float32")))
+    feature, value = datasets.List(fields), objects
+    if by_field:
+        feature = {name: datasets.List(field) for name, field in fields.items()}
+        value = {name: [one[name] for one in objects] for name in fields}
+    nothing = {name: [] for name in fields} if by_field else []
+    features = datasets.Features({"image": datasets.Image(), "objects": feature})
+    pictures = [Image.new("RGB", (30, 20)), Image.new("RGB", (30, 20), "red")]
+    data = datasets.Dataset.from_dict({"image": pictures, "objects": [value, nothing]}, features=features)
+
+    rows, summary = load(data, objects_column="objects")
+
+    [row] = rows
+    assert {phrase: int(mask.sum()) for phrase, mask in masks_of(row).items()} == {"dining table": 125}
+    assert row["phrases"][0]["boxes"] == [[0, 0, 5, 5], [20, 10, 10, 10]]
+    assert summary.flaws == {"malformed_entry": 1, "no_annotation": 1}
+    named = datasets.Dataset.from_list([{"image": pictures[0], "things": [{"name": "eye", "rle": runs}]}])
+    rows, _ = load(
+        named.cast_column("image", datasets.Image()),
+        objects_column="things",
+        category_field="name",
+        segmentation_field="rle",
+    )
+    assert np.array_equal(masks_of(rows[0])["eye"], np.eye(20, 30) > 0)
+    with pytest.raises(ValueError, match=r"There is no column for objects_column='nowhere'\. The data set has: image"):
+        load(data, objects_column="nowhere")

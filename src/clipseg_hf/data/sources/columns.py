@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import datasets
@@ -13,7 +14,9 @@ from clipseg_hf.data.rows.pictures import number_pictures
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards
 from clipseg_hf.data.rows.rows import ROW_FEATURES, make_phrase, make_row
-from clipseg_hf.data.sources.classes import LEFT_OUT, make_class_table
+from clipseg_hf.data.sources.annotation_tools.shapes import Shape, make_phrases
+from clipseg_hf.data.sources.classes import LEFT_OUT, clean_name, make_class_table
+from clipseg_hf.data.sources.coco_annotations import read_segmentation
 from clipseg_hf.data.sources.mask_files import check_binary_mask, check_map
 
 Data = datasets.Dataset | datasets.DatasetDict | str | os.PathLike
@@ -23,12 +26,16 @@ class ColumnData(RowSource):
     """A data set of which some columns are images, masks and phrases.
 
     Either each of its rows is an image with a binary mask and a phrase (or equally many of both, in lists), or, with
-    `classes`, an image with an index mask. Rows with the same picture are made into one.
+    `classes`, an image with an index mask, or, with `objects_column`, an image with objects, which have a category and
+    a segmentation as COCO's annotations. Rows with the same picture are made into one.
 
     Args:
         data: A `datasets.Dataset` or `DatasetDict`, a folder where one was saved, or a name on the Hub.
         image_column, mask_column: The columns of images and masks.
         phrase_column: The column of phrases.
+        objects_column: The column of objects: a list of them, or a list for each of their fields.
+        category_field, segmentation_field: Their fields. A category is a text, a `ClassLabel`, or a number that
+            `classes` names.
         classes: What the values of index masks mean, see `classes.make_class_table`.
         ignore_index, ignore_color, leave_out: See `index_masks.IndexMaskFiles`.
         only_splits: Load no more than these; all where empty.
@@ -49,6 +56,9 @@ class ColumnData(RowSource):
         image_column: str = "image",
         mask_column: str = "mask",
         phrase_column: str | None = None,
+        objects_column: str | None = None,
+        category_field: str = "category",
+        segmentation_field: str = "segmentation",
         classes: Sequence[str] | Mapping | str | None = None,
         ignore_index: int | Sequence[int] | None = None,
         ignore_color: Sequence[int] | None = None,
@@ -63,7 +73,9 @@ class ColumnData(RowSource):
         self.columns = (image_column, mask_column, phrase_column)
         self.table = None if classes is None else make_class_table(classes, ignore_index, ignore_color, leave_out)
         there = next(iter(self._data.values())).column_names
-        self._has_rows = set(ROW_FEATURES) <= set(there) and phrase_column is None and classes is None
+        self.objects = None if objects_column is None else (objects_column, category_field, segmentation_field)
+        chosen = (phrase_column, classes, objects_column)
+        self._has_rows = set(ROW_FEATURES) <= set(there) and chosen == (None, None, None)
         if not self._has_rows:
             self._check_columns(there)
 
@@ -73,7 +85,7 @@ class ColumnData(RowSource):
 
     def fingerprint(self) -> str:
         data = [f"{split} {rows._fingerprint}" for split, rows in self._data.items()]
-        return digest(self.name, repr(self.columns), repr(self.table), *data)
+        return digest(self.name, repr(self.columns), repr(self.objects), repr(self.table), *data)
 
     def shards(self, split: str, summary: BuildSummary) -> list[list[list[int]]]:
         """The numbers of rows, those with one picture together."""
@@ -110,6 +122,12 @@ class ColumnData(RowSource):
         frame = check_image(image, where, summary)
         if frame is None:
             return None
+        if self.objects is not None:
+            things = _listed(values[self.objects[0]])
+            if not things:
+                summary.note("no_annotation", where)
+                return None
+            return make_row(image, image_id, frame.size, self._read_objects(things, image_id, where, frame, summary))
         masks = values[mask_column] if isinstance(values[mask_column], list) else [values[mask_column]]
         if not masks:
             summary.note("no_annotation", where)
@@ -137,17 +155,47 @@ class ColumnData(RowSource):
                 phrases += self.table.phrases(mask, image_id, where, summary) or []
         return phrases
 
+    def _read_objects(
+        self, things: list[dict], image_id: str, where: str, frame: Frame, summary: BuildSummary
+    ) -> list[dict]:
+        _, category_field, segmentation_field = self.objects
+        shapes = []
+        for number, thing in enumerate(things):
+            place = f"object {number} of {where}"
+            label = self._categories.get(thing.get(category_field), thing.get(category_field))
+            if not isinstance(label, str):
+                summary.note("malformed_entry", f"{place} ({category_field} is {label}, which has no name)")
+            elif mask := read_segmentation(thing.get(segmentation_field), *frame.size, place, summary):
+                shapes.append(Shape(clean_name(label), mask))
+        return make_phrases(shapes, image_id, where, frame.size, summary)
+
+    @cached_property
+    def _categories(self) -> Mapping[int, str]:
+        """The names of numbers: the `classes` that were given, else those of the column."""
+        if self.table is not None:
+            return self.table.names
+        column, category_field, _ = self.objects
+        feature = next(iter(self._data.values())).features[column]
+        fields = getattr(feature, "feature", feature)  # of a list of objects, or a list for each field
+        feature = fields.get(category_field) if isinstance(fields, Mapping) else None
+        feature = getattr(feature, "feature", feature)
+        return dict(enumerate(feature.names)) if isinstance(feature, datasets.ClassLabel) else {}
+
     def _check_columns(self, there: list[str]) -> None:
         image_column, mask_column, phrase_column = self.columns
-        wanted = {"image_column": image_column, "mask_column": mask_column, "phrase_column": phrase_column}
+        if self.objects is not None:
+            wanted = {"image_column": image_column, "objects_column": self.objects[0]}
+        else:
+            wanted = {"image_column": image_column, "mask_column": mask_column, "phrase_column": phrase_column}
         missing = {option: column for option, column in wanted.items() if column is not None and column not in there}
         if missing:
             wrong = ", ".join(f"{option}={column!r}" for option, column in missing.items())
             raise ValueError(f"There is no column for {wrong}. The data set has: {', '.join(there)}.")
-        if phrase_column is None and self.table is None:
+        if phrase_column is None and self.table is None and self.objects is None:
             raise ValueError(
-                "What do the masks show? Name the column of phrases with phrase_column=, or the classes of index masks "
-                f"with classes=[...]. The data set has: {', '.join(there)}."
+                "What do the masks show? Name the column of phrases with phrase_column=, the classes of index masks "
+                "with classes=[...], or the column of objects with objects_column=. "
+                f"The data set has: {', '.join(there)}."
             )
 
 
@@ -171,6 +219,13 @@ def load_data(
 def is_saved_dataset(path: str | os.PathLike) -> bool:
     """Whether `save_to_disk` wrote this folder."""
     return any(os.path.isfile(os.path.join(path, name)) for name in ("state.json", "dataset_dict.json"))
+
+
+def _listed(objects: list[dict] | Mapping[str, list] | None) -> list[dict]:
+    """Objects as a list of them, where they may be a list for each field."""
+    if isinstance(objects, Mapping):
+        return [dict(zip(objects, one, strict=True)) for one in zip(*objects.values(), strict=False)]
+    return list(objects or ())
 
 
 def _read_binary_masks(
