@@ -24,7 +24,7 @@ def read_back(folder: Path) -> list[dict[str, np.ndarray]]:
     options = {"predictions": True} if kind == "label_studio" else {}
     source = KINDS[kind](folder, unpack_dir=folder, **options)
     rows = [row for shard in source.shards("train", summary) for row in source.rows("train", shard, summary)]
-    assert set(summary.flaws) <= {"no_annotation"}
+    assert set(summary.flaws) <= {"no_annotation", "unclear_frame"}
     found = {Path(row["image"]["path"]).name: row for row in rows}
     names = sorted(path.name for path in folder.rglob("*.png") if path.parent.name != "masks")
     return [
@@ -82,3 +82,18 @@ def test_masks_come_back(name, outlines, made):
         assert masks.keys() == back.keys()
         for label, mask in masks.items():
             assert np.array_equal(back[label], mask), label
+
+
+@pytest.mark.parametrize(("name", "outlines"), WAYS)
+def test_masks_are_of_the_photo_as_it_is_shown(name, outlines, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter to the right
+    Image.new("RGB", (30, 20)).save(tmp_path / "x.png", exif=exif)
+    mask = np.zeros((30, 20), dtype=bool)
+    mask[2:9, 3:5] = True
+
+    photo = LabelledImage("x.png", tmp_path / "x.png", (30, 20), [LabelledObject("cat", mask)])
+    write_labels([photo], tmp_path / "out", name, outlines=outlines)
+
+    [found] = read_back(tmp_path / "out")
+    assert np.array_equal(found["cat"], mask)
