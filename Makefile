@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-oldest test-onnx lint format docs wheel font clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node lint format docs wheel font clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -32,6 +32,11 @@ test-onnx: $(VENV)/.dev  ## emoji-tiny exported, and everything that runs withou
 fuzz: $(VENV)/.dev  ## an hour (CLIPSEG_FUZZ_SECONDS) of damaged files for every reader
 	OMP_NUM_THREADS=1 CLIPSEG_FUZZ_SECONDS=$${CLIPSEG_FUZZ_SECONDS:-3600} CLIPSEG_FUZZ_SEED=$${CLIPSEG_FUZZ_SEED:-$$(date +%s)} \
 	$(BIN)/python -m pytest tests/fuzz -m slow -rP
+
+# Scripts that packages bring are not run: they would fetch what only GPUs need.
+test-node: $(VENV)/.dev  ## emoji-tiny exported, and run by Transformers.js in Node
+	npm install --prefix tests/export/node --ignore-scripts --no-package-lock --no-audit --no-fund
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_transformers_js.py
 
 test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
