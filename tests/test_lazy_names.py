@@ -11,7 +11,7 @@ import pytest
 
 import clipseg_hf
 
-ROOMS = ["data", "evaluation", "export", "hub", "modeling", "processing", "training"]
+ROOMS = ["data", "evaluation", "export", "hub", "inference", "modeling", "processing", "training"]
 PACKAGES = ["clipseg_hf", *(f"clipseg_hf.{room}" for room in ROOMS)]
 
 
