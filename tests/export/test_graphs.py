@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from transformers import CLIPSegConfig
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf.export.graphs import make_graphs, write_graph
 
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow  # the export takes a minute
@@ -77,6 +79,35 @@ def test_the_steps_are_the_model_s(model, run, height, width, prompts, tokens):
         names = dict(zip(("activation_1", "activation_3", "activation_5"), activations, strict=True))
         (found,) = run("decoder", conditional_embeddings=vectors, grid=features.grid, **names)
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("prompts", "tokens"), [(1, 77), (17, 3), (3, 40)])
+def test_texts_as_long_as_the_released_checkpoints_take(long, prompts, tokens):
+    network, session = long
+    pixels, ids, attention = _inputs(network, 48, 80, prompts, tokens)
+    with torch.no_grad():
+        expected = network(pixel_values=pixels, input_ids=ids, attention_mask=attention).logits
+    inputs = {"pixel_values": pixels, "input_ids": ids, "attention_mask": attention}
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A small model with random weights, that takes 77 tokens; and its graph."""
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
+    ends = {"bos_token_id": 98, "eos_token_id": 99, "pad_token_id": 99, "vocab_size": 100}
+    config = CLIPSegConfig(
+        text_config={**tower, **ends, "max_position_embeddings": 77},
+        vision_config={**tower, "image_size": 64, "patch_size": 16},
+        projection_dim=32,
+        reduce_dim=16,
+        extract_layers=[0, 1],
+        decoder_intermediate_size=32,
+    )
+    network = CLIPSegForImageSegmentation(config).eval()
+    graph = next(graph for graph in make_graphs(network) if graph.name == "model")
+    return network, ort.InferenceSession(write_graph(graph, tmp_path_factory.mktemp("long")))
 
 
 def test_the_export_is_laid_out_for_transformers_js(exported):
