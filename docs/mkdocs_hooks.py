@@ -17,7 +17,15 @@ PAGES = {
     "Measurements": ["benchmarks/README.md", "benchmarks/*/README.md"],
     "Project": ["CHANGELOG.md", "CONTRIBUTING.md"],
 }
-FILES = ["docs/*.css", "docs/*.jpg", "docs/*.png", "examples/recipes/*.yaml", "benchmarks/*.png", "benchmarks/*/*.png"]
+FILES = [
+    "docs/*.css",
+    "docs/*.jpg",
+    "docs/*.png",
+    "examples/*.html",
+    "examples/recipes/*.yaml",
+    "benchmarks/*.png",
+    "benchmarks/*/*.png",
+]
 ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "export", "inference", "hub", "training"]
 
 log = logging.getLogger("mkdocs.hooks.clipseg_hf")

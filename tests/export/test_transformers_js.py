@@ -1,9 +1,13 @@
 """Transformers.js runs an export as it is; `make test-node` installs it."""
 
 import json
+import re
 import shutil
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -13,6 +17,8 @@ from clipseg_hf.assets import EMOJI_SCENES
 from clipseg_hf.inference import Segmenter
 
 NODE = Path(__file__).parent / "node"
+PAGE = Path(__file__).parents[2] / "examples" / "in_the_browser.html"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TEXTS = ["dog", "the sunflower above the dog", "a cat"]
 pytestmark = [
     pytest.mark.slow,
@@ -43,3 +49,32 @@ def test_logits_are_those_of_torch(exported, expected, tmp_path, dtype, atol):
     found = np.reshape(found["logits"], found["shape"])
     np.testing.assert_allclose(found, logits, atol=atol, rtol=0)
     assert ((found > 0) != (logits > 0)).mean() < 0.003
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_finds_the_same_in_a_browser(exported, expected, tmp_path):
+    picture, _, logits = expected
+    picture.save(tmp_path / "scene.png")
+    shutil.copy(PAGE, tmp_path)
+    (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
+    (tmp_path / "emoji-onnx").symlink_to(exported)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=tmp_path))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/{PAGE.name}?picture=scene.png&texts={','.join(TEXTS)}"
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=120000", "--dump-dom"]
+    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", address.replace(" ", "%20")]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert '<p id="status" role="status">Done.</p>' in result.stdout
+    found = re.findall(r"<li[^>]*>(.*?): ([\d.]+) % of the picture", result.stdout)
+    shares = 100 * (1 / (1 + np.exp(-logits)) > 0.48).mean((1, 2))  # the checkpoint's threshold for texts
+    assert [text for text, _ in found] == TEXTS
+    np.testing.assert_allclose([float(share) for _, share in found], shares, atol=0.01)
