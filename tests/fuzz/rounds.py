@@ -11,7 +11,7 @@ SECONDS = float(os.environ.get("CLIPSEG_FUZZ_SECONDS", "60"))
 """For all readers together: 60 in `make test-slow`, 3600 in `make fuzz`."""
 
 FIRST_SEED = int(os.environ.get("CLIPSEG_FUZZ_SEED", "0"))
-READERS = 8
+READERS = 9
 TIMEOUT = SECONDS + 1200  # what a failure takes to be made small
 _CASES = 40  # of a round
 

@@ -6,14 +6,14 @@ import time
 import pytest
 
 from clipseg_hf.processing import load_image
-from fuzz import sandbox, seeds
+from fuzz import sandbox, seeds, tool_seeds
 from fuzz.archives import KINDS, pack
 from fuzz.damage import OUTSIDE, Case
 from fuzz.sandbox import NotOursError, check
 from fuzz.test_sources import load
 from fuzz.test_texts import READERS
 
-LAYOUTS = seeds.COCO | seeds.FOLDERS | seeds.PHRASECUT
+LAYOUTS = seeds.COCO | seeds.FOLDERS | seeds.PHRASECUT | tool_seeds.TOOLS
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -6,10 +6,14 @@ import pytest
 
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.data.sources import load_segmentation_dataset
-from fuzz import rounds, seeds
+from fuzz import rounds
 from fuzz.archives import broken_archives
 from fuzz.damage import Case, Link, broken
 from fuzz.sandbox import check
+from fuzz.seeds import COCO, FOLDERS, PHRASECUT
+from fuzz.tool_seeds import TOOLS
+
+LAYOUTS = {"coco": COCO, "folders": FOLDERS, "phrasecut": PHRASECUT, "tools": TOOLS}
 
 
 def load(path: Path, cache_dir: Path, **options) -> None:
@@ -27,7 +31,7 @@ def try_case(root: Path, case: Case, **options) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(rounds.TIMEOUT, method="thread")
-@pytest.mark.parametrize("layouts", [seeds.COCO, seeds.FOLDERS, seeds.PHRASECUT], ids=["coco", "folders", "phrasecut"])
+@pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
 def test_any_damage_is_told(root, layouts):
     rounds.fuzz(broken(layouts), lambda case: try_case(root, case))
 
@@ -41,4 +45,4 @@ def try_archive(root: Path, case: Case) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(rounds.TIMEOUT, method="thread")
 def test_any_archive_is_kept_within_bounds(root):
-    rounds.fuzz(broken_archives(seeds.PHRASECUT["phrasecut"]), lambda case: try_archive(root, case))
+    rounds.fuzz(broken_archives(PHRASECUT["phrasecut"]), lambda case: try_archive(root, case))

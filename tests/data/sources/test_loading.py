@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,11 @@ def test_what_reads_as_a_path_is_never_looked_up_on_the_hub(name, tmp_path, monk
 
 def test_a_name_of_the_hub_has_an_owner():
     assert recognise("me/my-photos_2") == "columns"
+
+
+@pytest.mark.parametrize("name", ["export.json", "annotations.xml", "data.yaml", "metadata.jsonl"])
+def test_pipes_and_devices_are_no_layout(tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / f"2{name}")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"no layout that is known|There is no metadata"):
+        load_segmentation_dataset(tmp_path, cache_dir=tmp_path / "cache")

@@ -119,7 +119,7 @@ def test_every_flaw_is_named(tmp_path, make, read):
         "empty_mask": ["'far' in a.jpg"],
         "image_size_differs": ["c.jpg (30 x 20, annotated 30 x 21)"],
         "missing_image": ["d.jpg (d.json)"],
-        "unreadable_annotation": ["e.json (Expecting value: line 1 column 13 (char 12))"],
+        "unreadable_annotation": ["e.json (e.json is not valid JSON, column 13: Expecting value.)"],
     }
     assert summary.flaws["malformed_entry"] == 6  # f.json besides
     with pytest.raises(FileNotFoundError, match=r"There is no JSON file in .*Expected <name>\.json beside <name>\.jpg"):

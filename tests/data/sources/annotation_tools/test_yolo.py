@@ -119,9 +119,10 @@ def test_what_is_missing_is_said(tmp_path, make):
     with pytest.raises(FileNotFoundError, match=r"no images in .*Found: data.yaml\. Expected data.yaml with names"):
         YoloFiles(tmp_path, unpack_dir=tmp_path)
     make.save_image(tmp_path / "images" / "a.jpg")
-    write(tmp_path, {"data.yaml": "names: 3"})
-    with pytest.raises(ValueError, match=r"data\.yaml has no list `names` of classes: "):
-        YoloFiles(tmp_path, unpack_dir=tmp_path)
+    for names in ("3", "{.inf: cat}", "[" * 3000):
+        write(tmp_path, {"data.yaml": f"names: {names}"})
+        with pytest.raises(ValueError, match=r"data\.yaml has no list `names` of classes: "):
+            YoloFiles(tmp_path, unpack_dir=tmp_path)
     write(tmp_path, {"data.yaml": "names: [cat]\ntrain: elsewhere\nval: there"})
     with pytest.raises(FileNotFoundError, match=r"data\.yaml says that images are in elsewhere, there; there are none"):
         YoloFiles(tmp_path, unpack_dir=tmp_path)

@@ -128,3 +128,19 @@ def test_every_flaw_is_named(root, make, read):
         "empty_phrase": ["ref 0"],
         "empty_mask": ["annotation 10 of ref 5"],
     }
+
+
+def test_lists_for_ids_are_named(root, make, read):
+    content = json.loads((root / "instances.json").read_text())
+    content["annotations"] += [{"id": [7]}, {**content["annotations"][0], "id": 9, "category_id": [1]}]
+    make.save_json(root / "instances.json", {**content, "images": [*content["images"], {"id": [1]}]})
+    refs = [{**reference(0, 7, "a"), "ann_id": [7]}, {**reference(1, 7, "b"), "image_id": [1]}, reference(2, 9, "c")]
+    make.save_json(root / "refs(unc).json", refs)
+
+    [row], summary = read(RefCocoFiles, root, images="../train2014")
+
+    assert [entry["phrase"] for entry in row["phrases"]] == ["c"]
+    assert [note.split(" (")[1] for note in summary.examples["malformed_entry"]] == [
+        "ann_id is [7])",
+        "image_id is [1])",
+    ]

@@ -135,7 +135,7 @@ def _read_runs(values: dict[str, str], size: tuple[int, int]) -> np.ndarray:
 def is_cvat_xml(path: Path) -> bool:
     """Whether a folder has, or a file is, XML with annotations of images as CVAT writes them."""
     files = [path] if path.is_file() else sorted(path.glob("*.xml"))
-    return any(file.suffix == ".xml" and b"<annotations>" in _begin(file) for file in files)
+    return any(file.suffix == ".xml" and file.is_file() and b"<annotations>" in _begin(file) for file in files)
 
 
 def _begin(file: Path) -> bytes:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageDraw
 
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_json, read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
@@ -82,7 +81,7 @@ class LabelMeFiles(ShapeFiles):
         finder = ImageFinder(self.image_tree, LAYOUT) if self._has_images else None
         for name in shard:
             try:
-                content = json.loads(read_text(self.tree.local_file(name)))
+                content = parse_json(read_text(self.tree.local_file(name)), name)
             except ValueError as error:  # not JSON, or not UTF-8
                 summary.note("unreadable_annotation", f"{name} ({error})")
                 continue

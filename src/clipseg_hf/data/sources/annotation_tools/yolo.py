@@ -7,12 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-import yaml
-
-from clipseg_hf._text_files import read_text
+from clipseg_hf._text_files import parse_yaml, read_text
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
-from clipseg_hf.data.rows.flaws import BuildSummary
+from clipseg_hf.data.rows.flaws import NOT_AS_EXPECTED, BuildSummary
 from clipseg_hf.data.rows.foreign_paths import FileFinder
 from clipseg_hf.data.rows.row_source import in_shards, shorten
 from clipseg_hf.data.sources.annotation_tools.shapes import AnnotatedImage, ImageFinder, Shape, ShapeFiles
@@ -124,11 +122,11 @@ class YoloFiles(ShapeFiles):
             if not _NAMES.search(text):
                 continue
             try:
-                settings = yaml.safe_load(text)
+                settings = parse_yaml(text, name)
                 names = settings["names"]
                 names = dict(names if isinstance(names, dict) else enumerate(names))
                 classes = {int(index): str(label) for index, label in names.items()}
-            except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
+            except NOT_AS_EXPECTED as error:
                 raise ValueError(f"{self.tree}/{name} has no list `names` of classes: {error}.") from None
             for key, split in SPLIT_NAMES.items():
                 if given := settings.get(key):
@@ -197,7 +195,8 @@ def label_of(image: str) -> str:
 
 def is_yolo(path: Path) -> bool:
     """Whether a folder has a .yaml file with `names:`, or classes and a folder of labels."""
-    if any(_NAMES.search(_begin(file)) for pattern in ("*.yaml", "*.yml") for file in path.glob(pattern)):
+    settings = [file for pattern in ("*.yaml", "*.yml") for file in path.glob(pattern) if file.is_file()]
+    if any(_NAMES.search(_begin(file)) for file in settings):
         return True
     has_classes = any((path / name).is_file() for name in CLASS_FILES)
     return has_classes and any(next(path.glob(pattern), None) for pattern in ("labels/*.txt", "labels/*/*.txt"))

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clipseg_hf._text_files import short_repr
 from clipseg_hf.data.rows.file_trees import open_tree
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
@@ -127,6 +128,8 @@ class RefCocoFiles(RowSource):
         with path.open("rb") as file:
             for member, (entry, start, end) in iterate_members(file, path, ("images", "annotations", "categories")):
                 number = entry.get("id") if isinstance(entry, dict) else None
+                if not isinstance(number, (int, str)):
+                    continue
                 if member == "images":
                     images[number] = entry
                 elif member == "categories":
@@ -180,7 +183,8 @@ class RefCocoFiles(RowSource):
         if is_empty(mask["counts"]):
             summary.note("empty_mask", where)
             return []
-        name = self._categories.get(annotation.get("category_id"))
+        category = annotation.get("category_id")
+        name = self._categories.get(category) if isinstance(category, (int, str)) else None
         different = {phrase_key(sentence): sentence for sentence in reversed(reference.sentences)}
         phrases = []
         for number, sentence in enumerate(reversed(different.values())):
@@ -210,6 +214,8 @@ def _read_reference(entry: Any, where: str) -> tuple[str, Reference | str]:
     """The split and the reference; or what is wrong with it, with the split that it would be in."""
     split = str(entry.get("split", "train")) if isinstance(entry, dict) else "train"
     try:
+        if wrong := [key for key in ("image_id", "ann_id") if not isinstance(entry[key], (int, str))]:
+            return split, f"{where} ({wrong[0]} is {short_repr(entry[wrong[0]])})"
         sentences = [" ".join(str(said.get("sent") or said.get("raw") or "").split()) for said in entry["sentences"]]
         return split, Reference(str(entry["ref_id"]), entry["image_id"], entry["ann_id"], sentences)
     except (KeyError, TypeError, AttributeError) as error:
