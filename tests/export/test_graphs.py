@@ -1,10 +1,13 @@
 """The graphs give the model's numbers at every size, number of prompts and length of text."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from transformers import CLIPSegConfig
 
+import clipseg_hf
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.export.graphs import make_graphs, write_graph
 
@@ -116,6 +119,13 @@ def test_the_export_is_laid_out_for_transformers_js(exported):
     assert [each.name for each in session.get_outputs()] == ["logits"]
     files = {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"}
     assert files <= {path.name for path in exported.iterdir()}
+
+
+def test_no_graph_names_a_file_of_this_machine(exported):
+    """As the exporter's stack traces would."""
+    places = [str(Path(clipseg_hf.__file__).parent).encode(), b".py"]
+    for path in (exported / "onnx").iterdir():
+        assert not [place for place in places if place in path.read_bytes()], path.name
 
 
 def test_the_processor_of_an_export_is_the_checkpoint_s(exported):

@@ -83,8 +83,21 @@ def write_graph(graph: Graph, folder: Path) -> Path:
             dynamo=True,
             verbose=False,
         )
+        _forget_where_it_was_made(program.model)
         program.save(path)
     return path
+
+
+def _forget_where_it_was_made(model: Any) -> None:
+    """Without the exporter's notes, which name files of this machine; of each node the module that it is of stays."""
+    for part in (model, model.graph, *model.graph.inputs, *model.graph.initializers.values()):
+        part.metadata_props.clear()
+    for node in model.graph.all_nodes():
+        namespace = node.metadata_props.get("namespace")
+        for part in (node, *node.outputs):
+            part.metadata_props.clear()
+        if namespace:
+            node.metadata_props["namespace"] = namespace
 
 
 @contextmanager
