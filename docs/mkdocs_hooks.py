@@ -26,7 +26,7 @@ FILES = [
     "benchmarks/*.png",
     "benchmarks/*/*.png",
 ]
-ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "export", "inference", "hub", "training"]
+ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "export", "inference", "labelling", "hub", "training"]
 
 log = logging.getLogger("mkdocs.hooks.clipseg_hf")
 

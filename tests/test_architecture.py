@@ -19,6 +19,7 @@ ORDER = [
     "labels",
     "evaluation",
     "inference",
+    "labelling",
     "export",
     "hub",
     "training",

@@ -236,6 +236,24 @@ def test_a_damaged_image_is_skipped(folder):
     assert stems == {"x", "x-2"}
 
 
+# label
+
+
+def test_label_a_folder(folder):
+    (folder / "prompts.txt").write_text("# animals\na cat\na dog\n")
+    (folder / "broken.jpg").write_bytes(b"none")
+    arguments = ("label", ".", "--prompts", "prompts.txt", "--model", "emoji-tiny", "-o", "out", "--format", "coco")
+    said = succeed(*arguments, "--min-presence", 0)
+    first, *_, rows, _, broken = said.splitlines()
+    assert first.startswith("5 pictures x 2 prompts: ") and rows == "The rows of 4 pictures are in out/shards."
+    assert broken.startswith("  broken.jpg (")
+    content = json.loads((folder / "out" / "coco" / "annotations" / "instances_default.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["example.png", "mask.png", "other_x.jpg", "x.jpg"]
+    assert fail(*arguments, "--threshold", "0.9").splitlines()[1] == "  threshold: None, now 0.9"
+    (folder / "prompts.txt").write_text("\na cat\na cat\n")
+    assert fail(*arguments) == "prompts.txt, line 3: 'a cat' is in line 2 already."
+
+
 # errors, help
 
 

@@ -143,14 +143,15 @@ class Segmenter:
     def __call__(
         self,
         images: ImageLike | Iterable[ImageLike],
-        prompts: PromptLike | Sequence[PromptLike],
+        prompts: PromptLike | Sequence[PromptLike] | Question,
         threshold: float | Sequence[float] | None = None,
     ) -> list[Segmentation]:
         """Ask each image for each prompt.
 
         Args:
             images: one or several, whatever `load_image` takes.
-            prompts: one or several; a string is a text, or several that make one mask (`parse_prompt`).
+            prompts: one or several; a string is a text, or several that make one mask (`parse_prompt`);
+                or what `ask` made of them.
             threshold: probability above which a pixel belongs to a mask, one or one for each prompt; None: the
                 checkpoint's own for the kind of each prompt. What is combined has one half as its own, and these are
                 the thresholds of its parts.
@@ -163,11 +164,11 @@ class Segmenter:
     def stream(
         self,
         images: ImageLike | Iterable[ImageLike],
-        prompts: PromptLike | Sequence[PromptLike],
+        prompts: PromptLike | Sequence[PromptLike] | Question,
         threshold: float | Sequence[float] | None = None,
     ) -> Iterator[Segmentation]:
         """As a call, one result after the other, so that any number of images fits into memory."""
-        question = self.ask(prompts)
+        question = prompts if isinstance(prompts, Question) else self.ask(prompts)
         if threshold is not None:
             threshold_of_each(threshold, len(question.prompts))  # said before the first image is read
         batch: list = []

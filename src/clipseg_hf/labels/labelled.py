@@ -98,10 +98,8 @@ def labelled_rows(rows, objects: bool = True) -> Iterator[LabelledImage]:
     """
     for row in undecoded(rows):
         image = row["image"]
-        path = image.get("path") if isinstance(image, Mapping) else None
-        suffix = Path(path).suffix if path else f".{_format_of(image).lower()}"
         yield LabelledImage(
-            f"{row['image_id'].replace('/', '_')}{suffix}",
+            f"{row['image_id'].replace('/', '_')}{suffix_of(image)}",
             image,
             (row["height"], row["width"]),
             [
@@ -124,9 +122,11 @@ def corners(polygon: Sequence[int]) -> list[list[int]]:
     return [list(pair) for pair in zip(polygon[::2], polygon[1::2], strict=True)]
 
 
-def _format_of(image) -> str:
-    """What a picture that comes as bytes is, by its suffix."""
+def suffix_of(image) -> str:
+    """That of the file of a row's image: of its name, or of what its bytes are."""
     if not isinstance(image, Mapping):
-        return "png"
+        return ".png"
+    if path := image.get("path"):
+        return Path(path).suffix
     with Image.open(io.BytesIO(image["bytes"])) as opened:
-        return {"JPEG": "jpg"}.get(opened.format or "", opened.format or "png")
+        return {"JPEG": ".jpg"}.get(opened.format or "", f".{(opened.format or 'png').lower()}")

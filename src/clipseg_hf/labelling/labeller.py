@@ -1,0 +1,95 @@
+"""Labels shards: what each process of a run, or each actor of a cluster, does."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipseg_hf.inference.prompt_reading import read_prompts
+from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.labelling.manifest import Settings
+from clipseg_hf.labelling.pictures import Pictures
+from clipseg_hf.labelling.shards import found_rows, shard_file, shard_range, write_shard
+from clipseg_hf.processing import load_image
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to know of a run; it can be sent to any that sees the same files.
+
+    Attributes:
+        folder: where the run is.
+        model: folder or name on the Hub.
+        device: see `Segmenter.from_pretrained`.
+    """
+
+    folder: Path
+    settings: Settings
+    pictures: Pictures
+    model: str
+    device: str | None = None
+
+    @property
+    def shards(self) -> int:
+        """How many there are in all."""
+        return -(-len(self.pictures.names) // self.settings.shard_size)
+
+    def numbers(self, shard: int) -> range:
+        """Of the pictures in a shard."""
+        return shard_range(shard, self.settings.shard_size, len(self.pictures.names))
+
+
+class Labeller:
+    """A model with its prompts, encoded once, for any number of shards.
+
+    Raises:
+        ValueError: the model is another one than that which the run was started with.
+    """
+
+    def __init__(self, job: Job, segmenter: Segmenter | None = None):
+        self.job = job
+        self.segmenter = segmenter or Segmenter.from_pretrained(job.model, device=job.device)
+        if segmenter is None and digest_model(self.segmenter) != job.settings.model_digest:
+            raise ValueError(f"{job.model} is another model here than where the run was started.")
+        self.question = self.segmenter.ask(read_prompts(job.settings.prompts))
+
+    def __call__(self, shard: int, on_picture: Callable[[], Any] = lambda: None) -> int:
+        """Label a shard, unless that is done; -> its number."""
+        path = shard_file(self.job.folder, shard)
+        if not path.exists():
+            write_shard(path, list(self._rows(shard, on_picture)))
+        return shard
+
+    def _rows(self, shard: int, on_picture: Callable[[], Any]) -> Iterator[dict]:
+        pictures, settings = self.job.pictures, self.job.settings
+        for number in self.job.numbers(shard):
+            name = pictures.names[number]
+            try:
+                image = load_image(pictures.image(number), name)
+            except (OSError, ValueError, TypeError) as error:
+                yield {"image": name, "error": " ".join(str(error).split())}
+            else:
+                [result] = self.segmenter(image, self.question, settings.threshold)
+                found = result.clean(settings.operations).to_dict(objects=True)
+                yield from found_rows(name, found, self.question.mask_thresholds["presence"])
+            on_picture()
+
+
+def digest_model(segmenter: Segmenter) -> str:
+    """16 hexadecimal digits that change with whatever decides a model's answers, wherever it was loaded from."""
+    import torch
+
+    state = hashlib.blake2b(digest_size=8)
+    processor = segmenter.processor
+    for part in (segmenter.model.config.to_dict(), processor.to_dict()):
+        known = {
+            name: value for name, value in part.items() if not name.startswith("_") and name != "transformers_version"
+        }
+        state.update(json.dumps(known, sort_keys=True, default=str).encode())
+    state.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
+    for name, tensor in sorted(segmenter.model.state_dict().items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return state.hexdigest()

@@ -1,0 +1,118 @@
+"""What a run is about: written once, and compared by whoever goes on with it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from clipseg_hf._text_files import parse_json, read_text, short_repr
+from clipseg_hf.data.rows.fingerprints import digest
+from clipseg_hf.labelling.pictures import Pictures
+from clipseg_hf.processing.masks.operations import MaskOperations
+
+MANIFEST, PICTURES = "run.json", "pictures.parquet"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the rows of a run.
+
+    Attributes:
+        model_digest: of weights, configuration and processor.
+        prompts: as `parse_prompt` reads them.
+        threshold: see `Segmenter`.
+        operations: what is done to the masks.
+        shard_size: pictures in a shard.
+    """
+
+    model_digest: str
+    prompts: tuple[str, ...]
+    threshold: float | None = None
+    operations: MaskOperations = field(default_factory=MaskOperations)
+    shard_size: int = 64
+
+
+_NAMES = {"model_digest": "model", "shard_size": "number of pictures in a shard"}
+
+
+def start_or_go_on(folder: Path, settings: Settings, pictures: Pictures, model: str) -> None:
+    """Write the manifest of a new run, or see that a run that is there is about the same.
+
+    Raises:
+        ValueError: it is about something else, which is named; or the folder holds other things.
+    """
+    now = json.loads(json.dumps(asdict(settings)))  # tuples are lists in JSON
+    now["pictures"] = digest(*pictures.names, *pictures.stamps)
+    file = folder / MANIFEST
+    if not file.exists():
+        # a run that was cut off before its manifest has left no more than the list of pictures, or a draft
+        if folder.exists() and any(not path.name.startswith((".", PICTURES)) for path in folder.iterdir()):
+            raise ValueError(f"{folder} holds other things than a run of `clipseg-hf label`: name a new folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        table = pyarrow.table({"image": pictures.names, "stamp": pictures.stamps})
+        write_whole(folder / PICTURES, lambda draft: pyarrow.parquet.write_table(table, draft))
+        content = json.dumps({"model": model, **now}, indent=2, ensure_ascii=False) + "\n"
+        write_whole(file, lambda draft: draft.write_text(content, encoding="utf-8"))
+        return
+    earlier = parse_json(read_text(file), file)
+    different = [name for name in now if not isinstance(earlier, dict) or earlier.get(name) != now[name]]
+    if not different:
+        return
+    lines = [f"  {_NAMES.get(name, name)}: {_difference(name, earlier, now, folder, pictures)}" for name in different]
+    raise ValueError(
+        f"{folder} holds a run with other settings, and rows of both would be mixed up:\n" + "\n".join(lines) + "\n"
+        "Give what it was started with to go on with it, or name a new folder."
+    )
+
+
+def write_whole(path: Path, write: Any) -> None:
+    """A file appears at once, with all of its content, or not at all; whoever reads it never sees a part of it.
+
+    Args:
+        write: takes the path of a draft, beside the file, and writes it.
+    """
+    draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.draft")
+    write(draft)
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
+    os.replace(draft, path)
+
+
+def _difference(name: str, earlier: Any, now: dict, folder: Path, pictures: Pictures) -> str:
+    before = earlier.get(name) if isinstance(earlier, dict) else None
+    if name == "prompts" and isinstance(before, list):
+        gone, new = [p for p in before if p not in now[name]], [p for p in now[name] if p not in before]
+        return _changes(gone, new) or "in another order"
+    if name == "pictures":
+        table = pyarrow.parquet.read_table(folder / PICTURES).to_pydict()
+        old, new = (
+            dict(zip(table["image"], table["stamp"], strict=True)),
+            dict(zip(pictures.names, pictures.stamps, strict=True)),
+        )
+        changed = [f"{key} ({old[key]}, now {new[key]})" for key in new if key in old and old[key] != new[key]]
+        return "; ".join(
+            part
+            for part in (
+                _changes([key for key in old if key not in new], [key for key in new if key not in old]),
+                f"changed: {_first(changed)}" if changed else "",
+            )
+            if part
+        )
+    if isinstance(before, dict) and isinstance(now[name], dict):
+        return ", ".join(
+            f"{key} {before.get(key)!r}, now {value!r}" for key, value in now[name].items() if before.get(key) != value
+        )
+    return f"{short_repr(before)}, now {short_repr(now[name])}"
+
+
+def _changes(gone: list[str], new: list[str]) -> str:
+    parts = (("gone", gone), ("new", new))
+    return "; ".join(f"{word}: {_first(names)}" for word, names in parts if names)
+
+
+def _first(names: list[str], limit: int = 3) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

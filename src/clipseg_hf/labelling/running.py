@@ -1,0 +1,145 @@
+"""A whole run: from pictures and prompts to labels."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from clipseg_hf._counted import counted
+from clipseg_hf.inference.prompt_reading import read_prompts
+from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.labelling.labeller import Job, Labeller, digest_model
+from clipseg_hf.labelling.manifest import Settings, start_or_go_on
+from clipseg_hf.labelling.merging import merge
+from clipseg_hf.labelling.pictures import open_pictures
+from clipseg_hf.labelling.processes import label_by_processes
+from clipseg_hf.labelling.shards import SHARDS, missing_shards, read_rows
+from clipseg_hf.labels import LABEL_FORMATS
+from clipseg_hf.modeling.model_names import find_model, portable_name
+from clipseg_hf.processing.masks.operations import MaskOperations
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a run has made.
+
+    Attributes:
+        folder: where it is; `read_rows` reads the rows in it.
+        pictures: how many were labelled.
+        broken: why a picture could not be read, by its name.
+        labels: the folder of each format that was asked for.
+    """
+
+    folder: Path
+    pictures: int
+    broken: dict[str, str]
+    labels: dict[str, Path]
+
+
+def label_pictures(
+    data: str | os.PathLike,
+    prompts: Sequence[str],
+    folder: str | os.PathLike,
+    *,
+    model: str,
+    formats: Sequence[str] = (),
+    threshold: float | None = None,
+    operations: MaskOperations = MaskOperations(),
+    min_presence: float | None = None,
+    column: str = "image",
+    license: str | None = None,
+    shard_size: int = 64,
+    processes: int = 1,
+    device: str | None = None,
+    echo: Callable[[str], None] = print,
+) -> Labelled:
+    """Ask every picture for every prompt, in shards, and go on where an earlier run was cut off.
+
+    A run that was killed, whenever that was, ends with the same rows as one that was not. A picture that cannot be read
+    is left out and told at the end.
+
+    Args:
+        data: a folder of images (also in folders below it), one with Parquet files, one that `datasets` saved, or a
+            name on the Hub.
+        prompts: as `parse_prompt` reads them.
+        folder: made if need be; gets `shards/`, the run's manifest, and a folder for each format.
+        model: see `find_model`.
+        formats: of `LABEL_FORMATS`; labels of all pictures are written in each at the end, without what is absent.
+        threshold, operations: see `segment_files`.
+        min_presence: see `labelled`.
+        column: of the images, in a data set.
+        license: of the pictures, for the labels.
+        shard_size: pictures in a shard: what is lost when a process is killed.
+        processes: more than 1 are processes of one thread each, on this machine. A script that asks for them has to
+            do so under `if __name__ == "__main__":`.
+        device: see `Segmenter.from_pretrained`.
+        echo: takes each line of the report.
+
+    Raises:
+        FileNotFoundError, ConnectionError: the data or the model is not there.
+        ValueError: the folder holds a run with other settings, or something else; no such format; no images.
+        RuntimeError: see `label_by_processes`.
+    """
+    if unknown := [name for name in formats if name not in LABEL_FORMATS]:
+        raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
+    for name, number in (("shard_size", shard_size), ("processes", processes)):
+        if number < 1:
+            raise ValueError(f"{name} is at least 1, got {number}.")
+    folder = Path(folder)
+    labels = [str(prompt.label) for prompt in read_prompts(prompts)]
+    pictures = open_pictures(data, column, without=folder)
+    segmenter = Segmenter.from_pretrained(find_model(model), device=device)  # here first: it may be downloaded
+    settings = Settings(digest_model(segmenter), tuple(prompts), threshold, operations, shard_size)
+    start_or_go_on(folder, settings, pictures, portable_name(model))
+    job = Job(folder.absolute(), settings, pictures, find_model(model), device)
+    missing = missing_shards(folder, job.shards)
+    if missing and len(missing) < job.shards:
+        echo(f"{job.shards - len(missing)} of {counted(job.shards, 'shard')} are there from an earlier run.")
+    started = time.perf_counter()
+    todo = sum(len(job.numbers(shard)) for shard in missing)
+    with tqdm(
+        total=len(pictures.names), initial=len(pictures.names) - todo, desc="label", unit="image", disable=None
+    ) as bar:
+        if processes == 1:
+            _label_here(job, missing, segmenter, bar)
+        else:
+            del segmenter
+            for shard in label_by_processes(job, missing, processes):
+                bar.update(len(job.numbers(shard)))
+    if todo:
+        speed = todo * len(prompts) / (time.perf_counter() - started)
+        echo(f"{counted(todo, 'picture')} x {counted(len(prompts), 'prompt')}: {speed:.1f} a second.")
+    return _finish(job, folder, labels, formats, min_presence, license, portable_name(model), echo)
+
+
+def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter, bar: tqdm) -> None:
+    labeller = Labeller(job, segmenter)
+    for shard in shards:
+        labeller(shard, bar.update)
+
+
+def _finish(job, folder, labels, formats, min_presence, license, model, echo) -> Labelled:
+    written = {}
+    for format in formats:
+        options = {"min_presence": min_presence, "model": model, "license": license}
+        written[format] = merge(folder, job.pictures, format, labels, **options)
+        echo(f"Labels as {format} are in {written[format]}.")
+    broken = {row["image"]: row["error"] for row in read_rows(folder) if row["error"] is not None}
+    labelled = len(job.pictures.names) - len(broken)
+    echo(f"The rows of {counted(labelled, 'picture')} are in {folder / SHARDS}.")
+    for line in _tell_broken(broken):
+        echo(line)
+    return Labelled(folder, labelled, broken, written)
+
+
+def _tell_broken(broken: dict[str, str], limit: int = 20) -> Iterator[str]:
+    if broken:
+        yield f"{counted(len(broken), 'picture')} could not be read:"
+    for number, (name, error) in enumerate(broken.items()):
+        if number == limit:
+            yield f"  and {len(broken) - limit} more: the rows with an error"
+            break
+        yield f"  {error if name in error else f'{name}: {error}'}"

@@ -1,0 +1,150 @@
+"""Many pictures: the rows are those of `Segmenter`, cut off or not, and a run never mixes two questions."""
+
+import json
+import shutil
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipseg_hf.data import load_segmentation_dataset
+from clipseg_hf.inference import MaskOperations, Segmenter
+from clipseg_hf.labelling import label_pictures, read_rows
+from clipseg_hf.processing import decode_rle
+from labelling.conftest import PROMPTS
+
+NAMES = ["0.png", "1.png", "2.png", "3.png", "4.png", "more/5.png", "more/6.png"]
+BROKEN = "2.png"
+
+
+def label(data, out, checkpoint, prompts=PROMPTS, **options):
+    said = []
+    options = {"model": checkpoint, "device": "cpu", "shard_size": 2, "echo": said.append} | options
+    return label_pictures(data, prompts, out, **options), said
+
+
+def test_rows_are_what_the_segmenter_finds(pictures, tmp_path, checkpoint):
+    run, said = label(pictures, tmp_path / "out", checkpoint)
+    rows = list(read_rows(run.folder))
+    assert [(row["image"], row["label"]) for row in rows] == [
+        (name, label) for name in NAMES for label in ([None] if name == BROKEN else PROMPTS)
+    ]
+    segmenter = Segmenter.from_pretrained(checkpoint, device="cpu")
+    for name in NAMES:
+        found = [row for row in rows if row["image"] == name]
+        if name == BROKEN:
+            assert found[0]["error"].startswith("2.png (") and "is damaged or cut off" in found[0]["error"]
+            continue
+        [expected] = segmenter(pictures / name, PROMPTS)
+        size = [expected.image.height, expected.image.width]
+        assert [row["box"] for row in found] == expected.boxes
+        assert [row["is_present"] for row in found] == expected.is_present
+        np.testing.assert_allclose([row["score"] for row in found], expected.scores, atol=1e-6)
+        np.testing.assert_allclose([row["presence"] for row in found], expected.presence, atol=1e-6)
+        for row, mask in zip(found, expected.masks, strict=True):
+            assert np.array_equal(decode_rle({"size": size, "counts": row["rle"]}), mask)
+            assert sum(part["area"] for part in row["objects"]) == row["area"] == mask.sum()
+    assert run.pictures == 6 and list(run.broken) == [BROKEN]
+    assert said[0].startswith("7 pictures x 3 prompts: ")
+    assert said[-2:] == ["1 picture could not be read:", f"  {run.broken[BROKEN]}"]
+
+
+def test_labels_are_in_the_order_of_the_pictures(pictures, tmp_path, checkpoint):
+    run, _ = label(pictures, tmp_path / "out", checkpoint, formats=["coco", "yolo"], min_presence=0, license="cc0")
+    content = json.loads((run.labels["coco"] / "annotations" / "instances_default.json").read_text())
+    files = [name.replace("/", "_") for name in NAMES if name != BROKEN]
+    assert [image["file_name"] for image in content["images"]] == files
+    parts = sum(len(row["objects"] or ()) for row in read_rows(run.folder))
+    assert len(content["annotations"]) == parts > 10
+    assert [category["name"] for category in content["categories"]] == list(PROMPTS)
+    assert content["licenses"][0]["name"] == "cc0"
+    rows = load_segmentation_dataset(run.labels["coco"], split="train", cache_dir=tmp_path / "cache")
+    assert sum(len(row["phrases"]) for row in rows) == sum(1 for row in read_rows(run.folder) if row["area"])
+    assert (run.labels["yolo"] / "data.yaml").is_file()
+
+
+def test_it_goes_on_where_it_was_cut_off(pictures, tmp_path, checkpoint):
+    run, _ = label(pictures, tmp_path / "out", checkpoint, formats=["coco"])
+    rows, shards = list(read_rows(run.folder)), sorted((run.folder / "shards").iterdir())
+    assert [path.name for path in shards] == [f"00000{number}.parquet" for number in range(4)]
+    times = {path: path.stat().st_mtime_ns for path in shards}
+    shards[2].unlink()
+    (run.folder / "shards" / ".000002.parquet.elsewhere.1.draft").write_bytes(b"PAR1 and no more")
+    shutil.rmtree(run.folder / "coco")
+    (run.folder / ".coco.draft").mkdir()
+    (run.folder / ".coco.draft" / "half").touch()
+
+    again, said = label(pictures, run.folder, checkpoint, formats=["coco"])
+
+    assert said[0] == "3 of 4 shards are there from an earlier run."
+    assert list(read_rows(run.folder)) == rows
+    assert [path for path in shards if path.stat().st_mtime_ns != times[path]] == [shards[2]]
+    assert not (again.labels["coco"] / "half").exists()
+    third, said = label(pictures, run.folder, checkpoint, formats=["coco"])  # nothing is left to do but the labels
+    assert list(read_rows(run.folder)) == rows and "a second" not in " ".join(said)
+    assert third.broken == run.broken
+
+
+def test_what_is_different_is_named(pictures, tmp_path, checkpoint):
+    out = tmp_path / "out"
+    label(pictures, out, checkpoint)
+    other = tmp_path / "other-model"
+    shutil.copytree(checkpoint, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"mask_thresholds": {"text": 0.7}}))
+
+    def refuse(*lines, prompts=PROMPTS, **options):
+        with pytest.raises(ValueError) as caught:
+            label(pictures, out, checkpoint, prompts, **options)
+        first, *found, last = str(caught.value).splitlines()
+        assert first == f"{out} holds a run with other settings, and rows of both would be mixed up:"
+        assert len(found) == len(lines) and all(line in text for line, text in zip(lines, found, strict=True))
+        assert last == "Give what it was started with to go on with it, or name a new folder."
+
+    refuse("  model: '", model=str(other))
+    refuse("  prompts: gone: a dog; new: a wolf", prompts=["a cat", "a wolf", PROMPTS[2]])
+    refuse("  prompts: in another order", prompts=PROMPTS[::-1])
+    refuse("  threshold: None, now 0.5", threshold=0.5)
+    refuse("  operations: min_area 0, now 9", operations=MaskOperations(min_area=9))
+    refuse("  number of pictures in a shard: 2, now 3", shard_size=3)
+    Image.new("RGB", (9, 9)).save(pictures / "3.png")
+    Image.new("RGB", (9, 9)).save(pictures / "new.png")
+    (pictures / "0.png").unlink()
+    refuse("  pictures: gone: 0.png; new: new.png; changed: 3.png (")
+
+
+def test_data_sets(pictures, tmp_path, checkpoint):
+    names = [name for name in NAMES if name != BROKEN]
+    images = {"picture": [{"bytes": (pictures / name).read_bytes(), "path": None} for name in names]}
+    rows = datasets.Dataset.from_dict(images, features=datasets.Features({"picture": datasets.Image()}))
+    rows.save_to_disk(tmp_path / "saved")
+    (tmp_path / "parquet").mkdir()
+    rows.to_parquet(tmp_path / "parquet" / "train.parquet")
+    expected, _ = label(pictures, tmp_path / "files", checkpoint)
+    masks = [row["rle"] for row in read_rows(expected.folder) if row["error"] is None]
+    for data in ("saved", "parquet"):
+        out = tmp_path / f"out-{data}"
+        run, _ = label(tmp_path / data, out, checkpoint, column="picture", formats=["coco"], shard_size=4)
+        found = list(read_rows(run.folder))
+        assert [row["rle"] for row in found] == masks
+        assert [row["image"] for row in found[:4]] == ["train-00000000"] * 3 + ["train-00000001"]
+        assert (run.labels["coco"] / "images" / "train-00000005.png").read_bytes() == images["picture"][5]["bytes"]
+    with pytest.raises(ValueError, match=r"saved has no column 'image': name that of the images\. It has picture\."):
+        label(tmp_path / "saved", tmp_path / "no", checkpoint)
+
+
+def test_errors(pictures, tmp_path, checkpoint):
+    def refuse(error, message, data=pictures, out=tmp_path / "out", **options):
+        with pytest.raises(error, match=message):
+            label(data, out, checkpoint, **options)
+        assert not (tmp_path / "out").exists()
+
+    refuse(FileNotFoundError, "There is no folder .*nowhere", data=tmp_path / "nowhere")
+    refuse(ValueError, "0.png is a file; expected a folder of images, or a data set", data=pictures / "0.png")
+    (tmp_path / "empty").mkdir()
+    refuse(ValueError, "There are no images in .*empty, nor in the folders below it", data=tmp_path / "empty")
+    refuse(ValueError, "Labels are written as coco, .*; got png", formats=["png"])
+    refuse(ValueError, "processes is at least 1, got 0", processes=0)
+    refuse(ValueError, "shard_size is at least 1, got -1", shard_size=-1)
+    refuse(ValueError, "holds other things than a run of `clipseg-hf label`: name a new folder", out=pictures)
