@@ -37,25 +37,51 @@ class Question:
         self, image: Image.Image, logits: np.ndarray, threshold: float | Sequence[float] | None = None
     ) -> Segmentation:
         """From the model's (P, H, W) logits for one image; `threshold` as in a call of `Segmenter`."""
+        presence = self.combine_presence(presence_scores(logits))
+        thresholds, at_all = self.thresholds(threshold), self.mask_thresholds["presence"]
+        answers = self.combine(logits, threshold)
+        return Segmentation.from_logits(image, answers, self.labels, self.answer_kinds, thresholds, at_all, presence)
+
+    @property
+    def labels(self) -> list[str]:
+        """What to call each prompt."""
+        return [str(prompt.label) for prompt in self.prompts]
+
+    @property
+    def answer_kinds(self) -> list[str]:
+        """Of each prompt "text", "image", "mixed" or "combined"."""
+        pairs = zip(self.prompts, self.parts, strict=True)
+        return ["combined" if isinstance(prompt, Combination) else self.kinds[parts[0]] for prompt, parts in pairs]
+
+    def thresholds(self, threshold: float | Sequence[float] | None = None) -> list[float]:
+        """That of each prompt's answer; one half where it is combined."""
+        pairs = zip(self.prompts, self._bounds(threshold), strict=True)
+        return [HALF if isinstance(prompt, Combination) else bounds[0] for prompt, bounds in pairs]
+
+    def combine(self, logits: np.ndarray, threshold: float | Sequence[float] | None = None) -> np.ndarray:
+        """The model's (P, h, w) logits, of a whole image or of a part of it -> those of the prompts, (N, h, w)."""
+        answers = []
+        for prompt, parts, bounds in zip(self.prompts, self.parts, self._bounds(threshold), strict=True):
+            found = [logits[part] for part in parts]
+            answers.append(combine_logits(prompt, found, bounds) if isinstance(prompt, Combination) else found[0])
+        return np.stack(answers)
+
+    def combine_presence(self, found: Sequence[float]) -> list[float]:
+        """The presence of each of the P vectors' things -> that of the prompts'."""
+        return [
+            combine_presence(prompt, [found[part] for part in parts])
+            if isinstance(prompt, Combination)
+            else found[parts[0]]
+            for prompt, parts in zip(self.prompts, self.parts, strict=True)
+        ]
+
+    def _bounds(self, threshold: float | Sequence[float] | None) -> list[list[float]]:
+        """The thresholds of the parts of each prompt."""
         own = thresholds_for(self.kinds, len(self.kinds), self.mask_thresholds)
-        given = None if threshold is None else threshold_of_each(threshold, len(self.prompts))
-        found = presence_scores(logits)
-        answers, kinds, thresholds, presence = [], [], [], []
-        for number, (prompt, parts) in enumerate(zip(self.prompts, self.parts, strict=True)):
-            bounds = [own[part] if given is None else given[number] for part in parts]
-            if isinstance(prompt, Combination):
-                answers.append(combine_logits(prompt, [logits[part] for part in parts], bounds))
-                presence.append(combine_presence(prompt, [found[part] for part in parts]))
-                kinds.append("combined")
-                thresholds.append(HALF)
-            else:
-                answers.append(logits[parts[0]])
-                presence.append(found[parts[0]])
-                kinds.append(self.kinds[parts[0]])
-                thresholds.append(bounds[0])
-        labels = [str(prompt.label) for prompt in self.prompts]
-        at_all = self.mask_thresholds["presence"]
-        return Segmentation.from_logits(image, np.stack(answers), labels, kinds, thresholds, at_all, presence)
+        if threshold is None:
+            return [[own[part] for part in parts] for parts in self.parts]
+        given = threshold_of_each(threshold, len(self.prompts))
+        return [[one] * len(parts) for one, parts in zip(given, self.parts, strict=True)]
 
 
 def name_once(prompts: Sequence[Prompt | Combination]) -> tuple[list[Prompt], list[list[int]]]:

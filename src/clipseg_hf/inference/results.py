@@ -11,7 +11,13 @@ from clipseg_hf.drawing.overlay import heat_map, overlay
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.masks.outlines import mask_to_box, split_objects
 from clipseg_hf.processing.masks.rle import encode_rle
-from clipseg_hf.processing.plain.probabilities import find_mask, label_pixels, presence_scores, resize_probabilities
+from clipseg_hf.processing.plain.probabilities import (
+    find_mask,
+    label_pixels,
+    mean_inside,
+    presence_scores,
+    resize_probabilities,
+)
 
 
 @dataclass
@@ -149,8 +155,8 @@ class Segmentation:
 
     def _scores(self, masks: np.ndarray) -> list[float]:
         """The mean probability that a pixel of the mask belongs to it."""
-        means = [self.probabilities(number)[mask].mean() if mask.any() else None for number, mask in enumerate(masks)]
-        return [0.0 if m is None else float(1 - m if self.operations.invert else m) for m in means]
+        means = [(mean_inside(one, mask), mask.any()) for one, mask in zip(self.logits, masks, strict=True)]
+        return [1 - mean if self.operations.invert and is_there else mean for mean, is_there in means]
 
     def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
         """The image with its masks in colour, mere outlines where the thing may be absent, and, if wanted, a legend;

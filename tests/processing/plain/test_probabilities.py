@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from clipseg_hf.processing import postprocessing
+from clipseg_hf.processing.plain import probabilities as module
 from clipseg_hf.processing.plain.probabilities import (
     find_mask,
     label_pixels,
+    mean_inside,
     presence_scores,
     resize_probabilities,
 )
@@ -41,3 +43,18 @@ def test_as_with_tensors(size):
         assert (mask != whole.mask.numpy()).mean() < 1e-3
         assert score == pytest.approx(whole.score, abs=1e-3)
     np.testing.assert_allclose(presence_scores(LOGITS), postprocessing.presence_scores(tensors), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(24, 32), (101, 77), (13, 64)])
+def test_bands_give_what_the_whole_gives(size, monkeypatch):
+    masks, label_map = [find_mask(one, size, 0.4) for one in LOGITS], label_pixels(LOGITS, size, [0.3, 0.5, 0.7])
+    monkeypatch.setattr(module, "BAND_PIXELS", 7 * size[1])
+    for one, (mask, score) in zip(LOGITS, masks, strict=True):
+        found = find_mask(one, size, 0.4)
+        assert (found[0] != mask).mean() < 1e-3  # the scale of a band is rounded in its own way
+        assert found[1] == pytest.approx(score, abs=1e-3)
+        assert mean_inside(one, mask) == pytest.approx(score, abs=1e-5)
+    assert (label_pixels(LOGITS, size, [0.3, 0.5, 0.7]) != label_map).mean() < 1e-3
+    np.testing.assert_allclose(
+        resize_probabilities(LOGITS[0], size, (5, 9)), resize_probabilities(LOGITS[0], size)[5:9], atol=1e-4
+    )

@@ -1,12 +1,14 @@
 """Logits -> probabilities, masks, presence and label maps of one image, as `postprocessing` makes them of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 from scipy.special import expit
 
 from clipseg_hf.processing.thresholds import PRESENCE_SHARE
+
+BAND_PIXELS = 1 << 23  # handled at once
 
 
 def presence_scores(logits: np.ndarray, share: float = PRESENCE_SHARE) -> list[float]:
@@ -21,28 +23,55 @@ def presence_scores(logits: np.ndarray, share: float = PRESENCE_SHARE) -> list[f
     return expit(np.partition(pixels, -highest, axis=1)[:, -highest:].mean(axis=1)).tolist()
 
 
-def resize_probabilities(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Logits (H, W) -> probabilities (h, w) float32, bilinear by pixel centres, smoothed where they shrink."""
-    probabilities = expit(np.asarray(logits, dtype=np.float32))
-    if probabilities.shape == tuple(size):
-        return probabilities
-    picture = Image.fromarray(probabilities).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(picture).clip(0, 1)
+def resize_probabilities(logits: np.ndarray, size: tuple[int, int], rows: tuple[int, int] | None = None) -> np.ndarray:
+    """Logits (H, W) -> probabilities (h, w) float32, bilinear by pixel centres, smoothed where they shrink; of the rows
+    from the first to before the last alone, where they are given."""
+    return resize_map(expit(np.asarray(logits, dtype=np.float32)), size, rows).clip(0, 1)
+
+
+def resize_map(values: np.ndarray, size: tuple[int, int], rows: tuple[int, int] | None = None) -> np.ndarray:
+    """Numbers (H, W) float32 -> (h, w), or some rows of these, bilinear by pixel centres."""
+    (height, width), (top, bottom) = size, rows or (0, size[0])
+    if values.shape == (height, width):
+        return values[top:bottom]
+    scale = values.shape[0] / height
+    box = (0, top * scale, values.shape[1], min(bottom * scale, values.shape[0]))
+    return np.asarray(Image.fromarray(values).resize((width, bottom - top), Image.Resampling.BILINEAR, box))
+
+
+def probability_bands(logits: np.ndarray, size: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
+    """As `resize_probabilities`, a band of rows at a time, so that a large picture's are never in memory at once.
+
+    Yields:
+        which rows, and their probabilities.
+    """
+    step = max(1, BAND_PIXELS // size[1])
+    for top in range(0, size[0], step):
+        bottom = min(size[0], top + step)
+        yield slice(top, bottom), resize_probabilities(logits, size, (top, bottom))
 
 
 def find_mask(logits: np.ndarray, size: tuple[int, int], threshold: float) -> tuple[np.ndarray, float]:
     """Logits (H, W) -> the mask (h, w) bool, and the mean probability inside of it, 0 where it is empty."""
-    probabilities = resize_probabilities(logits, size)
-    mask = probabilities > threshold
-    return mask, float(probabilities[mask].mean()) if mask.any() else 0.0
+    mask, total = np.empty(size, dtype=bool), 0.0
+    for rows, probabilities in probability_bands(logits, size):
+        mask[rows] = probabilities > threshold
+        total += float(probabilities[mask[rows]].sum(dtype=np.float64))
+    return mask, total / max(1, int(mask.sum()))
+
+
+def mean_inside(logits: np.ndarray, mask: np.ndarray) -> float:
+    """The mean probability inside of a mask (h, w) bool, by logits (H, W); 0 where it is empty."""
+    bands = probability_bands(logits, (mask.shape[0], mask.shape[1]))
+    return sum(float(some[mask[rows]].sum(dtype=np.float64)) for rows, some in bands) / max(1, int(mask.sum()))
 
 
 def label_pixels(logits: np.ndarray, size: tuple[int, int], thresholds: Sequence[float]) -> np.ndarray:
     """Logits (N, H, W) -> (h, w) int64: the number, counted from 1, of the most probable prompt above its threshold, 0
     where there is none."""
-    best, label_map = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.int64)
+    label_map, best = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.float32)
     for number, (one, threshold) in enumerate(zip(logits, thresholds, strict=True)):
-        probabilities = resize_probabilities(one, size)
-        wins = (probabilities > threshold) & (probabilities > best)
-        best[wins], label_map[wins] = probabilities[wins], number + 1
+        for rows, probabilities in probability_bands(one, size):
+            wins = (probabilities > threshold) & (probabilities > best[rows])
+            best[rows][wins], label_map[rows][wins] = probabilities[wins], number + 1
     return label_map
