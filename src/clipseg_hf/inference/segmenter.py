@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,6 +17,9 @@ from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
 from clipseg_hf.inference.prompts import Combination
 from clipseg_hf.inference.question import Question, name_once
 from clipseg_hf.inference.results import Segmentation
+from clipseg_hf.inference.tiling.answering import answer_tiles
+from clipseg_hf.inference.tiling.bands import Bands, open_bands
+from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.thresholds import threshold_of_each
 
@@ -62,6 +66,8 @@ class Segmenter:
         prompt_templates: "a photo of a {}." or several of the kind, whose vectors are averaged; None: texts as given.
         batch_size: images encoded at once; more than 1 pays on an accelerator, and needs images of one size after the
             processor (as with the default 352 x 352).
+        tiling: ask pictures that are larger than the model's input tile by tile; see `Tiling`. Then `batch_size` is a
+            number of tiles, and of a TIFF file only windows are read, where rasterio is installed.
     """
 
     def __init__(
@@ -71,12 +77,15 @@ class Segmenter:
         *,
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
+        tiling: Tiling | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is a number of images of at least 1, got {batch_size}.")
+        if not isinstance(tiling, Tiling | None):
+            raise TypeError(f"tiling is a Tiling(...) or None, got {tiling!r}.")
         self.model: Any = model if isinstance(model, OnnxModel) else model.eval()
         self.processor: Any = processor
-        self.prompt_templates, self.batch_size = prompt_templates, batch_size
+        self.prompt_templates, self.batch_size, self.tiling = prompt_templates, batch_size, tiling
         self._vectors: OrderedDict[Any, Any] = OrderedDict()
         self._encoding = threading.Lock()
 
@@ -96,6 +105,7 @@ class Segmenter:
         dtype: "torch.dtype | str | None" = None,
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
+        tiling: Tiling | None = None,
         **kwargs: Any,
     ) -> "Segmenter":
         """Load model and processor from a folder or the Hub.
@@ -107,7 +117,7 @@ class Segmenter:
             device: None: a GPU where there is one, else the CPU; see `find_device`.
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`. In ONNX
                 "float32", "float16" or "int8", as far as they were exported.
-            prompt_templates, batch_size: see the class.
+            prompt_templates, batch_size, tiling: see the class.
             kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
 
         Raises:
@@ -115,7 +125,7 @@ class Segmenter:
             OSError: there is no such checkpoint, or it cannot be reached.
             ImportError: torch or onnxruntime is missing.
         """
-        own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size}
+        own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size, "tiling": tiling}
         if backend == "onnx":
             return cls(*load_onnx(name_or_path, dtype=dtype, device=device, **kwargs), **own)
         if backend != "torch":
@@ -173,6 +183,9 @@ class Segmenter:
             threshold_of_each(threshold, len(question.prompts))  # said before the first image is read
         batch: list = []
         for number, image in enumerate(_as_images(images)):
+            if self.tiling is not None:
+                yield self._segment_tiles(open_bands(image, f"images[{number}]"), question, threshold, self.tiling)
+                continue
             batch.append(load_image(image, f"images[{number}]"))
             if len(batch) == self.batch_size:
                 yield from self._segment(batch, question, threshold)
@@ -189,9 +202,25 @@ class Segmenter:
     def _segment(
         self, images: list, question: Question, threshold: float | Sequence[float] | None
     ) -> list[Segmentation]:
-        pixel_values, runner = self.processor(images=images, return_tensors="np")["pixel_values"], self._runner
-        answers = (runner.decode(features, question.embeddings) for features in runner.encode_images(pixel_values))
+        answers = self._decode(images, question)
         return [question.answer(image, logits, threshold) for image, logits in zip(images, answers, strict=True)]
+
+    def _segment_tiles(
+        self, bands: Bands, question: Question, threshold: float | Sequence[float] | None, tiling: Tiling
+    ) -> Segmentation:
+        tile = tiling.tile_for(bands.size, self.processor.image_processor.size)
+        if tile == bands.size:
+            return self._segment([bands.read(0, bands.size[0])], question, threshold)[0]
+        return answer_tiles(bands, question, partial(self._decode, question=question), tiling, tile, threshold)
+
+    def _decode(self, images: Sequence[Image.Image], question: Question) -> Iterator[np.ndarray]:
+        """The (P, H, W) logits of each."""
+        runner = self._runner
+        for start in range(0, len(images), self.batch_size):
+            batch = list(images[start : start + self.batch_size])
+            pixel_values = self.processor(images=batch, return_tensors="np")["pixel_values"]
+            for features in runner.encode_images(pixel_values):
+                yield runner.decode(features, question.embeddings)
 
     def embed(self, prompts: PromptLike | Sequence[PromptLike]) -> tuple[Any, list[str]]:
         """The vectors of prompts, for `model(conditional_embeddings=...)`, and the kind of each.
