@@ -189,6 +189,27 @@ def test_segment_into_masks_that_can_be_used_as_they_come(folder):
     assert "erode is a size of 0 or more, got -1" in fail(*command, "-o", "out", "--erode=-1")
 
 
+def test_segment_large_images_by_tiles(folder):
+    command = ("segment", "large", "-p", "a cat", "--model", "emoji-tiny", "-o", "out")
+    (folder / "large").mkdir()
+    pixels = np.random.default_rng(1).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    for name in ("a.tif", "b.tif", "c.png"):
+        Image.fromarray(pixels).save(folder / "large" / name)
+    broken = folder / "large" / "b.tif"
+    broken.write_bytes(broken.read_bytes()[:50_000])
+    result = run(*command, "--tiles")
+    assert result.exit_code == 2 and "1 of 3 images could not be read: b.tif." in result.stderr
+    a, c = (json.loads((folder / "out" / f"{name}.json").read_text()) for name in "ac")
+    assert a["asked"]["tiling"] == {"tile_size": None, "overlap": 0.25, "prior_weight": 0.15}
+    assert a["prompts"][0]["rle"] == c["prompts"][0]["rle"]
+    broken.unlink()
+    assert "2 of 2 images have their results from an earlier run" in succeed(*command, "--tiles")
+    assert "-> a-2_a-cat.png" in succeed(*command, "--tile-size", "100")  # another question
+    succeed(*command[:-1], "whole")
+    whole = json.loads((folder / "whole" / "a.json").read_text())
+    assert "tiling" not in whole["asked"] and whole["prompts"][0]["rle"] != a["prompts"][0]["rle"]
+
+
 def test_folders_that_cannot_be_segmented(folder):
     (folder / "empty").mkdir()
     assert "The folder empty holds no images (.jpg, .jpeg" in fail("segment", "empty", "-p", "a")

@@ -75,6 +75,14 @@ def segment(
     objects: Annotated[
         bool, typer.Option("--objects", help="List each connected part of a mask in the JSON, with a score of its own.")
     ] = False,
+    tiles: Annotated[
+        bool,
+        typer.Option("--tiles", help="Ask large images tile by tile at the model's size, and once as a whole."),
+    ] = False,
+    tile_size: Annotated[
+        int | None,
+        typer.Option(min=16, metavar="PIXELS", help="Side of a tile, the model's input if left out; implies --tiles."),
+    ] = None,
     save: Annotated[
         list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
     ] = [],  # noqa: B006
@@ -100,6 +108,7 @@ def segment(
     from clipseg_hf.inference.files import segment_files
     from clipseg_hf.inference.prompt_reading import make_prompts
     from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
+    from clipseg_hf.inference.tiling.settings import Tiling
     from clipseg_hf.processing.masks.operations import MaskOperations
 
     hide_bars_from_files()
@@ -113,6 +122,7 @@ def segment(
         semantic=semantic,
         operations=MaskOperations(fill_holes, min_area, erode, dilate, invert, feather),
         objects=objects,
+        tiling=Tiling(tile_size) if tiles or tile_size else None,
         forms=forms,
         label_formats=[one.value for one in dict.fromkeys(format)],
         license=license,

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm.auto import tqdm
 
 from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
@@ -13,6 +12,8 @@ from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
 from clipseg_hf.inference.segmenter import Segmenter
+from clipseg_hf.inference.tiling.bands import open_bands
+from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
@@ -31,6 +32,7 @@ def segment_files(
     semantic: bool = False,
     operations: MaskOperations = MaskOperations(),
     objects: bool = False,
+    tiling: Tiling | None = None,
     forms: Iterable[str] = DEFAULT_FORMS,
     label_formats: Sequence[str] = (),
     license: str | None = None,
@@ -51,6 +53,7 @@ def segment_files(
         semantic: give each pixel to one prompt at most.
         operations: what to do to the masks.
         objects: list the connected parts of each mask in the JSON, with their boxes, scores and run lengths.
+        tiling: ask images that are larger than the model's input tile by tile; see `Segmenter`.
         label_formats: of `LABEL_FORMATS`; at the end, labels of all of the images are written in each, into a folder of
             its name: those of an earlier run, too, but none of what is called absent. Needs, and so writes, JSON.
         license: of the images, for the labels.
@@ -71,13 +74,15 @@ def segment_files(
     if label_formats:
         forms, objects = dict.fromkeys([*forms, "json"]), True
     images = list(list_images(images, output_dir))
-    asked = {
+    asked: dict[str, Any] = {
         "threshold": threshold,
         "semantic": semantic,
         "operations": asdict(operations),
         "objects": objects,
         "prompts": [_describe(prompt) for prompt in prompts],
     }
+    if tiling is not None:
+        asked["tiling"] = asdict(tiling)
     labels = [str(prompt.label) for prompt in prompts]
     writer = ResultWriter(
         output_dir,
@@ -96,12 +101,13 @@ def segment_files(
     if not numbers:
         _write_labels(writer, label_formats, labels, license, echo)
         return []
-    segmenter = Segmenter.from_pretrained(find_model(model), device=device)
-    reading, written = _Reading(images, numbers, echo), []
+    segmenter = Segmenter.from_pretrained(find_model(model), device=device, tiling=tiling)
+    reading, written = _Reading(images, numbers, echo, load_image if tiling is None else open_bands), []
     with tqdm(total=len(numbers), desc="segment", unit="image", disable=None if len(numbers) > 1 else True) as bar:
         for result in segmenter.stream(reading, prompts, threshold):
             number = reading.current
-            result = (result.exclusive() if semantic else result).clean(operations)
+            result = result.exclusive() if semantic else result
+            result = result if operations == MaskOperations() else result.clean(operations)
             files = writer.write(number, result)
             bar.clear()
             echo(images[number])
@@ -153,15 +159,17 @@ def list_images(given: Iterable[str], output_dir: str | Path | None = None) -> I
 class _Reading:
     """Iterates over images; tells which one it gave last, and which could not be read."""
 
-    def __init__(self, images: Sequence[str], numbers: Iterable[int], echo: Callable[[str], None]):
-        self.images, self.numbers, self.echo = images, numbers, echo
+    def __init__(
+        self, images: Sequence[str], numbers: Iterable[int], echo: Callable[[str], None], load: Callable[[str], Any]
+    ):
+        self.images, self.numbers, self.echo, self.load = images, numbers, echo, load
         self.current = -1
         self.failed: list[str] = []
 
-    def __iter__(self) -> Iterator[Image.Image]:
+    def __iter__(self) -> Iterator[Any]:
         for number in self.numbers:
             try:
-                picture = load_image(self.images[number])
+                picture = self.load(self.images[number])
             except (OSError, ValueError) as error:
                 self.failed.append(self.images[number])
                 self.echo(f"{self.images[number]}\n  skipped: {error}")

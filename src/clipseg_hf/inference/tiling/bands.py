@@ -97,7 +97,8 @@ def open_bands(image: ImageLike, name: str = "image") -> Bands:
 
 
 def _reads_windows(image: Image.Image, path: str | os.PathLike, name: str) -> bool:
-    if image.mode not in ("L", "RGB") or getattr(image, "n_frames", 1) > 1 or image.getexif().get(_ORIENTATION, 1) != 1:
+    is_usual = image.format == "TIFF" and image.mode in ("L", "RGB") and getattr(image, "n_frames", 1) == 1
+    if not is_usual or image.getexif().get(_ORIENTATION, 1) != 1:
         return False
     with _opened(path, name) as file:
         is_plain = set(file.dtypes) == {"uint8"} and file.count == len(image.getbands())
@@ -110,5 +111,5 @@ def _opened(path: str | os.PathLike, name: str) -> Iterator[Any]:
 
     with explaining(name), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a scan lies nowhere on earth
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver="GTiff") as file:
             yield file
