@@ -26,7 +26,8 @@ FILES = [
     "benchmarks/*.png",
     "benchmarks/*/*.png",
 ]
-ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "export", "inference", "labelling", "hub", "training"]
+ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "inference", "export", "labelling", "hub"]
+ROOMS += ["training"]
 
 log = logging.getLogger("mkdocs.hooks.clipseg_hf")
 
