@@ -22,6 +22,7 @@ from hub.conftest import LICENSES  # isort: skip
             {"base_model": "/models/clip"},
             "base_model is an id on the Hub, such as openai/clip-vit-base-patch16; got '/m",
         ),
+        ({"onnx": True, "decoder_only": True}, "onnx needs the whole model, and decoder_only leaves its CLIP out"),
         ({"base_revision": "v1"}, "base_revision is a revision of base_model: give both."),
     ],
 )

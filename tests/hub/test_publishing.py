@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.cli import app
 from clipseg_hf.hub import PublishedMeanwhile, publish_checkpoint, publishing
+from clipseg_hf.inference import Segmenter
 from hub.conftest import LICENSES as KEYS
 from hub.conftest import change_weights, make_trained
 from hub.published_folder import endpoint
@@ -145,6 +146,31 @@ def test_transformers_own_upload_is_as_ever(mine):
     assert _same(CLIPSegForImageSegmentation.from_pretrained("me/bare"), folder)
     assert CLIPSegProcessor.from_pretrained("me/bare").mask_thresholds["text"] == 0.5
     assert not [name for name in hub.files("me/bare") if name.endswith((".bin", ".pt", ".pkl"))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_graphs_for_those_without_torch_go_up_too(mine, tmp_path):
+    folder, hub = mine
+    publish_checkpoint(folder, "me/bolts", **KEYS, onnx=True)
+    names = set(hub.files("me/bolts"))
+    assert {
+        "onnx/model.onnx",
+        "onnx/decoder_fp16.onnx",
+        "onnx/model_quantized.onnx",
+        "preprocessor_config.json",
+    } <= names
+    assert _same(CLIPSegForImageSegmentation.from_pretrained("me/bolts"), folder)
+    card = ModelCard.load("me/bolts")
+    assert "transformers.js" in card.data.tags and '| float16 | "fp16" |' in card.text and "| int8 |" in card.text
+    picture = hf_hub_download("me/bolts", "samples/1.jpg")
+    names = {}
+    (block,) = [block for block in re.findall(r"^```python\n(.*?)^```$", card.text, re.M | re.S) if "onnx" in block]
+    exec(compile(block, "README.md", "exec"), names)
+    found, expected = (ask(picture, ["dog"])[0] for ask in (names["segmenter"], Segmenter.from_pretrained("me/bolts")))
+    assert (found.masks != expected.masks).mean() < 1e-3
+    publish_checkpoint(folder, "me/bolts", **KEYS)
+    assert not [name for name in hub.files("me/bolts") if name.startswith("onnx/")]
 
 
 def test_the_first_of_two_is_kept(mine, monkeypatch):

@@ -34,6 +34,9 @@ def publish(
     decoder_only: Annotated[
         bool, typer.Option("--decoder-only", help="The decoder alone, 4 MB that name their CLIP on the Hub.")
     ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also graphs for Transformers.js and for use without torch.")
+    ] = False,
     revision: RevisionOption = None,
     create_pr: PullRequestOption = False,
     prompt: Annotated[
@@ -81,6 +84,7 @@ def publish(
         dry_run_to=dry_run_folder(dry_run, output),
         echo=typer.echo,
         decoder_only=decoder_only,
+        onnx=onnx,
         prompts=prompt,
         samples=sample,
         reports=report,

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +12,9 @@ from clipseg_hf.inference.onnx_model import GRAPHS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor
+
+if TYPE_CHECKING:
+    from clipseg_hf.export.agreement import Agreement
 
 
 def export_onnx(
@@ -34,8 +38,7 @@ def export_onnx(
         FileExistsError: the folder is not empty.
         FileNotFoundError, ConnectionError, ValueError: see `find_model`.
     """
-    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]:
-        raise ImportError(f"To export, {', '.join(missing)} must be installed: pip install 'clipseg-hf[export]'.")
+    check_exporter()
     output_dir = Path(output_dir)
     if output_dir.exists() and any(output_dir.iterdir()):
         raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
@@ -43,30 +46,59 @@ def export_onnx(
     network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
     processor = CLIPSegProcessor.from_pretrained(name)
 
-    from clipseg_hf.export.agreement import measure_agreement
     from clipseg_hf.export.card import write_card
-    from clipseg_hf.export.graphs import make_graphs, write_graph
-    from clipseg_hf.export.precisions import convert_graph
 
-    precisions = [name for name, wanted in (("float16", fp16), ("int8", int8)) if wanted]
-    write_settings(network, processor, output_dir)
-    (output_dir / GRAPHS).mkdir()
-    for graph in make_graphs(network):
-        written = write_graph(graph, output_dir / GRAPHS)
-        for path in (written, *(convert_graph(written, precision) for precision in precisions)):
-            echo(f"{path.relative_to(output_dir)}: {path.stat().st_size / 1e6:.1f} MB")
-    agreements = measure_agreement(output_dir, precisions)
-    for agreement in agreements:
-        echo(agreement.describe())
+    processor.save_pretrained(output_dir)
+    network.config.save_pretrained(output_dir)
+    agreements = add_graphs(network, processor, output_dir, int8=int8, fp16=fp16, echo=echo)
     write_card(output_dir, Path(model).name if Path(model).is_dir() else str(model), agreements)
     return output_dir
 
 
-def write_settings(network: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, folder: Path) -> None:
-    """Write `config.json` and the processor's files."""
-    processor.save_pretrained(folder)
-    network.config.save_pretrained(folder)
+def check_exporter() -> None:
+    """Refuse to begin what cannot be ended.
+
+    Raises:
+        ImportError: the exporter's packages are missing.
+    """
+    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]:
+        raise ImportError(f"To export, {', '.join(missing)} must be installed: pip install 'clipseg-hf[export]'.")
+
+
+def add_graphs(
+    network: CLIPSegForImageSegmentation,
+    processor: CLIPSegProcessor,
+    folder: Path,
+    *,
+    int8: bool,
+    fp16: bool,
+    echo: Callable[[str], None],
+) -> "list[Agreement]":
+    """Write `onnx/`, and what Transformers.js reads besides, into the folder of a checkpoint.
+
+    Args:
+        network: in float32.
+        processor, int8, fp16, echo: see `export_onnx`.
+        folder: with `config.json` and the processor's files.
+
+    Returns:
+        how the masks of each smaller copy agree with float32's.
+    """
+    from clipseg_hf.export.agreement import measure_agreement
+    from clipseg_hf.export.graphs import make_graphs, write_graph
+    from clipseg_hf.export.precisions import convert_graph
+
     # Transformers.js knows no processor_config.json
     pictures = json.loads(processor.image_processor.to_json_string())
     text = json.dumps(pictures, indent=2, sort_keys=True) + "\n"
     (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+    precisions = [name for name, wanted in (("float16", fp16), ("int8", int8)) if wanted]
+    (folder / GRAPHS).mkdir()
+    for graph in make_graphs(network):
+        written = write_graph(graph, folder / GRAPHS)
+        for path in (written, *(convert_graph(written, precision) for precision in precisions)):
+            echo(f"{path.relative_to(folder)}: {path.stat().st_size / 1e6:.1f} MB")
+    agreements = measure_agreement(folder, precisions)
+    for agreement in agreements:
+        echo(agreement.describe())
+    return agreements

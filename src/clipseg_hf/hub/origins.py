@@ -28,6 +28,7 @@ class Release:
         license: of the weights, by the Hub's identifier ("apache-2.0", "cc-by-nc-4.0", ...).
         data_license: of the data that it was trained on, in words or by an identifier.
         decoder_only: give the decoder alone, which names its base CLIP by its id on the Hub.
+        onnx: also the graphs that `export_onnx` writes, in all precisions.
         prompts: what the widget, the pipeline and the samples ask where nobody says; kept as `id2label`. Left out, the
             checkpoint's own.
         samples: pictures that may be shown, on which the model draws what it finds. Left out, scenes of this package.
@@ -45,6 +46,7 @@ class Release:
     license: str
     data_license: str
     decoder_only: bool = False
+    onnx: bool = False
     prompts: tuple[str, ...] = ()
     samples: tuple[str | PathLike, ...] = ()
     reports: tuple[str | PathLike, ...] = ()
@@ -64,6 +66,8 @@ class Release:
                 raise ValueError(
                     f"{name} is an id on the Hub, such as openai/clip-vit-base-patch16; got {getattr(self, name)!r}."
                 )
+        if self.onnx and self.decoder_only:
+            raise ValueError("onnx needs the whole model, and decoder_only leaves its CLIP out: give one of them.")
         if self.base_revision and not self.base_model:
             raise ValueError("base_revision is a revision of base_model: give both.")
 

@@ -9,7 +9,7 @@ from typing import Any
 from clipseg_hf.evaluation.reports.report import short_name
 
 TEXTS = (".json", ".md", ".yaml", ".py", ".txt")
-SUFFIXES = (*TEXTS, ".safetensors", ".parquet", ".png", ".jpg")
+SUFFIXES = (*TEXTS, ".safetensors", ".onnx", ".parquet", ".png", ".jpg")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -81,7 +81,7 @@ def refuse_private(folder: Path, *places: str | Path) -> None:
 
 def _texts_of(path: Path) -> Iterator[bytes]:
     """What a person could read in a file, weights and pixels apart."""
-    if path.suffix in TEXTS:
+    if path.suffix in (*TEXTS, ".onnx"):
         yield path.read_bytes()
     elif path.suffix == ".safetensors":
         with open(path, "rb") as file:

@@ -14,7 +14,15 @@ from clipseg_hf.hub.uploading import Upload, open_place, upload_folder
 
 # What an earlier publication may have left, and this one has not: weights of the other kind would contradict these.
 REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*", "recipe.yaml", "provenance.json")
-REPLACED += (EVAL_RESULTS, f"{EVALUATION}/*", "samples/*", CUSTOM_PIPELINE, "handler.py", "preprocessor_config.json")
+REPLACED += (
+    EVAL_RESULTS,
+    f"{EVALUATION}/*",
+    "samples/*",
+    "onnx/*",
+    CUSTOM_PIPELINE,
+    "handler.py",
+    "preprocessor_config.json",
+)
 
 
 def publish_checkpoint(

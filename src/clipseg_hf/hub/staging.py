@@ -6,8 +6,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
+from clipseg_hf.export.card import precision_table
+from clipseg_hf.export.exporting import add_graphs, check_exporter
 from clipseg_hf.hub.cards.measured import Report, eval_entries
 from clipseg_hf.hub.cards.model_card import CheckpointCard
 from clipseg_hf.hub.checking import check_loading
@@ -74,6 +77,7 @@ def stage_checkpoint(
 
     Raises:
         FileExistsError: the folder holds something.
+        ImportError: what writes ONNX graphs is missing.
         FileNotFoundError: a report or a picture is missing.
         ValueError: the decoder's base is not on the Hub, what is loaded differs, a file names a folder of this machine.
     """
@@ -82,6 +86,8 @@ def stage_checkpoint(
     reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
     base = find_base(release, checkpoint.model.config, checkpoint.origin, offline=offline)
     folder.mkdir(parents=True, exist_ok=True)
+    if release.onnx:
+        check_exporter()
     prompts = release.prompts or named_prompts(checkpoint.model.config)
     _write_model(checkpoint, release, base, prompts, folder)
     add_repository_files(folder)
@@ -89,6 +95,7 @@ def stage_checkpoint(
     for name in _PLAIN:
         clean_json(folder / name)
     check_loading(folder, checkpoint.model, checkpoint.processor, whole=not release.decoder_only)
+    graphs = _add_graphs(folder, checkpoint.processor) if release.onnx else ""
     checkpoint.origin.write(folder)
     _write_reports(reports, release.report_dataset, folder)
     card = CheckpointCard(
@@ -103,6 +110,7 @@ def stage_checkpoint(
         parameters=checkpoint.model.num_parameters(),
         trained=sum(parameter.numel() for parameter in checkpoint.model.decoder.parameters()),
         size=_size(checkpoint.processor),
+        graphs=graphs,
         files=file_names(folder),
     )
     card.render().save(folder / "README.md")
@@ -139,6 +147,13 @@ def _write_model(
             model.save_pretrained(folder, decoder_only=True, base_model=base.name, base_model_revision=base.revision)
     finally:
         model.config = before
+
+
+def _add_graphs(folder: Path, processor: CLIPSegProcessor) -> str:
+    """`onnx/` -> what the card says of it."""
+    model = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32)
+    agreements = add_graphs(model, processor, folder, int8=True, fp16=True, echo=lambda line: None)
+    return precision_table(folder, agreements)
 
 
 def _write_reports(reports: Sequence[Report], dataset_id: str | None, folder: Path) -> None:

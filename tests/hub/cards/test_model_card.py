@@ -36,6 +36,7 @@ def card(trained, tmp_path) -> CheckpointCard:
         parameters=150_747_746,
         trained=1_127_009,
         size=(352, 352),
+        graphs="",
         files=("config.json", "custom_pipeline.py", "handler.py"),
     )
 

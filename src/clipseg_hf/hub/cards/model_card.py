@@ -13,6 +13,7 @@ from clipseg_hf.hub.cards.measured import Report, before_and_after
 from clipseg_hf.hub.origins import Base, Origin, Release
 from clipseg_hf.hub.samples import Sample
 
+TAGS = ["clipseg", "clipseg-hf", "zero-shot-segmentation", "one-shot-segmentation"]
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.jinja"
 # What the card tells of a recipe; all of it is beside the card.
 TOLD = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type")
@@ -33,6 +34,7 @@ class CheckpointCard:
         thresholds: for each kind of prompt and for presence, as far as they were calibrated.
         parameters, trained: how many it has, and how many of them are the decoder's.
         size: (height, width) of pictures.
+        graphs: a table of its ONNX graphs, if there are any.
         files: names of the other files in the repository.
     """
 
@@ -47,6 +49,7 @@ class CheckpointCard:
     parameters: int
     trained: int
     size: tuple[int, int]
+    graphs: str
     files: Sequence[str]
 
     def render(self) -> ModelCard:
@@ -79,7 +82,7 @@ class CheckpointCard:
             library_name="clipseg-hf" if release.decoder_only else "transformers",
             pipeline_tag="image-segmentation",
             datasets=list(release.datasets) or None,
-            tags=["clipseg", "clipseg-hf", "zero-shot-segmentation", "one-shot-segmentation"],
+            tags=TAGS + (["onnx", "transformers.js"] if self.graphs else []),
             model_name=release.repo_id.rpartition("/")[2] if results else None,
             eval_results=results or None,
             widget=widget,
