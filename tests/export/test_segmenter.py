@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.assets import EMOJI_SCENES
-from clipseg_hf.inference import Prompt, Segmenter
+from clipseg_hf.inference import Prompt, Segmenter, Tiling
 
 SCENE, OTHER = (f"{EMOJI_SCENES}/images/{number}.jpg" for number in (9, 2))
 ABSENT = "torch", "transformers", "datasets", "pandas", "matplotlib"
@@ -129,3 +129,16 @@ print(json.dumps(result.areas))
     expected = full(SCENE, ["dog", "dog - cat", Prompt(image=SCENE), Prompt("dog", OTHER)])[0].areas
     full.prompt_templates = None
     np.testing.assert_allclose(areas, expected, rtol=0.01, atol=3)
+
+
+@pytest.mark.slow
+def test_tiles_are_those_of_torch(both):
+    large = Image.open(SCENE).convert("RGB").resize((400, 300))
+    results = [
+        Segmenter(segmenter.model, segmenter.processor, tiling=Tiling())(large, ["dog", "sunflower"])[0]
+        for segmenter in both
+    ]
+    np.testing.assert_allclose(results[0].logits, results[1].logits, atol=1e-3)
+    assert results[0].logits.shape == (2, 300, 400)
+    assert (results[0].masks != results[1].masks).mean() < 1e-4
+    np.testing.assert_allclose(results[0].presence, results[1].presence, atol=1e-3)
