@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -187,6 +188,37 @@ def test_segment_into_masks_that_can_be_used_as_they_come(folder):
     assert sum(part["area"] for part in after["objects"]) == after["area"]
     assert Image.open(folder / "out" / "x_a-cat_cutout.png").mode == "RGBA"
     assert "erode is a size of 0 or more, got -1" in fail(*command, "-o", "out", "--erode=-1")
+
+
+def test_segment_an_archive_and_a_pattern(folder):
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        archive.write("x.jpg", "one/x.jpg")
+        archive.writestr("one/broken.png", b"no image")
+    command = ("segment", "photos.zip", "o*er/*.jpg", "-p", "a cat", "--model", "emoji-tiny", "-o", "out")
+    result = run(*command, "--format", "coco")
+    assert result.exit_code == 2 and "1 of 3 images could not be read: broken.png." in result.stderr
+    records = [json.loads((folder / "out" / name).read_text()) for name in ("x.json", "x-2.json")]
+    assert [record["image"] for record in records] == ["photos.zip/one/x.jpg", "other/x.jpg"]
+    succeed("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "-o", "alone")
+    assert records[0]["prompts"][0]["rle"] == json.loads((folder / "alone" / "x.json").read_text())["prompts"][0]["rle"]
+    assert "2 of 3 images have their results from an earlier run" in run(*command, "--format", "coco").stdout
+
+
+def test_segment_frames_of_a_video(folder):
+    av = pytest.importorskip("av")
+    with av.open("clip.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 50 * number, np.uint8))))
+        container.mux(stream.encode())
+    command = ("segment", "clip.mp4", "--every", "2", "-p", "a cat", "--model", "emoji-tiny", "-o", "out")
+    succeed(*command, "--save", "json")
+    names = [f"clip-{number:06}.json" for number in (0, 2, 4)]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == names
+    (folder / "out" / names[1]).unlink()
+    assert "2 of 3 images have their results" in succeed(*command, "--save", "json")
+    assert (folder / "out" / names[1]).exists()
 
 
 def test_segment_large_images_by_tiles(folder):

@@ -23,7 +23,12 @@ class Form(StrEnum):
 
 @app.command()
 def segment(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders of images or URLs.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Image files, folders or archives (.zip, .tar) of them, patterns, videos, URLs."
+        ),
+    ],
     prompt: Annotated[
         list[str],
         typer.Option(
@@ -83,6 +88,7 @@ def segment(
         int | None,
         typer.Option(min=16, metavar="PIXELS", help="Side of a tile, the model's input if left out; implies --tiles."),
     ] = None,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Take each N-th frame of videos.")] = 1,
     save: Annotated[
         list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
     ] = [],  # noqa: B006
@@ -123,6 +129,7 @@ def segment(
         operations=MaskOperations(fill_holes, min_area, erode, dilate, invert, feather),
         objects=objects,
         tiling=Tiling(tile_size) if tiles or tile_size else None,
+        every=every,
         forms=forms,
         label_formats=[one.value for one in dict.fromkeys(format)],
         license=license,

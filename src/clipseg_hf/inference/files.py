@@ -7,10 +7,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from clipseg_hf.data.rows.row_source import IMAGE_SUFFIXES
+from clipseg_hf.inference.inputs.listing import Picture, list_pictures
 from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
-from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter, is_remote
+from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.inference.tiling.bands import open_bands
 from clipseg_hf.inference.tiling.settings import Tiling
@@ -18,6 +18,7 @@ from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
+from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
@@ -33,6 +34,7 @@ def segment_files(
     operations: MaskOperations = MaskOperations(),
     objects: bool = False,
     tiling: Tiling | None = None,
+    every: int = 1,
     forms: Iterable[str] = DEFAULT_FORMS,
     label_formats: Sequence[str] = (),
     license: str | None = None,
@@ -43,7 +45,8 @@ def segment_files(
     """Ask image files for prompts and write what is found; what cannot work is said before anything is loaded.
 
     Args:
-        images: paths of images or of folders of images (not of folders in these), or URLs.
+        images: see `list_pictures`.
+        every: take each n-th frame of videos.
         prompts: asked of every image.
         output_dir, forms: see `ResultWriter`.
         overwrite: ask again what an earlier run asked already, and replace what is there; else such images are left
@@ -66,14 +69,15 @@ def segment_files(
     Raises:
         FileNotFoundError: an image or the model is missing.
         ConnectionError: see `find_model`.
-        ValueError: see `Segmenter`; a folder without images; and, when all others are done, images that could not be
+        ValueError: see `Segmenter` and `list_pictures`; and, when all others are done, images that could not be
             read.
     """
     if unknown := [name for name in label_formats if name not in LABEL_FORMATS]:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
     if label_formats:
         forms, objects = dict.fromkeys([*forms, "json"]), True
-    images = list(list_images(images, output_dir))
+    pictures = list(list_pictures(images, output_dir, every=every))
+    images = [picture.name for picture in pictures]
     asked: dict[str, Any] = {
         "threshold": threshold,
         "semantic": semantic,
@@ -95,14 +99,22 @@ def segment_files(
         model=model,
         asked=asked,
     )
+
+    def write_labels() -> None:
+        records = [files["json"] for files in writer.files if label_formats and files["json"].exists()]
+        read = {picture.name: picture.open for picture in pictures}
+        lines = write_found(records, writer.folder, label_formats, labels, model=model, license=license, pictures=read)
+        for line in lines:
+            echo(line)
+
     numbers = [number for number, is_done in enumerate(writer.is_done) if not is_done]
     if len(numbers) < len(images):
         echo(f"{len(images) - len(numbers)} of {len(images)} images have their results from an earlier run, left out.")
     if not numbers:
-        _write_labels(writer, label_formats, labels, license, echo)
+        write_labels()
         return []
     segmenter = Segmenter.from_pretrained(find_model(model), device=device, tiling=tiling)
-    reading, written = _Reading(images, numbers, echo, load_image if tiling is None else open_bands), []
+    reading, written = _Reading(pictures, numbers, echo, load_image if tiling is None else open_bands), []
     with tqdm(total=len(numbers), desc="segment", unit="image", disable=None if len(numbers) > 1 else True) as bar:
         for result in segmenter.stream(reading, prompts, threshold):
             number = reading.current
@@ -115,7 +127,7 @@ def segment_files(
                 echo(f"  {line}")
             bar.update()
             written += files
-    _write_labels(writer, label_formats, labels, license, echo)
+    write_labels()
     echo(f"{len(written)} {'file is' if len(written) == 1 else 'files are'} in {output_dir}.")
     if reading.failed:
         raise ValueError(
@@ -124,58 +136,30 @@ def segment_files(
     return written
 
 
-def _write_labels(
-    writer: ResultWriter, formats: Sequence[str], labels: list[str], license: str | None, echo: Callable[[str], None]
-) -> None:
-    records = [files["json"] for files in writer.files if formats and files["json"].exists()]
-    for line in write_found(records, writer.folder, formats, labels, model=writer.model, license=license):
-        echo(line)
-
-
-def list_images(given: Iterable[str], output_dir: str | Path | None = None) -> Iterator[str]:
-    """Paths and URLs as they are, folders as the images that lie in them, by name.
-
-    Raises:
-        FileNotFoundError: a path that leads nowhere.
-        ValueError: a folder without images, or one that results are written into, which are images, too.
-    """
-    given = list(given)
-    missing = [image for image in given if not is_remote(image) and not Path(image).exists()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise FileNotFoundError(f"There is no image {missing[0]}{more}.")
-    for image in given:
-        if is_remote(image) or not Path(image).is_dir():
-            yield image
-            continue
-        if output_dir is not None and Path(image).resolve() == Path(output_dir).resolve():
-            raise ValueError(f"{image} is to be read and written; name another folder for the results.")
-        found = sorted(path for path in Path(image).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not found:
-            raise ValueError(f"The folder {image} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-        yield from map(str, found)
-
-
 class _Reading:
     """Iterates over images; tells which one it gave last, and which could not be read."""
 
     def __init__(
-        self, images: Sequence[str], numbers: Iterable[int], echo: Callable[[str], None], load: Callable[[str], Any]
+        self,
+        pictures: Sequence[Picture],
+        numbers: Iterable[int],
+        echo: Callable[[str], None],
+        load: Callable[[ImageLike], Any],
     ):
-        self.images, self.numbers, self.echo, self.load = images, numbers, echo, load
+        self.pictures, self.numbers, self.echo, self.load = pictures, numbers, echo, load
         self.current = -1
         self.failed: list[str] = []
 
     def __iter__(self) -> Iterator[Any]:
         for number in self.numbers:
             try:
-                picture = self.load(self.images[number])
+                image = self.load(self.pictures[number].open())
             except (OSError, ValueError) as error:
-                self.failed.append(self.images[number])
-                self.echo(f"{self.images[number]}\n  skipped: {error}")
+                self.failed.append(self.pictures[number].name)
+                self.echo(f"{self.pictures[number].name}\n  skipped: {error}")
                 continue
             self.current = number
-            yield picture
+            yield image
 
 
 def _describe(prompt: Prompt | Combination) -> dict:

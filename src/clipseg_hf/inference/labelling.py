@@ -1,7 +1,7 @@
 """What the prompts found, as labels that annotation tools read."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -54,22 +54,27 @@ def write_found(
     *,
     model: str | None = None,
     license: str | None = None,
+    pictures: Mapping[str, Callable[[], Any]] = {},
 ) -> Iterator[str]:
     """Write labels of what `ResultWriter` wrote as JSON, with `objects`; a folder for each format.
+
+    Args:
+        pictures: what reads an image by its name in the JSON, where that is no path.
 
     Yields:
         A line for each format: what was written, and where.
     """
     records = list(records)
     for format in formats:
-        images = map(_labelled_file, records)
+        images = (_labelled_file(path, pictures) for path in records)
         out = folder / format
         count = write_labels(images, out, format, labels=labels, model=model, license=license, overwrite=True)
         yield f"Labels of {counted(count, 'image')} as {format} are in {out}."
 
 
-def _labelled_file(path: Path) -> LabelledImage:
+def _labelled_file(path: Path, pictures: Mapping[str, Callable[[], Any]]) -> LabelledImage:
     record = json.loads(path.read_text(encoding="utf-8"))
     image = record["image"]
     name = Path(urlparse(image).path if "://" in image else image).name
-    return labelled(record, "image.png" if image.startswith("data:") else name, image)
+    name = "image.png" if image.startswith("data:") else name
+    return labelled(record, name, pictures[image]() if image in pictures else image)
