@@ -34,7 +34,8 @@ def answer_tiles(
         tile, but not of the picture.
     """
     height, width = bands.size
-    thresholds = np.array(question.thresholds(threshold), dtype=np.float32)[:, None, None]
+    thresholds = question.thresholds(threshold)
+    bounds = np.array(thresholds, dtype=np.float32)[:, None, None]
     masks = np.empty((len(question.prompts), height, width), dtype=bool)
     inside, presence = np.zeros(len(masks)), np.zeros(len(question.kinds))
     kept = _Shrunk(len(masks), (height, width))
@@ -42,7 +43,7 @@ def answer_tiles(
         logits = question.combine(strip.logits, threshold).astype(np.float32, copy=False)
         rows = slice(strip.top, strip.top + logits.shape[1])
         probabilities = expit(logits)
-        masks[:, rows] = probabilities > thresholds
+        masks[:, rows] = probabilities > bounds
         inside += np.where(masks[:, rows], probabilities, 0).sum((1, 2), dtype=np.float64)
         presence = np.maximum(presence, strip.presence)
         kept.add(strip.top, logits)
@@ -51,7 +52,7 @@ def answer_tiles(
         image=bands.image,
         labels=question.labels,
         kinds=question.answer_kinds,
-        thresholds=thresholds[:, 0, 0].astype(float).tolist(),
+        thresholds=thresholds,
         masks=masks,
         scores=(inside / np.maximum(1, masks.sum((1, 2)))).tolist(),
         presence=combined,
