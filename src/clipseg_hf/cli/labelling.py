@@ -50,6 +50,9 @@ def label(
     license: Annotated[
         str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
     ] = None,
+    review: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Show the N least sure labels on a page, review.html.")
+    ] = 0,
     shard_size: Annotated[int, typer.Option(min=1, help="Images that one process labels at a time.")] = 64,
     device: DeviceOption = None,
 ) -> None:
@@ -73,6 +76,7 @@ def label(
         min_presence=min_presence,
         column=column,
         license=license,
+        review=review,
         shard_size=shard_size,
         processes=processes,
         device=device,

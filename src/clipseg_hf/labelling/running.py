@@ -16,6 +16,7 @@ from clipseg_hf.labelling.manifest import Settings, start_or_go_on
 from clipseg_hf.labelling.merging import merge
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.processes import label_by_processes
+from clipseg_hf.labelling.review import write_review
 from clipseg_hf.labelling.shards import SHARDS, missing_shards, read_rows
 from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.modeling.model_names import find_model, portable_name
@@ -31,12 +32,14 @@ class Labelled:
         pictures: how many were labelled.
         broken: why a picture could not be read, by its name.
         labels: the folder of each format that was asked for.
+        review: the page, where one was asked for.
     """
 
     folder: Path
     pictures: int
     broken: dict[str, str]
     labels: dict[str, Path]
+    review: Path | None = None
 
 
 def label_pictures(
@@ -51,6 +54,7 @@ def label_pictures(
     min_presence: float | None = None,
     column: str = "image",
     license: str | None = None,
+    review: int = 0,
     shard_size: int = 64,
     processes: int = 1,
     device: str | None = None,
@@ -72,6 +76,7 @@ def label_pictures(
         min_presence: see `labelled`.
         column: of the images, in a data set.
         license: of the pictures, for the labels.
+        review: of so many labels, those that are least sure, a page is written, see `write_review`; 0: none.
         shard_size: pictures in a shard: what is lost when a process is killed.
         processes: more than 1 are processes of one thread each, on this machine. A script that asks for them has to
             do so under `if __name__ == "__main__":`.
@@ -88,6 +93,8 @@ def label_pictures(
     for name, number in (("shard_size", shard_size), ("processes", processes)):
         if number < 1:
             raise ValueError(f"{name} is at least 1, got {number}.")
+    if review < 0:
+        raise ValueError(f"review is a number of labels to look at, 0 for none; got {review}.")
     folder = Path(folder)
     labels = [str(prompt.label) for prompt in read_prompts(prompts)]
     pictures = open_pictures(data, column, without=folder)
@@ -112,7 +119,7 @@ def label_pictures(
     if todo:
         speed = todo * len(prompts) / (time.perf_counter() - started)
         echo(f"{counted(todo, 'picture')} x {counted(len(prompts), 'prompt')}: {speed:.1f} a second.")
-    return _finish(job, folder, labels, formats, min_presence, license, portable_name(model), echo)
+    return _finish(job, folder, labels, formats, min_presence, license, review, portable_name(model), echo)
 
 
 def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter, bar: tqdm) -> None:
@@ -121,18 +128,21 @@ def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter, bar: tqdm
         labeller(shard, bar.update)
 
 
-def _finish(job, folder, labels, formats, min_presence, license, model, echo) -> Labelled:
+def _finish(job, folder, labels, formats, min_presence, license, review, model, echo) -> Labelled:
     written = {}
     for format in formats:
         options = {"min_presence": min_presence, "model": model, "license": license}
         written[format] = merge(folder, job.pictures, format, labels, **options)
         echo(f"Labels as {format} are in {written[format]}.")
+    page = write_review(folder, job.pictures, review) if review else None
+    if page:
+        echo(f"What to look at first is in {page}.")
     broken = {row["image"]: row["error"] for row in read_rows(folder) if row["error"] is not None}
     labelled = len(job.pictures.names) - len(broken)
     echo(f"The rows of {counted(labelled, 'picture')} are in {folder / SHARDS}.")
     for line in _tell_broken(broken):
         echo(line)
-    return Labelled(folder, labelled, broken, written)
+    return Labelled(folder, labelled, broken, written, page)
 
 
 def _tell_broken(broken: dict[str, str], limit: int = 20) -> Iterator[str]:
