@@ -103,8 +103,8 @@ def _page(chosen: list[dict], table: list[str], cards: list[str]) -> str:
     )
     what = (
         f"<h1>{title}</h1>\n<p>Those that the model is least sure of, the least sure first: presence, or the score of "
-        "what is present, lies closest to its threshold (in parentheses). Where it calls a thing absent, the mask that it would have "
-        "had is drawn as an outline.</p>\n"
+        "what is present, lies closest to its threshold (in parentheses). Where it calls a thing absent, the mask that "
+        "it would have had is drawn as an outline.</p>\n"
     )
     rows = "\n".join(table)
     return (
