@@ -38,6 +38,12 @@ test-node: $(VENV)/.dev  ## emoji-tiny exported, and run by Transformers.js in N
 	npm install --prefix tests/export/node --ignore-scripts --no-package-lock --no-audit --no-fund
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_transformers_js.py
 
+test-ray: font  ## labelling by Ray's actors, in an environment of its own
+	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet --constraint constraints.txt torch
+	.venv-ray/bin/pip install --quiet --constraint constraints.txt --editable ".[dev,ray]"
+	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/labelling/test_ray_engine.py tests/labelling/test_document.py
+
 test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt torch

@@ -1,5 +1,6 @@
 """`clipseg-hf label`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,11 @@ import typer
 
 from clipseg_hf.cli.app import app
 from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, LabelFormat, ModelOption, hide_bars_from_files
+
+
+class Engine(StrEnum):
+    processes = "processes"
+    ray = "ray"
 
 
 @app.command()
@@ -25,6 +31,9 @@ def label(
     processes: Annotated[
         int, typer.Option(min=1, help="More than 1: processes of one thread each, on this machine.")
     ] = 1,
+    engine: Annotated[
+        Engine, typer.Option(help="By what; ray runs --processes actors, on its cluster where there is one.")
+    ] = Engine.processes,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -79,6 +88,7 @@ def label(
         review=review,
         shard_size=shard_size,
         processes=processes,
+        engine=engine.value,
         device=device,
         echo=typer.echo,
     )

@@ -4,7 +4,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from tqdm.auto import tqdm
 
@@ -16,6 +18,7 @@ from clipseg_hf.labelling.manifest import Settings, start_or_go_on
 from clipseg_hf.labelling.merging import merge
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.processes import label_by_processes
+from clipseg_hf.labelling.ray_engine import label_by_ray
 from clipseg_hf.labelling.review import write_review
 from clipseg_hf.labelling.shards import SHARDS, missing_shards, read_rows
 from clipseg_hf.labels import LABEL_FORMATS
@@ -57,6 +60,7 @@ def label_pictures(
     review: int = 0,
     shard_size: int = 64,
     processes: int = 1,
+    engine: Literal["processes", "ray"] = "processes",
     device: str | None = None,
     echo: Callable[[str], None] = print,
 ) -> Labelled:
@@ -79,20 +83,26 @@ def label_pictures(
         review: of so many labels, those that are least sure, a page is written, see `write_review`; 0: none.
         shard_size: pictures in a shard: what is lost when a process is killed.
         processes: more than 1 are processes of one thread each, on this machine. A script that asks for them has to
-            do so under `if __name__ == "__main__":`.
+            do so under `if __name__ == "__main__":`. For Ray, the number of actors.
+        engine: "ray" runs on the cluster that this program belongs to, see `label_by_ray`.
         device: see `Segmenter.from_pretrained`.
         echo: takes each line of the report.
 
     Raises:
+        ImportError: Ray is missing.
         FileNotFoundError, ConnectionError: the data or the model is not there.
         ValueError: the folder holds a run with other settings, or something else; no such format; no images.
-        RuntimeError: see `label_by_processes`.
+        RuntimeError: see `label_by_processes`, `label_by_ray`.
     """
     if unknown := [name for name in formats if name not in LABEL_FORMATS]:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
     for name, number in (("shard_size", shard_size), ("processes", processes)):
         if number < 1:
             raise ValueError(f"{name} is at least 1, got {number}.")
+    if engine not in ("processes", "ray"):
+        raise ValueError(f"engine is 'processes' or 'ray', got {engine!r}.")
+    if engine == "ray" and find_spec("ray") is None:
+        raise ImportError("The engine ray needs Ray Data: pip install 'clipseg-hf[ray]'.")
     if review < 0:
         raise ValueError(f"review is a number of labels to look at, 0 for none; got {review}.")
     folder = Path(folder)
@@ -110,11 +120,12 @@ def label_pictures(
     with tqdm(
         total=len(pictures.names), initial=len(pictures.names) - todo, desc="label", unit="image", disable=None
     ) as bar:
-        if processes == 1:
+        if engine == "processes" and processes == 1:
             _label_here(job, missing, segmenter, bar)
         else:
             del segmenter
-            for shard in label_by_processes(job, missing, processes):
+            label = label_by_ray if engine == "ray" else label_by_processes
+            for shard in label(job, missing, processes):
                 bar.update(len(job.numbers(shard)))
     if todo:
         speed = todo * len(prompts) / (time.perf_counter() - started)
