@@ -61,6 +61,7 @@ def uncut(pictures: Path, out: Path, checkpoint: str) -> tuple[list, dict]:
     return everything(out)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tmp_path, checkpoint):
     pictures = make_pictures(tmp_path / "pictures", 40)
     run = start(pictures, tmp_path / "out", checkpoint)

@@ -120,6 +120,7 @@ def losses(recipe: Path) -> list[float]:
     return [line["loss"] for line in log(recipe) if "loss" in line]
 
 
+@pytest.mark.slow
 def test_one_process_killed_three_times(write_recipe, launch):
     whole, cut = write_recipe("whole"), write_recipe("cut")
     assert launch(whole) == 0, said(whole)
@@ -172,6 +173,7 @@ def test_two_processes_are_one(write_recipe, launch):
     assert "text_ap" in numbers and numbers == pytest.approx(others, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_nodes_without_a_shared_disk(write_recipe, launch):
     """Only the first has checkpoints; the second is told where the run stands."""
     changes = {"per_device_train_batch_size": 2, "eval_steps": 1, "eval_samples": 4, "picture_samples": 0}
