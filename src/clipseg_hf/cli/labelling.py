@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
-from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, LabelFormat, ModelOption, hide_bars_from_files
+from clipseg_hf.console.commands import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    FillHolesOption,
+    ImageLicenseOption,
+    LabelFormat,
+    MinAreaOption,
+    ModelOption,
+    ThresholdOption,
+    hide_bars_from_files,
+)
 
 
 class Engine(StrEnum):
@@ -34,21 +44,9 @@ def label(
     engine: Annotated[
         Engine, typer.Option(help="By what; ray runs --processes actors, on its cluster where there is one.")
     ] = Engine.processes,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="P",
-            help="Probability above which a pixel belongs to a mask. Left out, the model's own.",
-        ),
-    ] = None,
-    fill_holes: Annotated[
-        float, typer.Option(metavar="AREA", help="Fill holes up to this many pixels, or (below 1) share of the image.")
-    ] = 0,
-    min_area: Annotated[
-        float, typer.Option(metavar="AREA", help="Drop parts of masks below this many pixels, or share of the image.")
-    ] = 0,
+    threshold: ThresholdOption = None,
+    fill_holes: FillHolesOption = 0,
+    min_area: MinAreaOption = 0,
     min_presence: Annotated[
         float | None,
         typer.Option(
@@ -56,9 +54,7 @@ def label(
         ),
     ] = None,
     column: Annotated[str, typer.Option(help="That of the images, in a data set.")] = "image",
-    license: Annotated[
-        str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
-    ] = None,
+    license: ImageLicenseOption = None,
     review: Annotated[
         int, typer.Option(min=0, metavar="N", help="Show the N least sure labels on a page, review.html.")
     ] = 0,

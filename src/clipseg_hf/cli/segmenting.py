@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
-from clipseg_hf.console.commands import DEFAULT_MODEL, DeviceOption, LabelFormat, ModelOption, hide_bars_from_files
+from clipseg_hf.console.commands import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    FillHolesOption,
+    ImageLicenseOption,
+    LabelFormat,
+    MinAreaOption,
+    ModelOption,
+    ThresholdOption,
+    hide_bars_from_files,
+)
 
 
 class Form(StrEnum):
@@ -55,24 +65,12 @@ def segment(
         ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="P",
-            help="Probability above which a pixel belongs to a mask. Left out, the model's own.",
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
     semantic: Annotated[
         bool, typer.Option("--semantic", help="Give each pixel to one prompt at most: one label map for all.")
     ] = False,
-    fill_holes: Annotated[
-        float, typer.Option(metavar="AREA", help="Fill holes up to this many pixels, or (below 1) share of the image.")
-    ] = 0,
-    min_area: Annotated[
-        float, typer.Option(metavar="AREA", help="Drop parts of masks below this many pixels, or share of the image.")
-    ] = 0,
+    fill_holes: FillHolesOption = 0,
+    min_area: MinAreaOption = 0,
     erode: Annotated[float, typer.Option(metavar="PIXELS", help="Move the border of masks inwards.")] = 0,
     dilate: Annotated[float, typer.Option(metavar="PIXELS", help="Move the border of masks outwards.")] = 0,
     feather: Annotated[float, typer.Option(metavar="PIXELS", help="Write masks with a soft border.")] = 0,
@@ -96,9 +94,7 @@ def segment(
         list[LabelFormat],
         typer.Option(help="Also write labels of all images for annotation tools and training. Repeat for more."),
     ] = [],  # noqa: B006
-    license: Annotated[
-        str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
-    ] = None,
+    license: ImageLicenseOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")] = Path("segmented"),
     overwrite: Annotated[
         bool,

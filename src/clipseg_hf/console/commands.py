@@ -102,6 +102,24 @@ def _options(
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME", help="Folder, name on the Hub, or emoji-tiny, which is built in.")
 ]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="P",
+        help="Probability above which a pixel belongs to a mask. Left out, the model's own.",
+    ),
+]
+FillHolesOption = Annotated[
+    float, typer.Option(metavar="AREA", help="Fill holes up to this many pixels, or (below 1) share of the image.")
+]
+MinAreaOption = Annotated[
+    float, typer.Option(metavar="AREA", help="Drop parts of masks below this many pixels, or share of the image.")
+]
+ImageLicenseOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
+]
 DeviceOption = Annotated[
     str | None, typer.Option(help="Such as cpu, cuda or mps; a GPU where there is one.", show_default=False)
 ]
