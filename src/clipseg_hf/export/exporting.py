@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.inference.onnx_model import GRAPHS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import find_model
@@ -40,8 +41,7 @@ def export_onnx(
     """
     check_exporter()
     output_dir = Path(output_dir)
-    if output_dir.exists() and any(output_dir.iterdir()):
-        raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
+    refuse_filled(output_dir)
     name = find_model(model)
     network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
     processor = CLIPSegProcessor.from_pretrained(name)

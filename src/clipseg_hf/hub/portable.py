@@ -44,16 +44,6 @@ def file_names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def refuse_filled(folder: Path) -> None:
-    """Refuse to write between what is there already.
-
-    Raises:
-        FileExistsError: of that kind.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder.")
-
-
 def refuse_private(folder: Path, *places: str | Path) -> None:
     """Refuse files that could run code as they are loaded, or that name a folder of this machine.
 

@@ -9,19 +9,21 @@ from typing import Any
 import torch
 import yaml
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.export.card import precision_table
 from clipseg_hf.export.exporting import add_graphs, check_exporter
 from clipseg_hf.hub.cards.measured import Report, eval_entries
 from clipseg_hf.hub.cards.model_card import CheckpointCard
 from clipseg_hf.hub.checking import check_loading
 from clipseg_hf.hub.origins import Base, Origin, Release, find_base
-from clipseg_hf.hub.portable import clean_json, file_names, refuse_filled, refuse_private
+from clipseg_hf.hub.portable import clean_json, file_names, refuse_private
 from clipseg_hf.hub.remote_code import add_repository_files
 from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.processing.sizes import input_size
 
 EVALUATION, EVAL_RESULTS = "evaluation", ".eval_results/clipseg-hf.yaml"
 _PLAIN = ("config.json", "processor_config.json", "tokenizer_config.json")  # no vocabulary, in which "/" is a word
@@ -109,7 +111,7 @@ def stage_checkpoint(
         thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
         parameters=checkpoint.model.num_parameters(),
         trained=sum(parameter.numel() for parameter in checkpoint.model.decoder.parameters()),
-        size=_size(checkpoint.processor),
+        size=input_size(checkpoint.processor.image_processor.size),
         graphs=graphs,
         files=file_names(folder),
     )
@@ -166,9 +168,3 @@ def _write_reports(reports: Sequence[Report], dataset_id: str | None, folder: Pa
         path.parent.mkdir()
         text = yaml.safe_dump(eval_entries(reports, dataset_id), sort_keys=False, allow_unicode=True)
         path.write_text(text, encoding="utf-8")
-
-
-def _size(processor: CLIPSegProcessor) -> tuple[int, int]:
-    size = dict(processor.image_processor.size)
-    side = size.get("shortest_edge")
-    return (side, side) if side else (size["height"], size["width"])

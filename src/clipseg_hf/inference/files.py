@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.inference.inputs.listing import Picture, list_pictures
 from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
@@ -205,8 +206,7 @@ def convert_file(
     checkpoint, output_dir = Path(checkpoint), Path(output_dir)
     if not checkpoint.is_file():
         raise FileNotFoundError(f"There is no file {checkpoint}.")
-    if output_dir.exists() and any(output_dir.iterdir()):
-        raise FileExistsError(f"{output_dir} is not empty; name a new folder.")
+    refuse_filled(output_dir)
     clip = find_model(clip, way_out="have its CLIP downloaded on a machine that can")
     model = convert_original_checkpoint(checkpoint, clip, extract_layers=extract_layers)
     processor = CLIPSegProcessor.from_clip(clip)

@@ -1,7 +1,6 @@
 """What a run is about: written once, and compared by whoever goes on with it."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.labelling.pictures import Pictures
@@ -67,19 +67,6 @@ def start_or_go_on(folder: Path, settings: Settings, pictures: Pictures, model: 
         f"{folder} holds a run with other settings, and rows of both would be mixed up:\n" + "\n".join(lines) + "\n"
         "Give what it was started with to go on with it, or name a new folder."
     )
-
-
-def write_whole(path: Path, write: Any) -> None:
-    """A file appears at once, with all of its content, or not at all; whoever reads it never sees a part of it.
-
-    Args:
-        write: takes the path of a draft, beside the file, and writes it.
-    """
-    draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.draft")
-    write(draft)
-    with draft.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(draft, path)
 
 
 def _difference(name: str, earlier: Any, now: dict, folder: Path, pictures: Pictures) -> str:

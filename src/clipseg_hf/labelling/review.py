@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 
 from clipseg_hf._counted import counted
+from clipseg_hf._output_files import write_whole
 from clipseg_hf.drawing.overlay import paint_mask, palette
-from clipseg_hf.labelling.manifest import write_whole
 from clipseg_hf.labelling.pictures import Pictures
 from clipseg_hf.labelling.shards import read_rows
 from clipseg_hf.processing import decode_rle, load_image

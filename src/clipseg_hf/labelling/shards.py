@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from clipseg_hf.labelling.manifest import write_whole
+from clipseg_hf._output_files import write_whole
 
 SHARDS = "shards"
 _BOX = pyarrow.list_(pyarrow.int32())

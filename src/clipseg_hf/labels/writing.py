@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.labels.coco import CocoWriter
 from clipseg_hf.labels.cvat import CvatWriter
 from clipseg_hf.labels.index_masks import IndexMaskWriter
@@ -60,8 +61,8 @@ def write_labels(
     if format not in WRITERS:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {format!r}.")
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        raise FileExistsError(f"{folder} is not empty; name a new folder, or overwrite what is in it.")
+    if not overwrite:
+        refuse_filled(folder, "name a new folder, or overwrite what is in it")
     writer = WRITERS[format](folder, labels, outlines, model, license)
     (folder / writer.images).mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()

@@ -47,6 +47,13 @@ def resized_size(
     return target
 
 
+def input_size(size: Mapping[str, int | None]) -> tuple[int, int]:
+    """(height, width) of the pictures that a `size` asks for; a square where it names the shortest edge alone."""
+    given = {side: pixels for side, pixels in dict(size).items() if pixels}
+    height, width = (given.get(side) or given["shortest_edge"] for side in ("height", "width"))
+    return height, width
+
+
 def working_size(original: tuple[int, int], shortest_edge: int) -> tuple[int, int]:
     """The size at which a visual prompt is cut out: the shorter side scaled to `shortest_edge`, the longer one to four
     times that at most. (height, width) -> (height, width), each at least 1."""

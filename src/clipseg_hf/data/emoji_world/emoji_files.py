@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, features
 from tqdm.auto import tqdm
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
 
@@ -66,8 +67,7 @@ def write_scenes(
     if wrong := {split: number for split, number in numbers.items() if number < 0}:
         raise ValueError(f"Numbers of scenes cannot be negative, got {wrong}.")
     folder = Path(output_dir)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder for the scenes.")
+    refuse_filled(folder, "name a new folder for the scenes")
     names = None if concepts is None else tuple(concepts)
     if unknown := sorted(set(names or ()) - {concept.name for concept in load_concepts()}):
         raise ValueError(f"No concepts of the emoji world: {', '.join(unknown)}; see `load_concepts()` for all names.")

@@ -12,12 +12,12 @@ samples_*.png     best, median and worst samples of each kind of prompt
 
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.rows import only_columns
 from clipseg_hf.evaluation.metrics.comparison import sample_table
@@ -263,8 +263,4 @@ def _version(package: str) -> str | None:
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
-    return path
+    return write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))

@@ -7,12 +7,13 @@ from pathlib import Path
 import datasets
 import pyarrow.parquet
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.data.inspection import draw_rows
 from clipseg_hf.data.parquet_files import save_parquet
 from clipseg_hf.data.phrasecut.publishing import PHRASECUT_LICENSE
 from clipseg_hf.data.rows.row_images import undecoded
 from clipseg_hf.hub.cards.data_card import SHEET, DataCard
-from clipseg_hf.hub.portable import file_names, refuse_filled, refuse_private
+from clipseg_hf.hub.portable import file_names, refuse_private
 from clipseg_hf.hub.rows.checking import check_reading
 from clipseg_hf.hub.rows.counting import SplitFacts, count_rows, count_samples
 from clipseg_hf.hub.rows.reading import LICENSE, PublishedRows

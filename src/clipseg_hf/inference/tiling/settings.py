@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clipseg_hf.processing.sizes import input_size
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -42,9 +44,8 @@ class Tiling:
 
     def tile_for(self, picture: tuple[int, int], model_size: Mapping[str, int | None]) -> tuple[int, int]:
         """(height, width) of the tiles of a picture of (height, width), for a processor of this `size`."""
-        size = {name: pixels for name, pixels in dict(model_size).items() if pixels}
-        own = [size.get(side) or size["shortest_edge"] for side in ("height", "width")]
-        height, width = (min(self.tile_size or one, whole) for one, whole in zip(own, picture, strict=True))
+        sides = zip(input_size(model_size), picture, strict=True)
+        height, width = (min(self.tile_size or own, whole) for own, whole in sides)
         return height, width
 
 

@@ -79,8 +79,7 @@ class RunFolder:
     def save_final(self, model, processor, state: TrainingState, metrics: dict, decoder_only: bool) -> Path:
         """Write the finished model; returns its folder."""
         final = self.path / "final"
-        facts = {"step": state.step, "prompts": state.prompts, "seconds": state.seconds}
-        facts |= {"best_step": state.best_step, "metrics": metrics}
+        facts = {"step": state.step, "seconds": state.seconds, "best_step": state.best_step, "metrics": metrics}
         facts |= {"skipped": state.skipped, "skipped_validation": state.skipped_validation}
         with write_whole(final, **facts, branch=to_facts(self.branch)) as folder:
             self._write(folder, model, processor, decoder_only)
