@@ -26,6 +26,7 @@ from clipseg_hf.training.caches.filling import CachedKinds
 from clipseg_hf.training.devices.accelerator import start_accelerator
 from clipseg_hf.training.runs.picture_grid import PictureGrid
 from clipseg_hf.training.runs.progress import Report
+from clipseg_hf.training.runs.state import TrainingState
 from clipseg_hf.training.schedules import LearningRateSchedule
 from clipseg_hf.training.steps import StepSettings
 from clipseg_hf.training.validation import ValidationSettings
@@ -188,9 +189,10 @@ def loader_settings(args: CLIPSegTrainingArguments, accelerator) -> LoaderSettin
 
 
 def cache_settings(
-    args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict, start: int = 0
+    args: CLIPSegTrainingArguments, processor: CLIPSegProcessor, provenance: dict, state: TrainingState
 ) -> tuple[CacheSettings, CachedKinds]:
-    """Where caches lie and what belongs into them, and which there are, for a run that begins at step `start`."""
+    """Where caches lie and what belongs into them, and which there are, for a run that begins at a state."""
+    by_onednn = [name for name, is_used in state.matrix_code.items() if is_used]
     settings = CacheSettings(
         folder=Path(args.cache_dir or Path(args.output_dir) / "cache"),
         data=provenance["train_data"],
@@ -199,8 +201,8 @@ def cache_settings(
         visual_prompt=processor.visual_prompt_settings.to_dict(),
         tokenizer=fingerprint_tokenizer(processor.tokenizer),
         precision=provenance["mixed_precision"],
-        device=provenance["device"],
-        prompts_ahead=(args.max_steps - start) * provenance["prompts_per_step"],
+        device=", ".join([provenance["device"], *by_onednn]),
+        prompts_ahead=(args.max_steps - state.step) * provenance["prompts_per_step"],
         workers=args.dataloader_num_workers,
         quiet=args.disable_tqdm,
     )

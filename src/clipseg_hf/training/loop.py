@@ -96,7 +96,7 @@ def train(
 
     # at what speed
     collator = PromptCollator(processor, info=True)
-    caches = assembly.cache_settings(args, processor, provenance, state.step)
+    caches = assembly.cache_settings(args, processor, provenance, state)
     inputs = cached_inputs(accelerator, model, sampler, collator, *caches)
     plan = assembly.plan_steps(args, len(stream), accelerator, state.step)
     loader = make_loader(stream, plan, collator, assembly.loader_settings(args, accelerator))

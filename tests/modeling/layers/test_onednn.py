@@ -5,14 +5,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipseg_hf.modeling.layers import onednn
-from clipseg_hf.modeling.layers.onednn import fast_dtypes, from_onednn, onednn_inference, to_onednn
+from clipseg_hf.modeling.layers import matrix_code, onednn
+from clipseg_hf.modeling.layers.matrix_code import keep_choices
+from clipseg_hf.modeling.layers.onednn import choices, fast_dtypes, from_onednn, onednn_inference, to_onednn
 
 EXAMPLE = torch.zeros(1)
 
 needs_onednn = pytest.mark.skipif(
     not (onednn._IS_X86 and torch.backends.mkldnn.is_available()), reason="a processor without oneDNN"
 )
+
+
+@pytest.fixture(autouse=True)
+def always_quicker(monkeypatch):
+    """Whatever a measurement would say here."""
+    monkeypatch.setattr(matrix_code, "_kept", {})
+    keep_choices(dict.fromkeys(["linear float32", "attention float32", "attention bfloat16"], True))
 
 
 @pytest.fixture
@@ -148,3 +156,31 @@ def test_dropout_without_gradients_is_still_dropout(tiny):
     inputs = {"pixel_values": tiny.images(1), "input_ids": tiny.tokens(1)}
     with torch.no_grad():
         assert not torch.equal(model(**inputs).logits, model(**inputs).logits)
+
+
+@needs_onednn
+@torch.no_grad()
+def test_what_is_no_quicker_is_left_alone(calls):
+    query = torch.randn(1, 2, 150, 16)
+    keep_choices({"linear float32": False})
+    with onednn_inference(query):
+        nn.Linear(64, 64)(torch.randn(400, 64))
+        F.scaled_dot_product_attention(query, query, query)
+    assert calls == ["_attention"] and to_onednn(query) is query
+    keep_choices({"attention float32": False, "attention bfloat16": False})
+    with onednn_inference(query):
+        F.scaled_dot_product_attention(query, query, query)
+    assert calls == ["_attention"]
+
+
+@needs_onednn
+def test_the_choice_is_measured_once_and_on_nothing_that_is_drawn(calls, monkeypatch):
+    monkeypatch.setattr(matrix_code, "_kept", {})
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with torch.no_grad(), onednn_inference(EXAMPLE):
+        assert {"_linear", "_attention"} == set(calls)
+    calls.clear()
+    found = choices()
+    assert {"linear float32", "attention float32"} <= set(found) and calls == []
+    assert torch.equal(before, torch.get_rng_state())

@@ -20,6 +20,7 @@ from clipseg_hf.training import assembly, train
 from clipseg_hf.training.caches.blocks import in_fixed_batches
 from clipseg_hf.training.caches.feature_cache import FeatureCache
 from clipseg_hf.training.caches.prompt_cache import PromptCache
+from clipseg_hf.training.runs.state import TrainingState
 
 ON = {"cache_prompts": True, "cache_features": True}
 
@@ -93,7 +94,7 @@ def _open(model, processor, rows, folder, **changes) -> tuple[FeatureCache, Prom
         "prompts_per_step": 2,
     } | changes
     args = assembly.CLIPSegTrainingArguments(cache_dir=str(folder), disable_tqdm=True)
-    settings, _ = assembly.cache_settings(args, processor, provenance)
+    settings, _ = assembly.cache_settings(args, processor, provenance, TrainingState())
     return FeatureCache(model, sampler, collator, settings), PromptCache(model, sampler, collator, settings)
 
 

@@ -15,6 +15,7 @@ from clipseg_hf.training import assembly
 from clipseg_hf.training.caches import text_cache
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.text_cache import TextCache
+from clipseg_hf.training.runs.state import TrainingState
 
 PHRASES, PER_STEP = 100, 64
 
@@ -120,5 +121,5 @@ def test_phrases_that_no_row_has_are_encoded_alike_and_swapped_ones_are_kept(mad
 def test_prompts_ahead_are_those_that_are_left(make_args):
     args = make_args(max_steps=10, cache_prompts=True)
     provenance = {"train_data": "d", "clip": "c", "mixed_precision": "no", "device": "cpu", "prompts_per_step": 64}
-    settings, _ = assembly.cache_settings(args, assembly.build_processor(args), provenance, start=4)
+    settings, _ = assembly.cache_settings(args, assembly.build_processor(args), provenance, TrainingState(step=4))
     assert settings.prompts_ahead == 6 * 64

@@ -8,6 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from clipseg_hf.modeling.layers import matrix_code
+from clipseg_hf.modeling.layers.matrix_code import keep_choices
+from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.training import TrainingStopped, train
 from clipseg_hf.training.runs.checkpoints import checkpoint_path, checkpoints_in, step_of
 from clipseg_hf.training.runs.folders import BrokenFolder, read_manifest, recover, write_whole
@@ -285,3 +288,15 @@ def test_the_state_counts_validations():
     assert (state.best_step, state.best_value, state.worse) == (10, 0.5, 1)
     with pytest.raises(ValueError, match="metric_for_best_model is image_ap"):
         state.note_validation("image_ap")
+
+
+def test_a_run_goes_on_with_the_matrix_code_that_it_began_with(run, rows, monkeypatch):
+    """Another process may measure otherwise, and round otherwise."""
+    args, folder = run
+    began_with = read_manifest(folder / "checkpoint-000002")["matrix_code"]
+    assert began_with == choices()
+    shutil.rmtree(folder / "checkpoint-000004")
+    monkeypatch.setattr(matrix_code, "_kept", {})
+    keep_choices({name: not is_used for name, is_used in began_with.items()})
+    train(args, train_rows=rows)
+    assert choices() == began_with == read_manifest(folder / "checkpoint-000004")["matrix_code"]

@@ -2,6 +2,8 @@
 
 from dataclasses import fields, replace
 
+from clipseg_hf.modeling.layers.matrix_code import keep_choices
+from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.devices.processes import Tensors, from_main
 from clipseg_hf.training.runs.folders import recover
@@ -25,6 +27,7 @@ def begin(
     facts, tensors = from_main(accelerator, lambda: _find(folder))
     branch = Branch(**facts["branch"]) if facts["branch"] else None
     folder, state, best, news = replace(folder, branch=branch), TrainingState(**facts["state"]), {}, []
+    keep_choices(state.matrix_code)
     if facts["path"]:
         best = restore(model, optimizer, tensors, facts["path"])
         news.append(f"Going on from {facts['path']}.")
@@ -47,6 +50,8 @@ def _find(folder: RunFolder) -> tuple[dict, Tensors]:
     start: Start = find_start(folder.path, folder.recipe, folder.provenance)
     state, tensors = read_checkpoint(start.path) if start.path else ({}, {})
     folder.refuse_foreign(state.get("step", 0))
+    if start.leaves or not state.get("matrix_code"):
+        state["matrix_code"] = choices()
     path = str(start.path) if start.path else None
     return {"path": path, "leaves": start.leaves, "branch": to_facts(start.branch), "state": state}, tensors
 

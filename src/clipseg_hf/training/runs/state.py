@@ -23,6 +23,7 @@ class TrainingState:
         worse: validations since then.
         metrics: of the last validation.
         scaler: the loss scaling of fp16.
+        matrix_code: what oneDNN computes, by name; as measured where the run began, since roundings depend on it.
     """
 
     step: int = 0
@@ -37,6 +38,7 @@ class TrainingState:
     worse: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     scaler: dict = field(default_factory=dict)
+    matrix_code: dict[str, bool] = field(default_factory=dict)
 
     def note_validation(self, metric: str) -> bool:
         """Count a validation in; True if it is the best so far by one of its numbers, the higher the better.
