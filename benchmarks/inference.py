@@ -1,13 +1,15 @@
 """Many prompts on an image: transformers' CLIPSeg and ours in turn, in seconds, megabytes and differing pixels.
 
-    python benchmarks/inference.py                      # everything: some 15 minutes on one core
-    python benchmarks/inference.py --prompts 1 4 --rounds 1 --no-memory     # a look
+    python benchmarks/inference.py                      # everything: some 25 minutes on one core
+    python benchmarks/inference.py --prompts 1 4 --rounds 1 --no-memory --output look.json
 
-ViT-B/16 at 352 x 352 with the refined readout and random weights, the same in both. Both get the prompts in one call:
-stock needs an image for each of them, ours needs each image once. Per case the two take turns, so that whatever else
-the machine does hits both; the median over the rounds counts. Memory is what one call adds to the process at its peak,
-measured in a fresh process for each. Results go to `benchmarks/inference.json` and into the table of
-`benchmarks/README.md`.
+ViT-B/16 at 352 x 352 with the refined readout and random weights, the same in all. All get the prompts in one call:
+stock needs an image for each of them, ours needs each image once. Per case they take turns, so that whatever else the
+machine does hits all; the median over the rounds counts. With one thread the time is the processor's, not the clock's.
+Memory is what one call adds to the process at its peak, measured in a fresh process for each. What a processor could do
+at best is printed beside it: the speed of plain matrix products in each kind of number.
+
+Results go to `benchmarks/inference_runs/NAME.json`, one for each machine, and into the tables of `README.md` there.
 """
 
 import argparse
@@ -17,22 +19,31 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from reporting import put_table
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
+from clipseg_hf.export.graphs import make_graphs, write_graph
+from clipseg_hf.export.precisions import convert_graph
+from clipseg_hf.inference.onnx_model import GRAPHS, OnnxModel
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.layers import onednn
 from clipseg_hf.training.devices.accelerator import processor_name
 
-HERE = Path(__file__).parent
+RUNS = Path(__file__).parent / "inference_runs"
 SIDE = 352
-KINDS = ("stock", "ours", "bf16")
+KINDS = ("stock", "ours", "bf16")  # in PyTorch
+ONNX = {"onnx": "float32", "int8": "int8"}
+NAMES = {"ours": "float32", "bf16": "bfloat16", "onnx": "ONNX", "int8": "ONNX, int8"}
+MEMORY_ROUNDS = 5  # of one prompt on one image, where it differs by 20 MB from process to process
 Runner = Callable[[], Tensor]
 
 
@@ -48,6 +59,15 @@ def build_stock(model: CLIPSegForImageSegmentation) -> transformers.CLIPSegForIm
     return transformers.CLIPSegForImageSegmentation.from_pretrained(
         None, config=model.config, state_dict=model.state_dict()
     )
+
+
+def export(model: CLIPSegForImageSegmentation, folder: Path) -> None:
+    """The graphs that texts need, in float32 and in 8 bits, as `clipseg-hf export onnx --int8` writes them."""
+    model.config.save_pretrained(folder)
+    (folder / GRAPHS).mkdir()
+    for graph in make_graphs(model):
+        if graph.name in ("image_encoder", "prompt_encoder_text", "decoder"):
+            convert_graph(write_graph(graph, folder / GRAPHS), "int8")
 
 
 def build_inputs(images: int, prompts: int) -> dict[str, Tensor]:
@@ -83,15 +103,30 @@ def make_runner(kind: str, model: torch.nn.Module, inputs: dict[str, Tensor]) ->
     return run
 
 
+def make_onnx_runner(model: OnnxModel, inputs: dict[str, Tensor]) -> Runner:
+    """The same by onnxruntime."""
+    texts = {name: inputs[name].numpy() for name in ("input_ids", "attention_mask")}
+    pixels, owners = inputs["pixel_values"].numpy(), inputs["prompt_to_image"]
+
+    def run() -> Tensor:
+        vectors = torch.from_numpy(np.stack(model.encode_prompts(**texts)))
+        encoded = model.encode_images(pixels)
+        asked = (vectors[owners == image].numpy() for image in range(len(pixels)))
+        return torch.cat([torch.from_numpy(model.decode(*pair)) for pair in zip(encoded, asked, strict=True)])
+
+    return run
+
+
 def time_in_turn(runners: dict[str, Runner], rounds: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Median seconds of each runner over the rounds, and their logits."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds = {kind: [] for kind in runners}
     logits = {}
     for _ in range(rounds):
         for kind, run in runners.items():
-            start = time.perf_counter()
+            start = clock()
             logits[kind] = run()
-            seconds[kind].append(time.perf_counter() - start)
+            seconds[kind].append(clock() - start)
     return {kind: statistics.median(values) for kind, values in seconds.items()}, logits
 
 
@@ -103,13 +138,13 @@ def mask_iou(logits: Tensor, expected: Tensor) -> float:
 
 
 def compare(logits: dict[str, Tensor]) -> dict[str, float]:
-    """How far ours and ours in bfloat16 are from stock in float32."""
-    stock, bf16 = logits["stock"], logits["bf16"].float()
-    return {
-        "max_difference": (logits["ours"] - stock).abs().max().item(),
-        "bf16_relative_error": ((bf16 - stock).norm() / (stock - stock.mean()).norm()).item(),
-        "bf16_mask_iou": mask_iou(bf16, stock),
-    }
+    """How far each is from stock in float32."""
+    stock, found = logits["stock"], {"max_difference": (logits["ours"] - logits["stock"]).abs().max().item()}
+    for kind in logits.keys() - {"stock", "ours"}:
+        difference = (logits[kind].float() - stock).norm()
+        found[f"{kind}_relative_error"] = (difference / (stock - stock.mean()).norm()).item()
+        found[f"{kind}_mask_iou"] = mask_iou(logits[kind].float(), stock)
+    return found
 
 
 def added_memory(run: Runner) -> float:
@@ -125,10 +160,13 @@ def _status(field: str) -> int:
 
 
 def memory_of(kind: str, images: int, prompts: int, threads: int) -> float:
-    """`added_memory` in a fresh process."""
+    """`added_memory` in a fresh process, or its median over several where the call is small."""
     command = [sys.executable, __file__, "--memory-of", kind, str(images), str(prompts), "--threads", str(threads)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(output.splitlines()[-1])
+    found = [
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        for _ in range(MEMORY_ROUNDS if images * prompts == 1 else 1)
+    ]
+    return statistics.median(map(float, found))
 
 
 def print_memory_of(kind: str, images: int, prompts: int) -> None:
@@ -150,35 +188,61 @@ def describe_machine(threads: int) -> dict[str, object]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "load_before": os.getloadavg()[0],
+        "by_onednn": onednn.choices(),
+        "gflops": measure_products(),
     }
 
 
+def measure_products() -> dict[str, float]:
+    """Billions of multiplications and additions a second in one of CLIP's products, (485, 768) by (768, 3072)."""
+    x, weight = torch.randn(485, 768), torch.randn(3072, 768)
+    halves = x.bfloat16(), weight.bfloat16()
+    ways = {
+        "PyTorch, float32": lambda: torch.nn.functional.linear(x, weight),
+        "oneDNN, float32": lambda: torch.nn.functional.linear(x.to_mkldnn(), weight).to_dense(),
+        "PyTorch, bfloat16": lambda: torch.nn.functional.linear(*halves),
+    }
+    with torch.inference_mode():
+        seconds, _ = time_in_turn(ways, 5)
+    return {way: 2 * x.numel() * len(weight) / taken / 1e9 for way, taken in seconds.items()}
+
+
 def as_table(results: dict) -> str:
-    """The results in Markdown."""
-    machine = results["machine"]
+    """The results of one machine in Markdown."""
+    machine, cases = results["machine"], results["cases"]
+    kinds = [kind for kind in NAMES if kind in cases[0]["seconds"]]
+    products = ", ".join(f"{way} {speed:.0f}" for way, speed in machine.get("gflops", {}).items())
+    used = [name for name, is_used in machine.get("by_onednn", {}).items() if is_used]
     lines = [
-        f"{machine['processor']} ({', '.join(machine['instructions'])}), {machine['threads']} thread(s), "
-        f"torch {machine['torch']}, transformers {machine['transformers']}.",
+        f"**{machine['processor']} ({', '.join(machine['instructions'])})**, {machine['threads']} thread(s), "
+        f"torch {machine['torch']}, transformers {machine['transformers']}."
+        + (f" Matrix products, GFLOP/s: {products}; by oneDNN: {', '.join(used) or 'nothing'}." if products else ""),
         "",
-        "| images x prompts | stock | ours | | ours, bf16 | | memory: stock | ours | bf16 | bf16: error | IoU |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| images x prompts | stock | " + " | ".join(f"{NAMES[kind]} | times stock" for kind in kinds) + " |",
+        "| --- | ---: |" + " ---: | ---: |" * len(kinds),
     ]
-    for case in results["cases"]:
-        seconds, memory = case["seconds"], case.get("megabytes", {})
+    for case in cases:
+        seconds = case["seconds"]
+        pairs = [f"{seconds[kind]:.2f} s | **{seconds['stock'] / seconds[kind]:.1f}**" for kind in kinds]
+        cells = [f"{case['images']} x {case['prompts']}", f"{seconds['stock']:.2f} s", *pairs]
+        lines.append("| " + " | ".join(cells) + " |")
+    small = [kind for kind in kinds if f"{kind}_mask_iou" in cases[0]]
+    lines += [
+        "",
+        "| images x prompts | memory: stock | ours | bfloat16 | "
+        + " | ".join(f"{NAMES[kind]}: error | IoU" for kind in small)
+        + " |",
+        "| --- |" + " ---: |" * (len(KINDS) + 2 * len(small)),
+    ]
+    for case in cases:
+        memory = case.get("megabytes", {})
         cells = [
             f"{case['images']} x {case['prompts']}",
-            f"{seconds['stock']:.2f} s",
-            *(
-                cell
-                for kind in ("ours", "bf16")
-                for cell in (f"{seconds[kind]:.2f} s", f"**{seconds['stock'] / seconds[kind]:.1f} x**")
-            ),
             *(f"{memory[kind]:.0f} MB" if memory else "" for kind in KINDS),
-            f"{100 * case['bf16_relative_error']:.1f} %",
-            f"{case['bf16_mask_iou']:.4f}",
+            *(f"{100 * case[f'{kind}_relative_error']:.2g} % | {case[f'{kind}_mask_iou']:.4f}" for kind in small),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    worst = max(case["max_difference"] for case in results["cases"])
+    worst = max(case["max_difference"] for case in cases)
     lines += ["", f"Largest difference between a logit of ours and of stock in float32: {worst:.1e}."]
     return "\n".join(lines)
 
@@ -190,7 +254,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each; the median counts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-memory", action="store_true", help="time only")
-    parser.add_argument("--output", type=Path, help="JSON file; default: benchmarks/inference.json, and its table")
+    parser.add_argument("--name", help="of this machine; default: its processor and newest instructions")
+    parser.add_argument("--output", type=Path, help="JSON file, and no table; default: inference_runs/NAME.json")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -205,28 +270,33 @@ def main() -> None:
         return
 
     results = {"machine": describe_machine(arguments.threads), "rounds": arguments.rounds, "cases": []}
+    print(json.dumps(results["machine"]))
     model = build_model()
     models = {"stock": build_stock(model), "ours": model, "bf16": build_model().bfloat16()}
     cases = [(1, prompts) for prompts in arguments.prompts] + ([tuple(arguments.batch)] if all(arguments.batch) else [])
-    warm_up = build_inputs(1, 1)
-    for kind, model in models.items():
-        make_runner(kind, model, warm_up)()
-    for images, prompts in cases:
-        inputs = build_inputs(images, prompts)
-        runners = {kind: make_runner(kind, model, inputs) for kind, model in models.items()}
-        seconds, logits = time_in_turn(runners, arguments.rounds)
-        case = {"images": images, "prompts": prompts, "seconds": seconds, **compare(logits)}
-        if not arguments.no_memory:
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, Path(folder))
+        exported = {kind: OnnxModel(folder, dtype=dtype, num_threads=arguments.threads) for kind, dtype in ONNX.items()}
+        for images, prompts in [(1, 1), *cases]:  # the first is there to warm up
+            inputs = build_inputs(images, prompts)
+            runners = {kind: make_runner(kind, model, inputs) for kind, model in models.items()}
+            runners |= {kind: make_onnx_runner(graphs, inputs) for kind, graphs in exported.items()}
+            seconds, logits = time_in_turn(runners, arguments.rounds)
+            results["cases"].append({"images": images, "prompts": prompts, "seconds": seconds, **compare(logits)})
+            print(json.dumps(results["cases"][-1]), flush=True)
+        del results["cases"][0]
+    if not arguments.no_memory:
+        for case in results["cases"]:
+            images, prompts = case["images"], case["prompts"]
             case["megabytes"] = {kind: memory_of(kind, images, prompts, arguments.threads) for kind in KINDS}
-        results["cases"].append(case)
-        print(json.dumps(case))
 
-    table = as_table(results)
-    print(table)
-    output = arguments.output or HERE / "inference.json"
+    print(as_table(results))
+    name = arguments.name or "-".join([results["machine"]["processor"], *results["machine"]["instructions"][-1:]])
+    output = arguments.output or RUNS / f"{name.lower().replace(' ', '-')}.json"
     output.write_text(json.dumps(results, indent=2) + "\n")
     if arguments.output is None:
-        put_table("inference", table)
+        runs = [json.loads(path.read_text()) for path in sorted(RUNS.glob("*.json"))]
+        put_table("inference", "\n\n".join(map(as_table, runs)))
 
 
 if __name__ == "__main__":

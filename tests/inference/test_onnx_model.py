@@ -56,6 +56,8 @@ def test_what_was_not_exported_and_what_is_not_there(graphs):
         ValueError, match=r"The device abacus:1 cannot be used here: this onnxruntime has .*CPUExecution"
     ):
         OnnxModel(graphs, device="abacus:1")
+    with pytest.raises(ValueError, match="num_threads=0 must be a positive number, or None for one a core"):
+        OnnxModel(graphs, num_threads=0)
 
 
 def test_sizes_that_do_not_fit_are_refused_as_in_torch(graphs):

@@ -20,13 +20,18 @@ _FILES = ["*.json", *(f"{GRAPHS}/{name}*.onnx*" for name in ("image_encoder", "p
 
 
 def load_onnx(
-    name_or_path: str | os.PathLike, *, dtype: Any = None, device: Any = None, **kwargs: Any
+    name_or_path: str | os.PathLike,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    num_threads: int | None = None,
+    **kwargs: Any,
 ) -> tuple["OnnxModel", PlainProcessor]:
     """Model and processor of a folder that `clipseg-hf export onnx` wrote, here or on the Hub.
 
     Args:
         name_or_path: folder or Hub name.
-        dtype, device: see `OnnxModel`.
+        dtype, device, num_threads: see `OnnxModel`.
         kwargs: of the Hub (`revision`, `token`, `cache_dir`, `local_files_only`).
 
     Raises:
@@ -39,7 +44,7 @@ def load_onnx(
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(os.fspath(name_or_path), allow_patterns=_FILES, **kwargs))
-    return OnnxModel(folder, dtype=dtype, device=device), PlainProcessor.from_folder(folder)
+    return OnnxModel(folder, dtype=dtype, device=device, num_threads=num_threads), PlainProcessor.from_folder(folder)
 
 
 class OnnxModel:
@@ -49,14 +54,24 @@ class OnnxModel:
         folder: written by `clipseg-hf export onnx`.
         dtype: "float32", "float16" or "int8", as far as they were exported, or torch's; None: float32.
         device: "cpu", "cuda", "cuda:1", ...; None: a GPU where this onnxruntime can use one, else the CPU.
+        num_threads: of the CPU's, to multiply with; None: as many as it has cores.
 
     Raises:
         FileNotFoundError: the folder holds no ONNX graphs.
         ImportError: onnxruntime is missing.
-        ValueError: a dtype that was not exported, or a device that is not there.
+        ValueError: a dtype that was not exported, a device that is not there, or no number of threads.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, dtype: Any = None, device: Any = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        num_threads: int | None = None,
+    ):
+        if num_threads is not None and (not isinstance(num_threads, int) or num_threads < 1):
+            raise ValueError(f"num_threads={num_threads!r} must be a positive number, or None for one a core.")
         self.folder, self.dtype = Path(folder), str(dtype or "float32").removeprefix("torch.")
         there = [name for name, suffix in SUFFIXES.items() if self._path("decoder", suffix).is_file()]
         if not there:
@@ -68,6 +83,7 @@ class OnnxModel:
             raise ValueError(f"{folder} has no graphs of dtype {dtype}; there are {', '.join(there)}.")
         self.config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         self.device = str(device) if device is not None else _best_device()
+        self.num_threads = num_threads
         self._providers = _providers_for(self.device)
         self._sessions: dict[str, Any] = {}
         self._loading = threading.Lock()
@@ -88,7 +104,9 @@ class OnnxModel:
                 import onnxruntime
 
                 path = self._path(name, SUFFIXES[self.dtype])
-                self._sessions[name] = onnxruntime.InferenceSession(path, providers=self._providers)
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self.num_threads or 0  # 0: onnxruntime chooses
+                self._sessions[name] = onnxruntime.InferenceSession(path, options, providers=self._providers)
         return self._sessions[name].run(None, inputs)
 
     def encode_images(self, pixel_values: np.ndarray) -> Iterator[dict[str, np.ndarray]]:

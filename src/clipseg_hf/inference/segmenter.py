@@ -118,7 +118,8 @@ class Segmenter:
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`. In ONNX
                 "float32", "float16" or "int8", as far as they were exported.
             prompt_templates, batch_size, tiling: see the class.
-            kwargs: where the files are (`revision`, `token`, `cache_dir`, ...).
+            kwargs: where the files are (`revision`, `token`, `cache_dir`, ...); in ONNX also `num_threads`, which
+                `torch.set_num_threads` does not reach.
 
         Raises:
             ValueError: a device that is not there, or a checkpoint of another kind of model.
