@@ -47,11 +47,19 @@ MEMORY_ROUNDS = 5  # of one prompt on one image, where it differs by 20 MB from 
 Runner = Callable[[], Tensor]
 
 
-def build_model() -> CLIPSegForImageSegmentation:
-    """ViT-B/16 with the refined readout; the weights are random but the same each time, of a trained model's scale."""
+def build_model(refined: bool = True, toy: bool = False) -> CLIPSegForImageSegmentation:
+    """ViT-B/16; the weights are random but the same each time, of a trained model's scale. As a toy, a small one."""
     torch.manual_seed(0)
-    clip = CLIPModel(CLIPConfig(vision_config={"patch_size": 16}))
-    return CLIPSegForImageSegmentation.from_clip(clip, use_complex_transposed_convolution=True)
+    small = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2, "num_hidden_layers": 3}
+    towers = {"vision_config": {"patch_size": 16, **(small if toy else {})}, "text_config": small if toy else {}}
+    decoder = {"extract_layers": (0, 1, 2), "decoder_intermediate_size": 64} if toy else {}
+    clip = CLIPModel(CLIPConfig(**towers))
+    return CLIPSegForImageSegmentation.from_clip(clip, use_complex_transposed_convolution=refined, **decoder)
+
+
+def side(toy: bool = False) -> int:
+    """Height and width in pixels."""
+    return 64 if toy else SIDE
 
 
 def build_stock(model: CLIPSegForImageSegmentation) -> transformers.CLIPSegForImageSegmentation:
@@ -70,10 +78,10 @@ def export(model: CLIPSegForImageSegmentation, folder: Path) -> None:
             convert_graph(write_graph(graph, folder / GRAPHS), "int8")
 
 
-def build_inputs(images: int, prompts: int) -> dict[str, Tensor]:
+def build_inputs(images: int, prompts: int, size: int = SIDE) -> dict[str, Tensor]:
     """`images` smooth random pictures with `prompts` texts of 5 to 10 tokens each, padded as a tokenizer does."""
     generator = torch.Generator().manual_seed(1)
-    coarse = torch.randn(images, 3, 22, 22, generator=generator)
+    coarse = torch.randn(images, 3, size // 16, size // 16, generator=generator)
     total = images * prompts
     input_ids = torch.full((total, 10), 49407)
     attention_mask = torch.zeros_like(input_ids)
@@ -83,7 +91,7 @@ def build_inputs(images: int, prompts: int) -> dict[str, Tensor]:
         input_ids[row, 1 : 1 + words] = torch.randint(256, 40_000, (words,), generator=generator)
         attention_mask[row, : words + 2] = 1
     return {
-        "pixel_values": torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic"),
+        "pixel_values": torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic"),
         "input_ids": input_ids,
         "attention_mask": attention_mask,
         "prompt_to_image": torch.arange(images).repeat_interleave(prompts),

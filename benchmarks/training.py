@@ -5,8 +5,9 @@
 
 ViT-B/16 at 352 x 352 with random weights, D = 64, every phrase with an example image, an optimizer step on the same
 samples by each way in turn, on one device. The batches are ready-made; what the loader can do is told by
-`benchmarks/data.py`, and on an accelerator beside the projection. The learning rate is 0, so that the weights stay and
-the losses can be compared. Results go to `benchmarks/training.json` and into the table of `benchmarks/README.md`.
+`benchmarks/data.py`, and on an accelerator by `benchmarks/accelerator.py`. The learning rate is 0, so that the weights
+stay and the losses can be compared. Results go to `benchmarks/training.json` and into the table of
+`benchmarks/README.md`.
 """
 
 import argparse
@@ -25,26 +26,23 @@ import made_up_phrasecut
 import torch
 import transformers
 from reporting import put_table
-from transformers import CLIPConfig, CLIPModel, ViTImageProcessorPil
+from transformers import ViTImageProcessorPil
 
 from clipseg_hf.data import PromptCollator, PromptedSample, PromptSampler, SamplingSettings, load_phrasecut_plus
-from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD, VisualPromptSettings
 from clipseg_hf.training import CLIPSegTrainingArguments
 from clipseg_hf.training.assembly import build_accelerator, build_optimizer, compile_model, step_settings
-from clipseg_hf.training.batches import SampleStream, StepPlan, make_loader, stable_seed
+from clipseg_hf.training.batches import stable_seed
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.feature_cache import FeatureCache
 from clipseg_hf.training.caches.prompt_cache import PromptCache
 from clipseg_hf.training.model_inputs import ModelInputs
 from clipseg_hf.training.steps import train_step
-from inference import added_memory, describe_machine
+from inference import added_memory, build_model, describe_machine, side
 
 HERE = Path(__file__).parent
-SIDE = 352
 PER_IMAGE = 4
-PAPER_SAMPLES = 20_000 * 64
 WAYS = {
     "stock": "(a) plain loop on transformers' model, an image for each phrase",
     "ours": "(b) ours, an image for each phrase, nothing kept",
@@ -61,9 +59,10 @@ class Bench:
         precision: "no" or "bf16" (autocast).
         phrases: prompts in a step, a multiple of four.
         folder: for the made-up pictures and the caches.
+        toy: a model and pictures that take no time.
     """
 
-    def __init__(self, precision: str, phrases: int, folder: Path, use_cpu: bool):
+    def __init__(self, precision: str, phrases: int, folder: Path, use_cpu: bool, toy: bool = False):
         self.args = CLIPSegTrainingArguments(
             output_dir=str(folder / "run"),
             learning_rate=0.0,
@@ -75,14 +74,14 @@ class Bench:
         )
         self.accelerator = build_accelerator(self.args)
         self.device = self.accelerator.device
-        self.model = build_model().to(self.device).train()
+        self.model = build_model(refined=False, toy=toy).to(self.device).train()
         self.optimizer = build_optimizer(self.model, self.args)
-        self.collator = PromptCollator(build_processor(), info=True)
+        self.collator = PromptCollator(build_processor(side(toy)), info=True)
 
         images = phrases // PER_IMAGE
         made_up = made_up_phrasecut.write(folder / "phrasecut", 4 * images + 8)
         rows = load_phrasecut_plus(made_up, split="train", cache_dir=str(folder / "datasets"))
-        settings = SamplingSettings(phrases_per_image=PER_IMAGE, mix="paper", crop=False)
+        settings = SamplingSettings(phrases_per_image=PER_IMAGE, mix="paper", crop=False, image_size=side(toy))
         self.sampler = PromptSampler(rows, settings)
         self.samples = self._choose(images)
         self.caches = CacheSettings(folder / f"cache-{precision}", "made up", "random", precision=precision, quiet=True)
@@ -157,16 +156,10 @@ class Bench:
         return chosen[:images]
 
 
-def build_model() -> CLIPSegForImageSegmentation:
-    """ViT-B/16 with random weights that are the same each time."""
-    torch.manual_seed(0)
-    return CLIPSegForImageSegmentation.from_clip(CLIPModel(CLIPConfig(vision_config={"patch_size": 16})))
-
-
-def build_processor() -> SimpleNamespace:
-    """What the collator needs of a processor, at the released checkpoints' size."""
+def build_processor(side: int) -> SimpleNamespace:
+    """What the collator needs of a processor."""
     pixels = ViTImageProcessorPil(
-        size={"height": SIDE, "width": SIDE}, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
+        size={"height": side, "width": side}, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
     )
     settings = VisualPromptSettings()
     return SimpleNamespace(image_processor=pixels, tokenizer=Words(), patch_size=16, visual_prompt_settings=settings)
@@ -218,7 +211,7 @@ def seconds_of(step: Callable[[], float], device: torch.device) -> tuple[float, 
 
 def measure(precision: str, arguments: argparse.Namespace, folder: Path) -> dict[str, dict]:
     """Each way's phrases per second, memory and loss."""
-    bench = Bench(precision, arguments.phrases, folder, arguments.cpu)
+    bench = Bench(precision, arguments.phrases, folder, arguments.cpu, arguments.toy)
     on_gpu = bench.device.type == "cuda"
     ways = [way for way in WAYS if way != "compiled" or on_gpu]
     steps = {way: bench.step(way) for way in ways if way != "compiled"}
@@ -255,12 +248,13 @@ def memory_of(way: str, precision: str, arguments: argparse.Namespace, folder: P
         "--phrases",
         str(arguments.phrases),
     ]
-    command += ["--threads", str(arguments.threads), *(["--cpu"] if arguments.cpu else [])]
+    flags = [f"--{name}" for name in ("cpu", "toy") if getattr(arguments, name)]
+    command += ["--threads", str(arguments.threads), *flags]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
 def print_memory_of(way: str, precision: str, folder: str, arguments: argparse.Namespace) -> None:
-    bench = Bench(precision, arguments.phrases, Path(folder), arguments.cpu)
+    bench = Bench(precision, arguments.phrases, Path(folder), arguments.cpu, arguments.toy)
     step = bench.step(way)
     if bench.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -269,67 +263,6 @@ def print_memory_of(way: str, precision: str, folder: str, arguments: argparse.N
         print((torch.cuda.max_memory_allocated() - before) / 1e6)
     else:
         print(added_memory(step))
-
-
-def accelerator_numbers(arguments: argparse.Namespace, folder: Path) -> dict:
-    """On an accelerator: the share of its matrix peak that the vision tower reaches, and the paper's training time."""
-    bench = Bench("bf16", arguments.phrases, folder, use_cpu=False)
-    step = bench.step("prompts")
-    for _ in range(10):
-        step()
-    synchronize(bench.device)
-    start = time.perf_counter()
-    for _ in range(arguments.steps):
-        step()
-    synchronize(bench.device)
-    per_phrase = (time.perf_counter() - start) / (arguments.steps * arguments.phrases)
-
-    stream = SampleStream(PromptSampler(bench.sampler.rows, SamplingSettings(phrases_per_image=4), load_supports=False))
-    images = arguments.phrases // PER_IMAGE
-    plan = StepPlan(len(stream), images, stop=arguments.steps)
-    loader = iter(make_loader(stream, plan, bench.collator, arguments.workers, 2, pin_memory=True))
-    loaded, start = -len(next(loader)["labels"]), time.perf_counter()
-    loaded = sum(len(next(loader)["labels"]) for _ in range(arguments.steps - 1))
-    loader_rate = loaded / (time.perf_counter() - start)
-    return {
-        "device": torch.cuda.get_device_name(),
-        "steps": arguments.steps,
-        "phrases_per_step": arguments.phrases,
-        "minutes_for_the_papers_samples": per_phrase * PAPER_SAMPLES / 60,
-        "loader_phrases_per_second": loader_rate,
-        "loader_workers": arguments.workers,
-        "minutes_of_the_loader": PAPER_SAMPLES / loader_rate / 60,
-        **tower_share(bench, images),
-    }
-
-
-def tower_share(bench: Bench, images: int) -> dict:
-    """Teraflops of a large bf16 matrix product, and of the vision tower's ten layers."""
-    left, right = (torch.randn(8192, 8192, device=bench.device, dtype=torch.bfloat16) for _ in range(2))
-    peak = 2 * 8192**3 / repeated(lambda: left @ right, bench.device)
-    pixels = torch.randn(images, 3, SIDE, SIDE, device=bench.device)
-    vision, layers = bench.model.config.vision_config, max(bench.model.config.extract_layers) + 1
-    tokens, width, hidden = 1 + (SIDE // 16) ** 2, vision.hidden_size, vision.intermediate_size
-    work = layers * (2 * tokens * (4 * width**2 + 2 * width * hidden) + 4 * tokens**2 * width)
-
-    def encode():
-        with torch.no_grad(), bench.accelerator.autocast():
-            bench.model.get_vision_features(pixels)
-
-    reached = images * work / repeated(encode, bench.device)
-    return {"peak_teraflops": peak / 1e12, "tower_teraflops": reached / 1e12, "tower_share_of_peak": reached / peak}
-
-
-def repeated(call: Callable[[], object], device: torch.device, times: int = 30) -> float:
-    """Mean seconds of a call."""
-    for _ in range(5):
-        call()
-    synchronize(device)
-    start = time.perf_counter()
-    for _ in range(times):
-        call()
-    synchronize(device)
-    return (time.perf_counter() - start) / times
 
 
 def as_table(results: dict) -> str:
@@ -353,16 +286,6 @@ def as_table(results: dict) -> str:
                 f"{found['loss']:.5f}",
             ]
             lines.append("| " + " | ".join(cells) + " |")
-    if "accelerator" in results:
-        found = results["accelerator"]
-        lines += [
-            "",
-            f"The vision tower reaches {found['tower_teraflops']:.0f} Tflop/s, {found['tower_share_of_peak']:.0%} of "
-            f"the {found['peak_teraflops']:.0f} of a large bf16 matrix product on the same device. The paper's 1.28 M "
-            f"samples by way (c) would take {found['minutes_for_the_papers_samples']:.1f} minutes ({found['steps']} "
-            f"steps measured, ready-made batches); the loader with {found['loader_workers']} workers makes "
-            f"{found['loader_phrases_per_second']:.0f} phrases/s ({found['minutes_of_the_loader']:.1f} minutes).",
-        ]
     return "\n".join(lines)
 
 
@@ -372,10 +295,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each way; the median counts")
     parser.add_argument("--precisions", nargs="+", default=["no", "bf16"], choices=["no", "bf16"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=200, help="on an accelerator: steps behind the projection")
-    parser.add_argument("--workers", type=int, default=8, help="on an accelerator: of the loader")
     parser.add_argument("--cpu", action="store_true", help="on the CPU even where there is an accelerator")
     parser.add_argument("--no-memory", action="store_true", help="time only")
+    parser.add_argument("--toy", action="store_true", help="a model that takes no time, to try the script")
     parser.add_argument("--output", type=Path, help="JSON file; default: benchmarks/training.json, and its table")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -405,8 +327,6 @@ def main() -> None:
         for precision in arguments.precisions:
             results["ways"][precision] = measure(precision, arguments, Path(scratch))
             print(json.dumps(results["ways"][precision]), flush=True)
-        if on_gpu:
-            results["accelerator"] = accelerator_numbers(arguments, Path(scratch))
     table = as_table(results)
     print(table)
     output = arguments.output or HERE / "training.json"
