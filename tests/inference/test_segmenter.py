@@ -130,6 +130,16 @@ def test_every_image_and_every_prompt_is_encoded_once(segmenter, picture, exampl
     assert encoded["examples"] == 2
 
 
+def test_an_encoded_image_is_asked_without_its_being_encoded_again(segmenter, picture, example, monkeypatch):
+    prompts = ["a", "b | c", Prompt("a", *example, weight=0.3)]
+    expected = segmenter(picture, prompts, threshold=0.4)[0]
+    encoded = segmenter.encode(picture)
+    monkeypatch.setattr(segmenter.model, "get_vision_features", None)
+    found = encoded.answer(segmenter.ask(prompts), threshold=0.4)
+    assert found.labels == expected.labels and found.kinds == expected.kinds
+    assert np.array_equal(found.masks, expected.masks) and np.array_equal(found.logits, expected.logits)
+
+
 def test_kept_vectors_are_bounded(segmenter, monkeypatch):
     monkeypatch.setattr(module, "KEPT_VECTORS", 3)
     vectors, _ = segmenter.embed(["a", "b", "c", "d", "e"])

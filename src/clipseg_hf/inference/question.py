@@ -1,6 +1,6 @@
 """Prompts made ready: every one that is named has a vector, and what is made of several knows of which."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,3 +94,22 @@ def name_once(prompts: Sequence[Prompt | Combination]) -> tuple[list[Prompt], li
         keys = [leaf.text if leaf.image is None else id(leaf) for leaf in leaves]
         parts.append([named.setdefault(key, (len(named), leaf))[0] for key, leaf in zip(keys, leaves, strict=True)])
     return [leaf for _, leaf in named.values()], parts
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image that the model has seen, to be asked again and again; made by `Segmenter.encode`.
+
+    Attributes:
+        image: RGB, upright.
+        features: what the decoder needs to know of it.
+        decode: `features` and the vectors of a question -> (P, H, W) logits.
+    """
+
+    image: Image.Image
+    features: Any
+    decode: Callable[[Any, Any], np.ndarray]
+
+    def answer(self, question: Question, threshold: float | Sequence[float] | None = None) -> Segmentation:
+        """The masks of a question's prompts, by the decoder alone; `threshold` as in a call of `Segmenter`."""
+        return question.answer(self.image, self.decode(self.features, question.embeddings), threshold)

@@ -15,7 +15,7 @@ from PIL import Image
 from clipseg_hf.inference.onnx_model import OnnxModel, load_onnx
 from clipseg_hf.inference.prompt_reading import PromptLike, read_prompts
 from clipseg_hf.inference.prompts import Combination
-from clipseg_hf.inference.question import Question, name_once
+from clipseg_hf.inference.question import EncodedImage, Question, name_once
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.tiling.answering import answer_tiles
 from clipseg_hf.inference.tiling.bands import Bands, open_bands
@@ -200,6 +200,17 @@ class Segmenter:
         named, parts = name_once(given)
         return Question(given, *self.embed(named), parts, self.processor.mask_thresholds)
 
+    def encode(self, image: ImageLike) -> EncodedImage:
+        """Show the model one image, whatever `load_image` takes, so that any number of questions cost the decoder alone:
+
+            street = segmenter.encode("street.jpg")
+            found = street.answer(segmenter.ask("a car"), threshold=0.4)
+
+        It is looked at as a whole, also by a segmenter with `tiling`.
+        """
+        picture = load_image(image)
+        return EncodedImage(picture, next(self._encode_images([picture])), self._runner.decode)
+
     def _segment(
         self, images: list, question: Question, threshold: float | Sequence[float] | None
     ) -> list[Segmentation]:
@@ -216,12 +227,13 @@ class Segmenter:
 
     def _decode(self, images: Sequence[Image.Image], question: Question) -> Iterator[np.ndarray]:
         """The (P, H, W) logits of each."""
-        runner = self._runner
+        return (self._runner.decode(features, question.embeddings) for features in self._encode_images(images))
+
+    def _encode_images(self, images: Sequence[Image.Image]) -> Iterator[Any]:
+        """What the decoder needs to know of each."""
         for start in range(0, len(images), self.batch_size):
             batch = list(images[start : start + self.batch_size])
-            pixel_values = self.processor(images=batch, return_tensors="np")["pixel_values"]
-            for features in runner.encode_images(pixel_values):
-                yield runner.decode(features, question.embeddings)
+            yield from self._runner.encode_images(self.processor(images=batch, return_tensors="np")["pixel_values"])
 
     def embed(self, prompts: PromptLike | Sequence[PromptLike]) -> tuple[Any, list[str]]:
         """The vectors of prompts, for `model(conditional_embeddings=...)`, and the kind of each.
