@@ -22,6 +22,7 @@ ORDER = [
     "labelling",
     "export",
     "hub",
+    "app",
     "training",
     "reproduction",
     "cli",

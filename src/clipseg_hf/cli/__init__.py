@@ -6,6 +6,7 @@ Whatever is heavy is imported inside of the commands.
 # in the order of the help
 from clipseg_hf.cli import segmenting  # isort: skip
 from clipseg_hf.cli import labelling  # isort: skip
+from clipseg_hf.cli import serving  # isort: skip
 from clipseg_hf.cli import data  # isort: skip
 from clipseg_hf.cli import models  # isort: skip
 from clipseg_hf.cli import exporting  # isort: skip
@@ -13,7 +14,18 @@ from clipseg_hf.cli import publishing  # isort: skip
 from clipseg_hf.cli import reproducing  # isort: skip
 from clipseg_hf.cli.app import app
 
-__all__ = ["app", "data", "exporting", "labelling", "main", "models", "publishing", "reproducing", "segmenting"]
+__all__ = [
+    "app",
+    "data",
+    "exporting",
+    "labelling",
+    "main",
+    "models",
+    "publishing",
+    "reproducing",
+    "segmenting",
+    "serving",
+]
 
 
 def main() -> None:

@@ -201,10 +201,10 @@ class Segmenter:
         return Question(given, *self.embed(named), parts, self.processor.mask_thresholds)
 
     def encode(self, image: ImageLike) -> EncodedImage:
-        """Show the model one image, whatever `load_image` takes, so that any number of questions cost the decoder alone:
+        """Show the model one image, whatever `load_image` takes; each question then costs the decoder alone.
 
-            street = segmenter.encode("street.jpg")
-            found = street.answer(segmenter.ask("a car"), threshold=0.4)
+        street = segmenter.encode("street.jpg")
+        found = street.answer(segmenter.ask("a car"), threshold=0.4)
 
         It is looked at as a whole, also by a segmenter with `tiling`.
         """

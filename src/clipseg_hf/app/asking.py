@@ -1,0 +1,107 @@
+"""A visitor's request, answered: no layout, no server."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipseg_hf.app.limits import Limits, Source, read_lines, read_mask, read_picture
+from clipseg_hf.app.words import PageError
+from clipseg_hf.inference import MaskOperations, Prompt, Segmentation, Segmenter, parse_prompt
+from clipseg_hf.inference.prompts import Combination
+from clipseg_hf.inference.question import EncodedImage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page holds when it is asked.
+
+    Attributes:
+        picture: path of the uploaded file, or its bytes.
+        text: prompts, one a line, each as `parse_prompt` reads it.
+        example: a picture that shows the thing, if there is one.
+        brushed: the layers brushed over it; none, or empty ones: all of it shows the thing.
+        mix: the example's share where it goes with the first line.
+        threshold: 0 is the checkpoint's own.
+        operations: done to the masks.
+        example_name: what to call the example.
+    """
+
+    picture: Source | None
+    text: str = ""
+    example: Source | None = None
+    brushed: list[Source] = field(default_factory=list)
+    mix: float = 0.5
+    threshold: float = 0
+    operations: MaskOperations = MaskOperations()
+    example_name: str = "example"
+
+
+class Desk:
+    """Answers requests by a model; threads may share it.
+
+    Pictures are kept, encoded, under a hash of their file, the latest ones: who changes words or sliders, or comes back
+    after a reload, does not wait for the image encoder again.
+
+    Args:
+        segmenter: the model at work.
+        limits: of a request, and of what is kept.
+    """
+
+    def __init__(self, segmenter: Segmenter, limits: Limits | None = None):
+        self.segmenter, self.limits = segmenter, limits or Limits()
+        self._kept: OrderedDict[bytes, EncodedImage] = OrderedDict()
+        self._keeping = threading.Lock()
+
+    def answer(self, asked: Asked) -> Segmentation:
+        """The masks.
+
+        Raises:
+            PageError: something that the visitor can mend.
+        """
+        if not asked.picture:
+            raise PageError("nothing_shown")
+        image = self._encoded(asked.picture)
+        prompts = self._prompts(asked)
+        try:
+            question = self.segmenter.ask(prompts)
+        except ValueError as error:
+            raise PageError("unreadable_prompt", reason=error) from error
+        return image.answer(question, asked.threshold or None).clean(asked.operations)
+
+    def _encoded(self, picture: Source) -> EncodedImage:
+        content = picture if isinstance(picture, bytes) else _content(picture, self.limits)
+        key = hashlib.blake2b(content).digest()
+        with self._keeping:  # one at a time: two would only share the processor
+            if key not in self._kept:
+                self._kept[key] = self.segmenter.encode(read_picture(content, self.limits))
+            self._kept.move_to_end(key)
+            while len(self._kept) > self.limits.pictures:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+    def _prompts(self, asked: Asked) -> list[Prompt | Combination]:
+        """The example goes with the first text; it stands alone where that combines several, which have no vector."""
+        try:
+            prompts = [parse_prompt(line) for line in read_lines(asked.text, self.limits)]
+        except PageError:
+            raise
+        except ValueError as error:
+            raise PageError("unreadable_prompt", reason=error) from error
+        if asked.example:
+            image = read_picture(asked.example, self.limits)
+            mask = read_mask(asked.brushed, image.size, self.limits)
+            if not prompts or isinstance(prompts[0], Combination):
+                return [*prompts, Prompt(image=image, mask=mask, label=asked.example_name)]
+            label = f"{prompts[0].label} + {asked.example_name}"
+            prompts[0] = Prompt(prompts[0].text, image, mask, weight=asked.mix, label=label)
+        if not prompts:
+            raise PageError("nothing_asked")
+        return prompts
+
+
+def _content(path: str, limits: Limits) -> bytes:
+    """A file, but no more of it than tells that it is too large."""
+    with Path(path).open("rb") as file:
+        return file.read(limits.file_bytes + 1)
