@@ -14,13 +14,13 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node lint format docs wheel font clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-ray lint format docs wheel font clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
 
 test: $(VENV)/.dev font  ## all tests but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow and not browser"
 
 test-slow: $(VENV)/.dev font  ## tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m slow
@@ -48,7 +48,16 @@ test-oldest: font  ## all tests but the slow ones, with the oldest supported ver
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt torch
 	.venv-oldest/bin/pip install --quiet --constraint constraints-oldest.txt --editable ".[dev]"
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python $(PYTEST) -m "not slow"
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python $(PYTEST) -m "not slow and not browser"
+
+# Gradio wants an older Pillow than the rest is tested with, so the page has an environment of its own.
+test-browser:  ## the page in a real browser
+	command -v chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; }
+	test -x .venv-app/bin/python || $(PYTHON) -m venv .venv-app
+	grep -v '^pillow==' constraints.txt > .venv-app/constraints.txt
+	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt torch
+	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt --editable ".[app]" pytest pytest-timeout hypothesis 'selenium>=4.20'
+	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app
 
 lint: $(VENV)/.dev  ## style, and the types of the rooms that others build on
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ class Asked:
     brushed: list[Source] = field(default_factory=list)
     mix: float = 0.5
     threshold: float = 0
-    operations: MaskOperations = MaskOperations()
+    operations: MaskOperations = field(default_factory=MaskOperations)
     example_name: str = "example"
 
 
