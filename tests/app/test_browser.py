@@ -20,7 +20,7 @@ PATIENCE = 60  # seconds, on a machine that does much else
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    """The page, started as a Space starts it: by `app.py`, from its own folder, with its settings in the environment."""
+    """The page, started as a Space starts it: by `app.py`, from its own folder."""
     pytest.importorskip("gradio")
     pytest.importorskip("selenium")
     folder = tmp_path_factory.mktemp("space") / "space"
