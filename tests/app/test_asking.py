@@ -55,7 +55,7 @@ def test_kept_pictures_are_bounded(desk):
 def test_an_example_goes_with_the_first_line(desk):
     layer = np.zeros((100, 100, 4), np.uint8)
     layer[20:60, 20:60] = (255, 45, 120, 255)
-    asked = Asked(SCENE, "banana\nrobot", SCENE, [png(layer)], mix=0)
+    asked = Asked(SCENE, "banana\nrobot", SCENE, png(layer), mix=0)
     text = desk.answer(Asked(SCENE, "banana\nrobot"))
     found = desk.answer(asked)
     assert found.labels == ["banana + example", "robot"] and found.kinds == ["mixed", "text"]
@@ -63,7 +63,7 @@ def test_an_example_goes_with_the_first_line(desk):
     shown = desk.answer(replace(asked, mix=1))
     alone = desk.answer(replace(asked, text=""))
     assert alone.labels == ["example"] and np.allclose(shown.logits[0], alone.logits[0], atol=1e-4)
-    whole = desk.answer(replace(asked, text="", brushed=[png(np.zeros((9, 9, 4), np.uint8))]))
+    whole = desk.answer(replace(asked, text="", brushed=png(np.zeros((9, 9, 4), np.uint8))))
     assert not np.allclose(whole.logits, alone.logits, atol=1e-2)
     assert desk.answer(replace(asked, text="banana | robot")).labels == ["banana | robot", "example"]
 

@@ -1,117 +1,12 @@
 """The page in a real browser, with the server as a process of its own; `make test-browser` runs it."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from clipseg_hf.app.scenes import EXAMPLES
-from clipseg_hf.app.space import write_space
 
 pytestmark = pytest.mark.browser
-PATIENCE = 60  # seconds, on a machine that does much else
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    """The page, started as a Space starts it: by `app.py`, from its own folder."""
-    pytest.importorskip("gradio")
-    pytest.importorskip("selenium")
-    folder = tmp_path_factory.mktemp("space") / "space"
-    write_space(folder, "emoji-tiny")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
-    log = (folder.parent / "log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/"
-    until = time.monotonic() + 180
-    while "The page with" not in Path(log.name).read_text():
-        assert server.poll() is None and time.monotonic() < until, Path(log.name).read_text()
-        time.sleep(0.5)
-    yield address
-    server.terminate()
-    server.wait(timeout=30)
-
-
-class Visitor:
-    """A browser on the page."""
-
-    def __init__(self, url: str, downloads: Path, language: str = "en-US", size: tuple[int, int] = (1280, 1100)):
-        from selenium import webdriver
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-        width, height = size
-        for argument in (
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-dev-shm-usage",
-            f"--window-size={width},{height}",
-        ):
-            options.add_argument(argument)
-        options.add_argument("--enable-unsafe-swiftshader")  # the brush draws by WebGL
-        options.add_experimental_option(
-            "prefs", {"intl.accept_languages": language, "download.default_directory": str(downloads)}
-        )
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.browser, self.downloads = webdriver.Chrome(options=options, service=service), downloads
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        self.browser.get(url)
-        self.until(lambda: self.mask())
-
-    def find(self, selector: str):
-        return self.browser.find_element("css selector", selector)
-
-    def mask(self) -> str | None:
-        """Address of the picture with the masks, which is another for another picture."""
-        return self.browser.execute_script(
-            "const image = document.querySelector('#overlay img');"
-            "return image && image.naturalWidth > 0 ? image.src : null"
-        )
-
-    def says(self) -> str:
-        return self.find("#status").text
-
-    def until(self, condition):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if found := condition():
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"It has not come about; the page says {self.says()!r}.")
-
-    def changed(self, before: str | None) -> str:
-        return self.until(lambda: (now := self.mask()) != before and now)
-
-    def write(self, text: str):
-        from selenium.webdriver import Keys
-
-        box = self.find("#prompts textarea")
-        box.send_keys(Keys.CONTROL, "a")
-        box.send_keys(Keys.DELETE)
-        box.send_keys(text)
-
-
-@pytest.fixture
-def visit(url, tmp_path):
-    visitors = []
-
-    def visit(**options) -> Visitor:
-        visitors.append(Visitor(url, tmp_path, **options))
-        return visitors[-1]
-
-    yield visit
-    for visitor in visitors:
-        visitor.browser.quit()
 
 
 def test_words_sliders_files_and_nothing_from_elsewhere(visit, url):
@@ -131,9 +26,7 @@ def test_words_sliders_files_and_nothing_from_elsewhere(visit, url):
     visitor.until(lambda: "a phrase is missing here" in visitor.says())
     visitor.write("banana")
     visitor.until(lambda: "banana" in visitor.says() and "score" in visitor.says())
-    visitor.find("#save-json").click()
-    saved = visitor.until(lambda: [*visitor.downloads.glob("*.json")])[0]
-    visitor.until(lambda: saved.stat().st_size)
+    saved = visitor.download("#save-json", ".json")
     assert json.loads(saved.read_text(encoding="utf-8"))["prompts"][0]["prompt"] == "banana"
     origins = visitor.browser.execute_script(
         "return [...new Set(performance.getEntriesByType('resource').map(entry => new URL(entry.name).origin))]"

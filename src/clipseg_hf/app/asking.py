@@ -21,7 +21,7 @@ class Asked:
         picture: path of the uploaded file, or its bytes.
         text: prompts, one a line, each as `parse_prompt` reads it.
         example: a picture that shows the thing, if there is one.
-        brushed: the layers brushed over it; none, or empty ones: all of it shows the thing.
+        brushed: what is brushed over it, on transparent or white; None, or nothing: all of it shows the thing.
         mix: the example's share where it goes with the first line.
         threshold: 0 is the checkpoint's own.
         operations: done to the masks.
@@ -31,7 +31,7 @@ class Asked:
     picture: Source | None
     text: str = ""
     example: Source | None = None
-    brushed: list[Source] = field(default_factory=list)
+    brushed: Source | None = None
     mix: float = 0.5
     threshold: float = 0
     operations: MaskOperations = field(default_factory=MaskOperations)

@@ -56,17 +56,16 @@ def read_picture(source: Source, limits: Limits) -> Image.Image:
     return picture
 
 
-def read_mask(layers: list[Source], size: tuple[int, int], limits: Limits) -> np.ndarray | None:
+def read_mask(brushed: Source | None, size: tuple[int, int], limits: Limits) -> np.ndarray | None:
     """What was brushed over a picture of `size` (width, height) -> (h, w) bool; None where nothing was.
 
     Raises:
-        PageError: a layer that is no picture, or too large.
+        PageError: it is no picture, or too large.
     """
-    mask = np.zeros(size[::-1], dtype=bool)
-    for layer in layers:
-        # on white, as `load_image` lays what is transparent: whatever is not white has been brushed
-        brushed = np.asarray(read_picture(layer, limits).convert("L").resize(size)) < 250
-        mask |= brushed
+    if brushed is None:
+        return None
+    # on white, as `load_image` lays what is transparent: whatever is not white has been brushed
+    mask = np.asarray(read_picture(brushed, limits).convert("L").resize(size)) < 250
     return mask if mask.any() else None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clipseg_hf.app.asking import Asked, Desk
+from clipseg_hf.app.brush import brush_script, read_brushed
 from clipseg_hf.app.scenes import EXAMPLES
 from clipseg_hf.app.showing import (
     Files,
@@ -42,22 +43,6 @@ class Picture(gr.Image):
         return "image"
 
 
-class Example(gr.ImageEditor):
-    """A picture and what was brushed over it, as the files that came."""
-
-    def preprocess(self, payload: Any) -> dict | None:
-        if payload is None:
-            return None
-        if payload.id is not None:
-            payload = self.blob_storage.pop(payload.id, None)
-        parts = [None] if payload is None else [payload.background, *(payload.layers or ())]
-        background, *layers = [getattr(part, "path", part) for part in parts]
-        return {"background": background, "layers": [layer for layer in layers if layer]}
-
-    def get_block_name(self) -> str:
-        return "imageeditor"
-
-
 def build_page(desk: Desk) -> gr.Blocks:
     """The page, with a desk behind it; not yet started."""
     files = Files()
@@ -66,8 +51,7 @@ def build_page(desk: Desk) -> gr.Blocks:
         return Asked(
             picture,
             text or "",
-            example["background"] if example else None,
-            example["layers"] if example else [],
+            *read_brushed(example),
             mix,
             threshold,
             MaskOperations(**dict(zip(_WIDTHS, sizes, strict=True))),
@@ -127,14 +111,9 @@ def build_page(desk: Desk) -> gr.Blocks:
                 )
                 with gr.Accordion(TEXTS("by_example"), open=False, elem_id="by-example"):
                     gr.Markdown(TEXTS("example_info"))
-                    example = Example(
-                        label=TEXTS("example"),
-                        sources=["upload", "clipboard"],
-                        transforms=(),
-                        layers=False,
-                        brush=gr.Brush(default_size=16, colors=["#ff2d78"], color_mode="fixed"),
-                        height=380,
-                        format="png",
+                    example = gr.HTML(
+                        html_template="<div></div>",
+                        js_on_load=brush_script(),
                         elem_id="example",
                     )
                     mix = gr.Slider(0, 1, 0.5, step=0.05, label=TEXTS("mix"), info=TEXTS("mix_info"), elem_id="mix")
