@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-ray lint format docs wheel font clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-ray lint format docs wheel font browser clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -51,13 +51,12 @@ test-oldest: font  ## all tests but the slow ones, with the oldest supported ver
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python $(PYTEST) -m "not slow and not browser"
 
 # Gradio wants an older Pillow than the rest is tested with, so the page has an environment of its own.
-test-browser:  ## the page in a real browser
-	command -v chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; }
+test-browser: browser  ## the page in a real browser
 	test -x .venv-app/bin/python || $(PYTHON) -m venv .venv-app
-	grep -v '^pillow==' constraints.txt > .venv-app/constraints.txt
+	grep -v '^pillow==' constraints.txt | cat - constraints-app.txt > .venv-app/constraints.txt
 	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt torch
-	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt --editable ".[app]" pytest pytest-timeout hypothesis 'selenium>=4.20'
-	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app
+	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt --editable ".[app]" hypothesis pytest pytest-timeout selenium
+	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app -rs -m "not slow"
 
 lint: $(VENV)/.dev  ## style, and the types of the rooms that others build on
 	$(BIN)/ruff check .
@@ -96,6 +95,13 @@ font: $(VENV)/.package
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fonts-noto-color-emoji >/dev/null; } \
 	|| echo "Noto Color Emoji is missing: install fonts-noto-color-emoji to run the tests that draw scenes."
+
+# Where it cannot be had, the tests that need it say so and are left out.
+browser:
+	@{ command -v chromium && command -v chromedriver && [ -n "$$(fc-list :lang=ko)" ]; } >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver fonts-noto-cjk >/dev/null; } \
+	|| echo "Missing: Chromium, its driver, or a Korean font. Install chromium, chromium-driver and fonts-noto-cjk."
 
 clean:
 	rm -rf $(VENV) build dist site src/*.egg-info

@@ -22,6 +22,8 @@ def url(tmp_path_factory):
     """The page, started as a Space starts it: by `app.py`, from its own folder."""
     pytest.importorskip("gradio")
     pytest.importorskip("selenium")
+    if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
+        pytest.skip(f"{' and '.join(missing)} not found: install Debian's chromium and chromium-driver")
     folder = tmp_path_factory.mktemp("space") / "space"
     write_space(folder, "emoji-tiny")
     with socket.socket() as one:
@@ -47,7 +49,7 @@ class Visitor:
         from selenium import webdriver
 
         options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+        options.binary_location = shutil.which("chromium") or ""
         width, height = size
         for argument in (
             "--headless=new",
