@@ -97,8 +97,16 @@ def test_pictures_are_bounded():
         read_picture(content, Limits(file_bytes=len(content) - 1))
     with pytest.raises(PageError, match=r"million pixels; at most 0 million are taken\. Scale it down\.$"):
         read_picture(content, Limits(pixels=2399))
-    assert read_picture(content, Limits(file_bytes=len(content), pixels=2400, side=30)).size == (30, 20)
+    picture, size = read_picture(content, Limits(file_bytes=len(content), pixels=2400, side=30))
+    assert picture.size == (30, 20) and size == (60, 40)
     assert read_lines(" a \n\nb", Limits()) == ["a", "b"]
+
+
+def test_what_was_reduced_is_said(desk):
+    small = Desk(desk.segmenter, Limits(side=100))
+    found, size = small.answer(Asked(SCENE, TEXT)), small.reduced_from(SCENE)
+    assert size == (256, 256) and desk.reduced_from(SCENE) is None
+    assert "has 256 x 256 pixels; it was reduced to 100 x 100 before" in legend(found, "en", size)
 
 
 def test_what_is_shown_and_saved(desk):

@@ -51,7 +51,7 @@ class Desk:
 
     def __init__(self, segmenter: Segmenter, limits: Limits | None = None):
         self.segmenter, self.limits = segmenter, limits or Limits()
-        self._kept: OrderedDict[bytes, EncodedImage] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[EncodedImage, tuple[int, int]]] = OrderedDict()
         self._keeping = threading.Lock()
 
     def answer(self, asked: Asked) -> Segmentation:
@@ -62,7 +62,7 @@ class Desk:
         """
         if not asked.picture:
             raise PageError("nothing_shown")
-        image = self._encoded(asked.picture)
+        image, _ = self._encoded(asked.picture)
         prompts = self._prompts(asked)
         try:
             question = self.segmenter.ask(prompts)
@@ -70,12 +70,19 @@ class Desk:
             raise PageError("unreadable_prompt", reason=error) from error
         return image.answer(question, asked.threshold or None).clean(asked.operations)
 
-    def _encoded(self, picture: Source) -> EncodedImage:
+    def reduced_from(self, picture: Source) -> tuple[int, int] | None:
+        """(width, height) of a picture that was larger than what is looked at; None: it was not."""
+        image, size = self._encoded(picture)
+        return None if image.image.size == size else size
+
+    def _encoded(self, picture: Source) -> tuple[EncodedImage, tuple[int, int]]:
+        """A picture that the model has seen, and its (width, height) as it came."""
         content = picture if isinstance(picture, bytes) else _content(picture, self.limits)
         key = hashlib.blake2b(content).digest()
         with self._keeping:  # one at a time: two would only share the processor
             if key not in self._kept:
-                self._kept[key] = self.segmenter.encode(read_picture(content, self.limits))
+                image, size = read_picture(content, self.limits)
+                self._kept[key] = self.segmenter.encode(image), size
             self._kept.move_to_end(key)
             while len(self._kept) > self.limits.pictures:
                 self._kept.popitem(last=False)
@@ -90,7 +97,7 @@ class Desk:
         except ValueError as error:
             raise PageError("unreadable_prompt", reason=error) from error
         if asked.example:
-            image = read_picture(asked.example, self.limits)
+            image, _ = read_picture(asked.example, self.limits)
             mask = read_mask(asked.brushed, image.size, self.limits)
             if not prompts or isinstance(prompts[0], Combination):
                 return [*prompts, Prompt(image=image, mask=mask, label=asked.example_name)]

@@ -35,15 +35,15 @@ class Limits:
     pictures: int = 32
 
 
-def read_picture(source: Source, limits: Limits) -> Image.Image:
-    """An uploaded picture, RGB, upright, its longer side within `limits.side`.
+def read_picture(source: Source, limits: Limits) -> tuple[Image.Image, tuple[int, int]]:
+    """An uploaded picture, RGB, upright, its longer side within `limits.side`; and its (width, height) as it came.
 
     Raises:
         PageError: it is none, or too large.
     """
-    size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    if size > limits.file_bytes:
-        raise PageError("too_many_bytes", given=f"{size / 2**20:.1f}", most=f"{limits.file_bytes / 2**20:.0f}")
+    content = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+    if content > limits.file_bytes:
+        raise PageError("too_many_bytes", given=f"{content / 2**20:.1f}", most=f"{limits.file_bytes / 2**20:.0f}")
     try:
         opened, _ = open_image(source, "picture")
         pixels = opened.width * opened.height  # read from the head of the file, before anything is decoded
@@ -52,8 +52,9 @@ def read_picture(source: Source, limits: Limits) -> Image.Image:
         picture = load_image(opened, "picture")
     except UnreadableImageError as error:
         raise PageError("no_picture") from error
+    size = picture.size
     picture.thumbnail((limits.side, limits.side), Image.Resampling.LANCZOS)
-    return picture
+    return picture, size
 
 
 def read_mask(brushed: Source | None, size: tuple[int, int], limits: Limits) -> np.ndarray | None:
@@ -65,7 +66,7 @@ def read_mask(brushed: Source | None, size: tuple[int, int], limits: Limits) -> 
     if brushed is None:
         return None
     # on white, as `load_image` lays what is transparent: whatever is not white has been brushed
-    mask = np.asarray(read_picture(brushed, limits).convert("L").resize(size)) < 250
+    mask = np.asarray(read_picture(brushed, limits)[0].convert("L").resize(size)) < 250
     return mask if mask.any() else None
 
 

@@ -67,7 +67,7 @@ def build_page(desk: Desk) -> gr.Blocks:
             rest = gr.skip() if error.key == "unreadable_prompt" else None
             return [complaint(error.say(language)), *[rest] * 4]
         return [
-            legend(found, language),
+            legend(found, language, desk.reduced_from(given[0])),
             show_overlay(found),
             show_heat_maps(found),
             show_label_map(found),
@@ -139,9 +139,10 @@ def build_page(desk: Desk) -> gr.Blocks:
                         for kind in ("overlay", "masks", "json")
                     }
                 taken = gr.DownloadButton(visible="hidden", elem_id="taken")
+        gr.Markdown(TEXTS("scenes"))
         scenes = gr.Gallery(
             EXAMPLES,
-            label=TEXTS("scenes"),
+            show_label=False,
             columns=len(EXAMPLES),
             height="auto",
             object_fit="contain",

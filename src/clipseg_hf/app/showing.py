@@ -22,8 +22,8 @@ _KEPT_FILES = 64
 Gallery = list[tuple[Image.Image, str]]
 
 
-def legend(found: Segmentation, language: str) -> str:
-    """HTML: each prompt with the colour of its mask and what was found."""
+def legend(found: Segmentation, language: str, reduced_from: tuple[int, int] | None = None) -> str:
+    """HTML: each prompt with the colour of its mask and what was found; and what size the picture was reduced from."""
     words, items = WORDS[language], []
     for number, (label, color) in enumerate(zip(found.labels, palette(len(found)), strict=True)):
         share = float(found.masks[number].mean())
@@ -31,7 +31,12 @@ def legend(found: Segmentation, language: str) -> str:
         doubt = f" ({words['perhaps']})" if share and not found.is_present[number] else ""
         swatch = f'<span class="swatch" aria-hidden="true" style="background: rgb{color}"></span>'
         items.append(f"<li>{swatch}<b>{escape(label)}</b> <span>{escape(text + doubt)}</span></li>")
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    note = ""
+    if reduced_from:
+        width, height = reduced_from
+        most = "{} x {}".format(*found.image.size)
+        note = f"<p>{escape(words['reduced'].format(width=width, height=height, most=most))}</p>"
+    return f'<ul class="legend">{"".join(items)}</ul>{note}'
 
 
 def complaint(message: str) -> str:
