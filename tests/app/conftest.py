@@ -1,79 +1,111 @@
-"""A visitor with a real browser, and the page as a process of its own."""
+"""The page at work, and visitors with a real browser."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clipseg_hf.app.space import write_space
+from clipseg_hf.inference import Segmenter
 
 PATIENCE = 60  # seconds, on a machine that does much else
 
 
+@dataclass
+class Page:
+    """A page that is served.
+
+    Attributes:
+        url: where.
+        encoded: (width, height) of each picture that the model of any page has been shown, one after the other.
+        closed: while it is held, no model looks at a picture.
+    """
+
+    url: str
+    encoded: list[tuple[int, int]]
+    closed: Any
+
+
 @pytest.fixture(scope="session")
-def url(tmp_path_factory):
-    """The page, started as a Space starts it: by `app.py`, from its own folder."""
+def serve_page():
+    """Starts pages, with limits if there are any."""
     pytest.importorskip("gradio")
     pytest.importorskip("selenium")
     if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
         pytest.skip(f"{' and '.join(missing)} not found: install Debian's chromium and chromium-driver")
-    folder = tmp_path_factory.mktemp("space") / "space"
-    write_space(folder, "emoji-tiny")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
-    log = (folder.parent / "log").open("w+")
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/"
-    until = time.monotonic() + 180
-    while "The page with" not in Path(log.name).read_text():
-        assert server.poll() is None and time.monotonic() < until, Path(log.name).read_text()
-        time.sleep(0.5)
-    yield address
-    server.terminate()
-    server.wait(timeout=30)
+    from clipseg_hf.app import serve
+
+    encode, encoded, closed, pages = Segmenter.encode, [], threading.Lock(), []
+
+    def watched(segmenter: Segmenter, image):
+        with closed:
+            encoded.append(image.size)
+            return encode(segmenter, image)
+
+    def start(**options) -> Page:
+        pages.append(serve("emoji-tiny", device="cpu", wait=False, **options))
+        return Page(pages[-1].local_url, encoded, closed)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Segmenter, "encode", watched)
+    yield start
+    patch.undo()
+    for one in pages:
+        one.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def page(serve_page) -> Page:
+    return serve_page()
 
 
 class Visitor:
-    """A browser on the page."""
+    """A browser of one person."""
 
-    def __init__(self, url: str, downloads: Path, language: str = "en-US", size: tuple[int, int] = (1280, 1100)):
+    def __init__(self, downloads: Path, language: str, size: tuple[int, int], dark: bool):
         from selenium import webdriver
 
+        self.downloads = downloads
+        width, height = size
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or ""
-        width, height = size
-        for argument in (
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-dev-shm-usage",
-            f"--window-size={width},{height}",
-        ):
-            options.add_argument(argument)
+        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"window-size={width},{height}"):
+            options.add_argument(f"--{argument}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.add_experimental_option(
             "prefs", {"intl.accept_languages": language, "download.default_directory": str(downloads)}
         )
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.browser, self.downloads = webdriver.Chrome(options=options, service=service), downloads
+        self.browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def open(self, url: str):
+        """Come to a page, and wait for the first masks."""
         self.browser.get(url)
-        self.until(lambda: self.mask())
+        self.until(self.mask)
+
+    def run(self, script: str, *arguments) -> Any:
+        return self.browser.execute_script(script, *arguments)
 
     def find(self, selector: str):
         return self.browser.find_element("css selector", selector)
 
+    def click(self, selector: str):
+        """In the middle of the window, where nothing lies over it."""
+        target = self.find(selector)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", target)
+        target.click()
+
     def mask(self) -> str | None:
         """Address of the picture with the masks, which is another for another picture."""
-        return self.browser.execute_script(
+        return self.run(
             "const image = document.querySelector('#overlay img');"
             "return image && image.naturalWidth > 0 ? image.src : null"
         )
@@ -82,11 +114,14 @@ class Visitor:
         return self.find("#status").text
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """What it returns, once that is true."""
+        """What it returns, once that is true; what is not there yet, or drawn anew, is not true."""
+        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            if found := condition():
-                return found
+            with suppress(NoSuchElementException, StaleElementReferenceException):
+                if found := condition():
+                    return found
             time.sleep(0.1)
         raise AssertionError(f"It has not come about; the page says {self.says()!r}.")
 
@@ -106,25 +141,46 @@ class Visitor:
         box.send_keys(Keys.DELETE)
         box.send_keys(text)
 
+    def upload(self, file: str | Path):
+        """Give another picture."""
+        if remove := self.browser.find_elements("css selector", "#picture button[aria-label='Clear']"):
+            remove[0].click()
+            self.until(lambda: not self.mask())
+        self.find("#picture input[type=file]").send_keys(str(file))
+
     def download(self, button: str, ending: str) -> Path:
         """A file, saved by a click."""
         before = {*self.downloads.glob("*")}
-        self.find(button).click()
+        self.click(button)
         new = self.until(lambda: [path for path in self.downloads.glob(f"*{ending}") if path not in before])[0]
         self.until(lambda: new.stat().st_size)
         return new
 
 
-@pytest.fixture
-def visit(url, tmp_path):
-    visitors = []
+@pytest.fixture(scope="session")
+def browsers(tmp_path_factory):
+    """Browsers by language, size and colours, each started once."""
+    started: dict[tuple, Visitor] = {}
 
-    def visit(**options) -> Visitor:
-        downloads = tmp_path / f"downloads{len(visitors)}"
-        downloads.mkdir()
-        visitors.append(Visitor(url, downloads, **options))
-        return visitors[-1]
+    def start(*options) -> Visitor:
+        if options not in started:
+            started[options] = Visitor(tmp_path_factory.mktemp("downloads"), *options)
+        return started[options]
 
-    yield visit
-    for visitor in visitors:
+    yield start
+    for visitor in started.values():
         visitor.browser.quit()
+
+
+@pytest.fixture
+def visit(page, browsers):
+    """Somebody comes to the page, who has not been there before."""
+
+    def come(
+        language: str = "en-US", size: tuple[int, int] = (1280, 1600), dark: bool = False, url: str = page.url
+    ) -> Visitor:
+        visitor = browsers(language, size, dark)
+        visitor.open(url)
+        return visitor
+
+    return come

@@ -56,7 +56,7 @@ def found_at(visitor) -> tuple[float, float]:
 def test_what_is_brushed_is_found(visit, tmp_path):
     from selenium.webdriver import Keys
 
-    visitor = visit(size=(1280, 1600))
+    visitor = visit()
     visitor.find("#by-example button").click()
     visitor.until(lambda: visitor.find("#example .pick").is_displayed())
     wrong = tmp_path / "wrong.png"

@@ -4,9 +4,8 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from clipseg_hf.app.limits import Limits, Source, read_lines, read_mask, read_picture
+from clipseg_hf.app.limits import Limits, Source, read_file, read_lines, read_mask, read_picture
 from clipseg_hf.app.words import PageError
 from clipseg_hf.inference import MaskOperations, Prompt, Segmentation, Segmenter, parse_prompt
 from clipseg_hf.inference.prompts import Combination
@@ -77,7 +76,7 @@ class Desk:
 
     def _encoded(self, picture: Source) -> tuple[EncodedImage, tuple[int, int]]:
         """A picture that the model has seen, and its (width, height) as it came."""
-        content = picture if isinstance(picture, bytes) else _content(picture, self.limits)
+        content = read_file(picture, self.limits)
         key = hashlib.blake2b(content).digest()
         with self._keeping:  # one at a time: two would only share the processor
             if key not in self._kept:
@@ -106,9 +105,3 @@ class Desk:
         if not prompts:
             raise PageError("nothing_asked")
         return prompts
-
-
-def _content(path: str, limits: Limits) -> bytes:
-    """A file, but no more of it than tells that it is too large."""
-    with Path(path).open("rb") as file:
-        return file.read(limits.file_bytes + 1)

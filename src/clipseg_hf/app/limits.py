@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -35,17 +36,26 @@ class Limits:
     pictures: int = 32
 
 
+def read_file(source: Source, limits: Limits) -> bytes:
+    """What a file holds.
+
+    Raises:
+        PageError: it is too large.
+    """
+    size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+    if size > limits.file_bytes:
+        raise PageError("too_many_bytes", given=f"{size / 2**20:.1f}", most=f"{limits.file_bytes / 2**20:.0f}")
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
 def read_picture(source: Source, limits: Limits) -> tuple[Image.Image, tuple[int, int]]:
     """An uploaded picture, RGB, upright, its longer side within `limits.side`; and its (width, height) as it came.
 
     Raises:
         PageError: it is none, or too large.
     """
-    content = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    if content > limits.file_bytes:
-        raise PageError("too_many_bytes", given=f"{content / 2**20:.1f}", most=f"{limits.file_bytes / 2**20:.0f}")
     try:
-        opened, _ = open_image(source, "picture")
+        opened, _ = open_image(read_file(source, limits), "picture")
         pixels = opened.width * opened.height  # read from the head of the file, before anything is decoded
         if pixels > limits.pixels:
             raise PageError("too_many_pixels", given=f"{pixels / 1e6:.0f}", most=f"{limits.pixels / 1e6:.0f}")

@@ -60,7 +60,7 @@ def serve(
         footer_links=[],
         ssr_mode=False,
         enable_monitoring=False,
-        max_file_size=desk.limits.file_bytes,
+        max_file_size=4 * desk.limits.file_bytes,  # up to there it is our own reader who says that it is too much
         i18n=TEXTS,
         theme=THEME,
         css=CSS,
