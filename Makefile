@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-ray lint format docs wheel font browser clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-space test-ray lint format docs wheel font browser app-environment clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -51,12 +51,17 @@ test-oldest: font  ## all tests but the slow ones, with the oldest supported ver
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python $(PYTEST) -m "not slow and not browser"
 
 # Gradio wants an older Pillow than the rest is tested with, so the page has an environment of its own.
-test-browser: browser  ## the page in a real browser
+app-environment: browser
 	test -x .venv-app/bin/python || $(PYTHON) -m venv .venv-app
 	grep -v '^pillow==' constraints.txt | cat - constraints-app.txt > .venv-app/constraints.txt
 	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt torch
 	.venv-app/bin/pip install --quiet --constraint .venv-app/constraints.txt --editable ".[app]" hypothesis pytest pytest-timeout selenium
+
+test-browser: app-environment  ## the page in a real browser
 	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app -rs -m "not slow"
+
+test-space: app-environment  ## the page as a Space, which installs all that it says it needs
+	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app -rs -m slow --timeout 1500
 
 lint: $(VENV)/.dev  ## style, and the types of the rooms that others build on
 	$(BIN)/ruff check .

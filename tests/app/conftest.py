@@ -35,9 +35,6 @@ class Page:
 def serve_page():
     """Starts pages, with limits if there are any."""
     pytest.importorskip("gradio")
-    pytest.importorskip("selenium")
-    if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
-        pytest.skip(f"{' and '.join(missing)} not found: install Debian's chromium and chromium-driver")
     from clipseg_hf.app import serve
 
     encode, encoded, closed, pages = Segmenter.encode, [], threading.Lock(), []
@@ -160,6 +157,9 @@ class Visitor:
 @pytest.fixture(scope="session")
 def browsers(tmp_path_factory):
     """Browsers by language, size and colours, each started once."""
+    pytest.importorskip("selenium")
+    if missing := [name for name in ("chromium", "chromedriver") if not shutil.which(name)]:
+        pytest.skip(f"{' and '.join(missing)} not found: install Debian's chromium and chromium-driver")
     started: dict[tuple, Visitor] = {}
 
     def start(*options) -> Visitor:
@@ -173,7 +173,7 @@ def browsers(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(page, browsers):
+def visit(browsers, page):
     """Somebody comes to the page, who has not been there before."""
 
     def come(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from clipseg_hf._output_files import refuse_filled
 from clipseg_hf._version import __version__
 
 SPACE_SDK = "6.31.0"  # where no Gradio is installed, the one that the tests run with
@@ -48,8 +49,7 @@ def write_space(
             f"A Space loads its model from the Hub, but {model} is a folder: publish it (`clipseg-hf publish`) and "
             "give its name there, account/name."
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty: a Space is written into a new or empty folder.")
+    refuse_filled(folder, "a Space is written into a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     is_on_hub = "/" in model
     settings = {
@@ -71,7 +71,7 @@ def write_space(
         "app.py": _APP.format(model=model, link=model if is_on_hub else "docs/transformers/model_doc/clipseg"),
         "requirements.txt": f"{package}\n",
         "README.md": f"---\n{header}---\n\n# {title}\n\nA picture and words in, masks out; model: {model}. Made by "
-        "`clipseg-hf app --space`.\n",
+        "clipseg-hf.\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
+from clipseg_hf.cli.serving import say_space
 from clipseg_hf.console.commands import hide_bars_from_files
 
 LicenseOption = Annotated[
@@ -62,6 +63,9 @@ def publish(
     ] = None,
     base_revision: Annotated[str | None, typer.Option(metavar="REVISION", help="Of --base-model.")] = None,
     limits: Annotated[str | None, typer.Option(metavar="TEXT", help="Where it fails, for the card.")] = None,
+    space: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write a Space that runs it as a page: a new folder.")
+    ] = None,
     dry_run: DryRunOption = False,
     output: OutputOption = None,
 ) -> None:
@@ -70,9 +74,13 @@ def publish(
     With a card, its recipe, numbers and sample pictures, by one commit. It is loaded anew and compared before, and read
     back afterwards. The token is that of `hf auth login`, or HF_TOKEN.
     """
+    from clipseg_hf._output_files import refuse_filled
+    from clipseg_hf.app import write_space
     from clipseg_hf.hub import publish_checkpoint
 
     hide_bars_from_files()
+    if space is not None:
+        refuse_filled(space)  # said before anything goes up
     publish_checkpoint(
         folder,
         repo_id,
@@ -95,6 +103,9 @@ def publish(
         base_revision=base_revision,
         limits=limits,
     )
+    if space is not None:
+        write_space(space, repo_id, license=license)
+        say_space(space)
 
 
 @app.command(name="publish-data")

@@ -36,7 +36,12 @@ def open_page(
 
     if space is not None:
         write_space(space, model)
-        typer.echo(f"The Space is in {space}: `hf upload ACCOUNT/NAME {space} --repo-type space` puts it on the Hub.")
+        say_space(space)
         return
     hide_bars_from_files()
     serve(model, host=host, port=port, backend=backend.value, device=device, echo=typer.echo)
+
+
+def say_space(folder: Path) -> None:
+    """What to do with a Space that has been written."""
+    typer.echo(f"The Space is in {folder}: `hf upload ACCOUNT/NAME {folder} --repo-type space` puts it on the Hub.")
