@@ -27,7 +27,7 @@ FILES = [
     "benchmarks/*/*.png",
 ]
 ROOMS = ["modeling", "processing", "data", "labels", "evaluation", "inference", "export", "labelling", "hub"]
-ROOMS += ["training"]
+ROOMS += ["app", "training"]
 
 log = logging.getLogger("mkdocs.hooks.clipseg_hf")
 
