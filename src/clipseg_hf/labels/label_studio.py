@@ -1,10 +1,11 @@
 """Label Studio's predictions out."""
 
 import json
+from collections.abc import Sequence
 from xml.sax.saxutils import quoteattr
 
 from clipseg_hf.data.rows.fingerprints import digest
-from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, corners, hex_colors
+from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, Outlines, corners, hex_colors
 from clipseg_hf.processing.masks.brush_rle import encode_brush
 from clipseg_hf.processing.masks.outlines import mask_to_polygons
 
@@ -26,41 +27,11 @@ class LabelStudioWriter(LabelWriter):
         self._tasks: list[dict] = []
 
     def add(self, image: LabelledImage, file: str) -> None:
-        result = [part for number, thing in enumerate(image.objects) for part in self._regions(thing, file, number)]
         for thing in image.objects:
             self.number(thing.label)
-        scores = [thing.score for thing in image.objects if thing.score is not None]
-        prediction: dict = {"model_version": self.model or "clipseg-hf", "result": result}
-        if scores:
-            prediction["score"] = round(sum(scores) / len(scores), 6)
-        self._tasks.append({"data": {"image": IMAGES + file}, "predictions": [prediction]})
-
-    def _regions(self, thing: LabelledObject, file: str, number: int) -> list[dict]:
-        height, width = thing.mask.shape
-        kind = "brushlabels" if self.outlines == "rle" else "polygonlabels"
-        values: list[dict]
-        if self.outlines == "rle":
-            values = [{"format": "rle", "rle": encode_brush(thing.mask)}] if thing.mask.any() else []
-        else:
-            values = [
-                {"points": [[100 * x / width, 100 * y / height] for x, y in corners(polygon)], "closed": True}
-                for polygon in mask_to_polygons(thing.mask)
-            ]
-        score = {} if thing.score is None else {"score": round(thing.score, 6)}
-        return [
-            {
-                "id": digest(file, str(number), str(part))[:10],
-                "type": kind,
-                "from_name": "label",
-                "to_name": "image",
-                "original_width": width,
-                "original_height": height,
-                "image_rotation": 0,
-                "value": {**value, kind: [thing.label]},
-                **score,
-            }
-            for part, value in enumerate(values)
-        ]
+        prediction = label_studio_prediction(image.objects, file, outlines=self.outlines)
+        version = {"model_version": self.model or "clipseg-hf"}
+        self._tasks.append({"data": {"image": IMAGES + file}, "predictions": [version | prediction]})
 
     def close(self) -> None:
         tag = "BrushLabels" if self.outlines == "rle" else "PolygonLabels"
@@ -74,3 +45,60 @@ class LabelStudioWriter(LabelWriter):
         )
         (self.folder / "label_config.xml").write_text(config, encoding="utf-8")
         (self.folder / "tasks.json").write_text(json.dumps(self._tasks, ensure_ascii=False), encoding="utf-8")
+
+
+def label_studio_prediction(
+    things: Sequence[LabelledObject],
+    name: str,
+    *,
+    outlines: Outlines = "rle",
+    from_name: str = "label",
+    to_name: str = "image",
+) -> dict:
+    """What Label Studio takes as a prediction for one image, but for the version of the model.
+
+    Args:
+        things: in any order; of the image's size.
+        name: what regions are called after: the same name and things give the same `id`s.
+        outlines: "rle" for `<BrushLabels>`, "polygons" for `<PolygonLabels>`.
+        from_name, to_name: what the project calls that tag, and its image.
+
+    Returns:
+        `result`, a region for each thing (of polygons, for each of its parts), and `score`, their mean, if it is known.
+    """
+    places = from_name, to_name
+    result = [
+        region
+        for number, thing in enumerate(things)
+        for region in _regions(thing, f"{name} {number}", outlines, places)
+    ]
+    scores = [thing.score for thing in things if thing.score is not None]
+    return {"result": result} | ({"score": round(sum(scores) / len(scores), 6)} if scores else {})
+
+
+def _regions(thing: LabelledObject, name: str, outlines: Outlines, places: tuple[str, str]) -> list[dict]:
+    height, width = thing.mask.shape
+    kind = "brushlabels" if outlines == "rle" else "polygonlabels"
+    values: list[dict]
+    if outlines == "rle":
+        values = [{"format": "rle", "rle": encode_brush(thing.mask)}] if thing.mask.any() else []
+    else:
+        values = [
+            {"points": [[100 * x / width, 100 * y / height] for x, y in corners(polygon)], "closed": True}
+            for polygon in mask_to_polygons(thing.mask)
+        ]
+    score = {} if thing.score is None else {"score": round(thing.score, 6)}
+    return [
+        {
+            "id": digest(name, str(part))[:10],
+            "type": kind,
+            "from_name": places[0],
+            "to_name": places[1],
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {**value, kind: [thing.label]},
+            **score,
+        }
+        for part, value in enumerate(values)
+    ]
