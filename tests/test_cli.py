@@ -177,6 +177,25 @@ def test_labels_from_one_format_to_another(folder):
     assert "out is not empty; name a new folder" in fail("relabel", "set", "-o", "out", "--format", "yolo")
 
 
+def test_segment_into_geojson(folder):
+    rasterio = pytest.importorskip("rasterio", reason="The extra `tiff` is missing.")
+    scene = np.moveaxis(np.asarray(Image.open(f"{EMOJI_SCENES}/images/9.jpg").convert("RGB")), -1, 0)
+    options = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": scene.shape[1], "width": scene.shape[2]}
+    options |= {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 500_000, 0, -1, 5_000_000)}
+    with rasterio.open("field.tif", "w", **options) as file:
+        file.write(scene)
+    command = ("-p", "dog", "--model", "emoji-tiny", "-o", "out", "--format", "geojson", "--save", "json")
+    assert "needs georeferenced pictures; x.jpg has neither" in fail("segment", "field.tif", "x.jpg", *command)
+    assert "Labels of 1 image as geojson are in out/geojson." in succeed("segment", "field.tif", *command)
+    record = json.loads((folder / "out" / "geojson" / "labels.geojson").read_text())
+    assert record["features"] and all(feature["properties"]["label"] == "dog" for feature in record["features"])
+    with rasterio.open("field.tif") as file:
+        shapes = [rasterio.warp.transform_geom("OGC:CRS84", file.crs, one["geometry"]) for one in record["features"]]
+        drawn = rasterio.features.rasterize(shapes, (file.height, file.width), transform=file.transform)
+    found = json.loads((folder / "out" / "field.json").read_text())["prompts"][0]
+    assert drawn.sum() == found["area"] and np.array_equal(drawn, decode_rle(found["rle"]))
+
+
 def test_segment_into_masks_that_can_be_used_as_they_come(folder):
     command = ("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny")
     succeed(*command, "-o", "plain")

@@ -159,7 +159,7 @@ def test_rows_are_written_part_by_part(tmp_path):
 
 def test_what_cannot_be_written_is_said(images, tmp_path):
     assert tuple(LabelFormat) == LABEL_FORMATS
-    with pytest.raises(ValueError, match=r"Labels are written as coco, yolo, .*index_masks; got 'voc'"):
+    with pytest.raises(ValueError, match=r"Labels are written as coco, yolo, .*geojson; got 'voc'"):
         write_labels(images, tmp_path / "out", "voc")
     with pytest.raises(ValueError, match=r"yolo has outlines='polygons', got 'rle'\."):
         write_labels(images, tmp_path / "out", "yolo", outlines="rle")

@@ -15,7 +15,8 @@ from clipseg_hf.labels import LabelledImage, LabelledObject, write_labels
 from clipseg_hf.labels.writing import WRITERS
 from clipseg_hf.processing import decode_rle, split_objects
 
-WAYS = [(name, outlines) for name, writer in WRITERS.items() for outlines in writer.allowed]
+# `test_geojson.py` has that, whose pictures lie somewhere on earth.
+WAYS = [(name, outlines) for name, writer in WRITERS.items() if name != "geojson" for outlines in writer.allowed]
 
 
 def read_back(folder: Path) -> list[dict[str, np.ndarray]]:

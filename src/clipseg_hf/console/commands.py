@@ -24,6 +24,7 @@ class LabelFormat(StrEnum):
     label_studio = "label_studio"
     cvat = "cvat"
     index_masks = "index_masks"
+    geojson = "geojson"
 
 
 class Commands(TyperGroup):

@@ -1,6 +1,7 @@
 """Files in, files out: what `clipseg-hf segment` and `convert` do."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.inference.tiling.bands import open_bands
 from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.labels import LABEL_FORMATS
+from clipseg_hf.labels.georeference import read_georeference
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
-from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.images import ImageLike, UnreadableImageError
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
@@ -70,8 +72,8 @@ def segment_files(
     Raises:
         FileNotFoundError: an image or the model is missing.
         ConnectionError: see `find_model`.
-        ValueError: see `Segmenter` and `list_pictures`; and, when all others are done, images that could not be
-            read.
+        ValueError: see `Segmenter` and `list_pictures`; a picture that is not georeferenced, for GeoJSON; and, when all
+            others are done, images that could not be read.
     """
     if unknown := [name for name in label_formats if name not in LABEL_FORMATS]:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
@@ -79,6 +81,8 @@ def segment_files(
         forms, objects = dict.fromkeys([*forms, "json"]), True
     pictures = list(list_pictures(images, output_dir, every=every))
     images = [picture.name for picture in pictures]
+    if "geojson" in label_formats:
+        _check_georeferences(pictures)
     asked: dict[str, Any] = {
         "threshold": threshold,
         "semantic": semantic,
@@ -161,6 +165,13 @@ class _Reading:
                 continue
             self.current = number
             yield image
+
+
+def _check_georeferences(pictures: Iterable[Picture]) -> None:
+    """Said before the first is asked; broken ones are skipped later, and told then."""
+    for picture in pictures:
+        with suppress(UnreadableImageError):
+            read_georeference(picture.open(), picture.name)
 
 
 def _describe(prompt: Prompt | Combination) -> dict:

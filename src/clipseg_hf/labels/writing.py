@@ -10,6 +10,7 @@ from PIL import Image
 from clipseg_hf._output_files import refuse_filled
 from clipseg_hf.labels.coco import CocoWriter
 from clipseg_hf.labels.cvat import CvatWriter
+from clipseg_hf.labels.geojson import GeoJsonWriter
 from clipseg_hf.labels.index_masks import IndexMaskWriter
 from clipseg_hf.labels.label_studio import LabelStudioWriter
 from clipseg_hf.labels.labelled import LabelledImage, LabelWriter, Outlines
@@ -19,7 +20,15 @@ from clipseg_hf.processing.images import load_image
 
 WRITERS: dict[str, type[LabelWriter]] = {
     writer.name: writer
-    for writer in (CocoWriter, YoloWriter, LabelMeWriter, LabelStudioWriter, CvatWriter, IndexMaskWriter)
+    for writer in (
+        CocoWriter,
+        YoloWriter,
+        LabelMeWriter,
+        LabelStudioWriter,
+        CvatWriter,
+        IndexMaskWriter,
+        GeoJsonWriter,
+    )
 }
 LABEL_FORMATS = tuple(WRITERS)
 """What `write_labels` writes."""
@@ -43,7 +52,8 @@ def write_labels(
         folder: made if need be. The images are copied into it; two of one name are told apart by a number.
         format: one of `LABEL_FORMATS`. "coco", "yolo", "labelme"; "label_studio": predictions to import, with the
             configuration of their project; "cvat": its XML; "index_masks": one picture of numbers for each image, with
-            a palette, in which the surer of two masks covers the other (of equal ones the smaller).
+            a palette, in which the surer of two masks covers the other (of equal ones the smaller); "geojson": polygons
+            in longitude and latitude, of pictures that are georeferenced.
         labels: names of classes in the order of their numbers; others are numbered as they come.
         outlines: "polygons", exact outlines along the pixels' edges, or "rle", run lengths (brush strokes in Label
             Studio, masks in CVAT and LabelMe); None for what the format's tools prefer.
@@ -56,7 +66,9 @@ def write_labels(
 
     Raises:
         FileExistsError: the folder is not empty.
-        ValueError: no such format, or it has no such outlines; a mask is of another size than its image.
+        ValueError: no such format, or it has no such outlines; a mask is of another size than its image; an image is
+            not georeferenced, for "geojson".
+        ImportError: rasterio is missing, for "geojson".
     """
     if format not in WRITERS:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {format!r}.")

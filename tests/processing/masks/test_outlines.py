@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from clipseg_hf.processing import label_objects, mask_to_box, mask_to_polygons, split_objects
+from clipseg_hf.processing.masks.outlines import mask_to_rings
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.booleans())
 
@@ -50,6 +51,24 @@ def test_a_hole_is_joined_by_a_slit():
     mask[2, 2] = False
     (polygon,) = mask_to_polygons(mask)
     assert area(polygon) == 24 and (filled([polygon], mask.shape) == mask).all()
+
+
+@given(masks)
+def test_rings_are_exact_and_simple(mask):
+    parts = mask_to_rings(mask)
+    assert (filled([ring for part in parts for ring in part], mask.shape) == mask).all()
+    assert len(parts) == label_objects(mask)[1]
+    for outline, *holes in parts:
+        assert all(len(set(map(tuple, ring.tolist()))) == len(ring) for ring in (outline, *holes))
+        inside = filled([outline], mask.shape)
+        assert all((filled([hole], mask.shape) <= inside).all() for hole in holes)
+
+
+def test_a_part_that_bites_its_tail_has_a_hole():
+    mask = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]])
+    [[outline, hole]] = mask_to_rings(mask)
+    assert hole.tolist() in np.array([[1, 1], [1, 2], [2, 2], [2, 1]])[np.arange(4) - np.arange(4)[:, None]].tolist()
+    assert len(outline) == 6 and area(outline.ravel().tolist()) == 8
 
 
 def test_parts_that_touch_by_a_corner_are_two():

@@ -1,5 +1,6 @@
 """Masks -> boxes, polygons, separate objects: the forms that annotation tools take. (RLE: `encode_rle`.)"""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,22 +67,53 @@ def mask_to_polygons(mask: Any) -> list[list[int]]:
         a hole is joined to its outline by a slit of no width, so that area and inside stay exact. [] where the mask is
         empty.
     """
-    mask = _as_bool(mask)
-    labels, count = label_objects(mask)
-    outlines: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)] * count
-    holes: list[list[np.ndarray]] = [[] for _ in range(count)]
-    for ring in _trace(mask):
-        part = _part_beside(ring, labels)
-        if _area(ring) > 0:  # clockwise on the screen; around holes it is the other way
-            outlines[part] = ring
-        else:
-            holes[part].append(ring)
     polygons = []
-    for outline, inner in zip(outlines, holes, strict=True):
-        for hole in inner:
+    for outline, *holes in _parts(_as_bool(mask), lambda ring: [ring]):
+        for hole in holes:
             outline = _join(outline, hole)
         polygons.append(outline.ravel().tolist())
     return polygons
+
+
+def mask_to_rings(mask: Any) -> list[list[np.ndarray]]:
+    """The exact outlines of a mask, along the edges of its pixels, with holes of their own, as GeoJSON has polygons.
+
+    Args:
+        mask: (h, w) bool, array or tensor.
+
+    Returns:
+        for each connected part (pixels touch by their sides) its outline, clockwise on the screen, then its holes, the
+        other way round: (n, 2) corners as (x, y), the first not repeated. No ring touches itself.
+    """
+    return _parts(_as_bool(mask), _untangled)
+
+
+def _parts(mask: np.ndarray, split: Callable[[np.ndarray], list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """The outline and the holes of each connected part; `split` makes simpler rings of one that touches itself."""
+    labels, count = label_objects(mask)
+    outlines: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)] * count
+    holes: list[list[np.ndarray]] = [[] for _ in range(count)]
+    for traced in _trace(mask):
+        part = _part_beside(traced, labels)
+        for ring in split(traced):
+            if _area(ring) > 0:  # clockwise on the screen; around holes it is the other way
+                outlines[part] = ring
+            else:
+                holes[part].append(ring)
+    return [[outline, *inner] for outline, inner in zip(outlines, holes, strict=True)]
+
+
+def _untangled(ring: np.ndarray) -> list[np.ndarray]:
+    """A ring cut in two wherever it comes by a corner again: a part that bites its own tail encloses a hole."""
+    rings: list[np.ndarray] = []
+    way: list[tuple[int, int]] = []
+    for corner in map(tuple, ring.tolist()):
+        if corner in way:
+            start = way.index(corner)
+            rings.append(np.array(way[start:]))
+            del way[start:]
+        way.append(corner)
+    return [*rings, np.array(way)]
 
 
 def _as_bool(mask: Any) -> np.ndarray:
