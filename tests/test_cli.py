@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -179,6 +180,7 @@ def test_labels_from_one_format_to_another(folder):
 
 def test_segment_into_geojson(folder):
     rasterio = pytest.importorskip("rasterio", reason="The extra `tiff` is missing.")
+    features, warp = (pytest.importorskip(f"rasterio.{name}") for name in ("features", "warp"))
     scene = np.moveaxis(np.asarray(Image.open(f"{EMOJI_SCENES}/images/9.jpg").convert("RGB")), -1, 0)
     options = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": scene.shape[1], "width": scene.shape[2]}
     options |= {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 500_000, 0, -1, 5_000_000)}
@@ -190,8 +192,8 @@ def test_segment_into_geojson(folder):
     record = json.loads((folder / "out" / "geojson" / "labels.geojson").read_text())
     assert record["features"] and all(feature["properties"]["label"] == "dog" for feature in record["features"])
     with rasterio.open("field.tif") as file:
-        shapes = [rasterio.warp.transform_geom("OGC:CRS84", file.crs, one["geometry"]) for one in record["features"]]
-        drawn = rasterio.features.rasterize(shapes, (file.height, file.width), transform=file.transform)
+        shapes = [warp.transform_geom("OGC:CRS84", file.crs, one["geometry"]) for one in record["features"]]
+        drawn = features.rasterize(shapes, (file.height, file.width), transform=file.transform)
     found = json.loads((folder / "out" / "field.json").read_text())["prompts"][0]
     assert drawn.sum() == found["area"] and np.array_equal(drawn, decode_rle(found["rle"]))
 
@@ -221,6 +223,34 @@ def test_segment_an_archive_and_a_pattern(folder):
     succeed("segment", "x.jpg", "-p", "a cat", "--model", "emoji-tiny", "-o", "alone")
     assert records[0]["prompts"][0]["rle"] == json.loads((folder / "alone" / "x.json").read_text())["prompts"][0]["rle"]
     assert "2 of 3 images have their results from an earlier run" in run(*command, "--format", "coco").stdout
+
+
+def test_segment_data_sets(folder, monkeypatch):
+    """Rows that hold their pictures, one of them broken; and the pictures of an annotated data set."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
+    photos = [{"bytes": Path(name).read_bytes(), "path": None} for name in ("x.jpg", "other/x.jpg")]
+    photos.insert(1, {"bytes": b"no image", "path": None})
+    features = datasets.Features({"photo": datasets.Image(decode=False)})
+    datasets.Dataset.from_list([{"photo": photo} for photo in photos], features).save_to_disk("saved")
+    command = ("-p", "a cat", "--model", "emoji-tiny", "--save", "json", "--format", "coco")
+    result = run("segment", "saved", "--column", "photo", *command, "-o", "out")
+    assert result.exit_code == 2 and "1 of 3 images could not be read: train-00000001." in result.stderr
+    assert "saved/train-00000001\n  skipped: " in result.stdout
+    again = run("segment", "saved", "--column", "photo", *command, "-o", "out")
+    assert "2 of 3 images have their results from an earlier run" in again.stdout
+    names = [f"train-{number:08}" for number in (0, 2)]
+    assert sorted(path.name for path in (folder / "out").glob("*.json")) == [f"{name}.json" for name in names]
+    coco = json.loads((folder / "out" / "coco" / "annotations" / "instances_default.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == [f"{name}.jpg" for name in names]
+    assert (folder / "out" / "coco" / "images" / f"{names[1]}.jpg").read_bytes() == photos[2]["bytes"]
+    succeed("segment", "x.jpg", *command, "-o", "alone")
+    alone, first = (json.loads((folder / name).read_text()) for name in ("alone/x.json", f"out/{names[0]}.json"))
+    assert alone["prompts"] == first["prompts"]
+
+    assert "out2" in succeed("segment", "alone/coco", *command, "-o", "out2")
+    record = json.loads((folder / "out2" / "x.json").read_text())
+    assert Path(record["image"]) == folder / "alone" / "coco" / "images" / "x.jpg"
+    assert "has no split 'val'" in fail("segment", "saved", "--column", "photo", "--split", "val", *command, "-o", "no")
 
 
 def test_segment_frames_of_a_video(folder):

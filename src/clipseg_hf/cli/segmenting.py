@@ -36,7 +36,8 @@ def segment(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Image files, folders or archives (.zip, .tar) of them, patterns, videos, URLs."
+            metavar="IMAGE...",
+            help="Image files, folders or archives (.zip, .tar) of them, patterns, videos, URLs, data sets.",
         ),
     ],
     prompt: Annotated[
@@ -87,6 +88,8 @@ def segment(
         typer.Option(min=16, metavar="PIXELS", help="Side of a tile, the model's input if left out; implies --tiles."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Take each N-th frame of videos.")] = 1,
+    column: Annotated[str, typer.Option(help="That of the images, in a data set with columns.")] = "image",
+    split: Annotated[str | None, typer.Option(help="Which part of data sets; left out, all.")] = None,
     save: Annotated[
         list[Form], typer.Option(help="What to write. Repeat for more. Left out, masks, overlay and json.")
     ] = [],  # noqa: B006
@@ -126,6 +129,8 @@ def segment(
         objects=objects,
         tiling=Tiling(tile_size) if tiles or tile_size else None,
         every=every,
+        column=column,
+        split=split,
         forms=forms,
         label_formats=[one.value for one in dict.fromkeys(format)],
         license=license,

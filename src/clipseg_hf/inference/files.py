@@ -38,6 +38,8 @@ def segment_files(
     objects: bool = False,
     tiling: Tiling | None = None,
     every: int = 1,
+    column: str = "image",
+    split: str | None = None,
     forms: Iterable[str] = DEFAULT_FORMS,
     label_formats: Sequence[str] = (),
     license: str | None = None,
@@ -50,6 +52,7 @@ def segment_files(
     Args:
         images: see `list_pictures`.
         every: take each n-th frame of videos.
+        column, split: of data sets, see `list_pictures`.
         prompts: asked of every image.
         output_dir, forms: see `ResultWriter`.
         overwrite: ask again what an earlier run asked already, and replace what is there; else such images are left
@@ -79,7 +82,7 @@ def segment_files(
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
     if label_formats:
         forms, objects = dict.fromkeys([*forms, "json"]), True
-    pictures = list(list_pictures(images, output_dir, every=every))
+    pictures = list(list_pictures(images, output_dir, every=every, column=column, split=split))
     images = [picture.name for picture in pictures]
     if "geojson" in label_formats:
         _check_georeferences(pictures)
@@ -159,7 +162,7 @@ class _Reading:
         for number in self.numbers:
             try:
                 image = self.load(self.pictures[number].open())
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:  # a row may have none
                 self.failed.append(self.pictures[number].name)
                 self.echo(f"{self.pictures[number].name}\n  skipped: {error}")
                 continue

@@ -11,6 +11,7 @@ import numpy as np
 from clipseg_hf._counted import counted
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.labels import LabelledImage, LabelledObject, write_labels
+from clipseg_hf.labels.labelled import suffix_of
 from clipseg_hf.processing.masks.outlines import split_objects
 from clipseg_hf.processing.masks.rle import decode_rle
 
@@ -77,4 +78,7 @@ def _labelled_file(path: Path, pictures: Mapping[str, Callable[[], Any]]) -> Lab
     image = record["image"]
     name = Path(urlparse(image).path if "://" in image else image).name
     name = "image.png" if image.startswith("data:") else name
-    return labelled(record, name, pictures[image]() if image in pictures else image)
+    picture = pictures[image]() if image in pictures else image
+    if isinstance(picture, Mapping) and not Path(name).suffix:  # a row of a data set
+        name += suffix_of(picture)
+    return labelled(record, name, picture)

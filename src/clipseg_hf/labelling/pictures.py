@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from clipseg_hf.data.rows.row_images import undecoded
-from clipseg_hf.data.rows.row_source import is_image_name, shorten
+from clipseg_hf.data.rows.row_source import is_image_name
 from clipseg_hf.data.sources.columns import is_saved_dataset, load_data
+from clipseg_hf.inference.inputs.data_sets import image_column
 
 
 class Pictures(ABC):
@@ -75,12 +75,8 @@ class PictureRows(Pictures):
         self.data, self.column = data, column
         self._splits = {}
         self.names, self.stamps, self._places = [], [], []
-        for split, rows in load_data(data).items():
-            if column not in rows.column_names:
-                raise ValueError(
-                    f"{data} has no column {column!r}: name that of the images. It has {shorten(rows.column_names)}."
-                )
-            self._splits[split] = undecoded(rows.select_columns(column))
+        for split, rows in image_column(data, column, load_data(data)).items():
+            self._splits[split] = rows
             self.names += [f"{split}-{number:08d}" for number in range(len(rows))]
             self.stamps += [""] * len(rows)
             self._places += [(split, number) for number in range(len(rows))]

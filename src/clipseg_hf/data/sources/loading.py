@@ -166,7 +166,7 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
     if path.is_file():
         return _recognise_file(path)
     if not path.is_dir():
-        if isinstance(path_or_name, str) and _HUB_NAME.fullmatch(path_or_name) and not path.parent.exists():
+        if isinstance(path_or_name, str) and is_hub_name(path_or_name):
             return "columns"
         raise FileNotFoundError(f"{path} does not exist. Expected one of\n{_expected()}")
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
@@ -177,6 +177,11 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
         f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{_expected()}\n"
         "If it is one of these with other names, say which with kind=, and the names with its options."
     )
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name reads `owner/name` and there is no folder `owner`."""
+    return bool(_HUB_NAME.fullmatch(name)) and not Path(name).expanduser().parent.exists()
 
 
 def _recognise_file(path: Path) -> str:
