@@ -31,11 +31,28 @@ class CvatWriter(LabelWriter):
                 ElementTree.SubElement(element, tag, {**common, **shape, "z_order": "0"})
 
     def close(self) -> None:
+        colors = hex_colors(list(self.numbers))
+        self._root.insert(1, _meta(colors, self._count))
         ElementTree.indent(self._root)
         file = self.folder / "annotations.xml"
         ElementTree.ElementTree(self._root).write(file, encoding="utf-8", xml_declaration=True)
-        labels = [{"name": label, "color": color, "attributes": []} for label, color in hex_colors(list(self.numbers))]
+        labels = [{"name": label, "color": color, "attributes": []} for label, color in colors]
         (self.folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def _meta(colors: list[tuple[str, str]], images: int) -> ElementTree.Element:
+    """What CVAT says of the task; others that read its files (Datumaro) take the labels from there."""
+    meta = ElementTree.Element("meta")
+    task = ElementTree.SubElement(meta, "task")
+    ElementTree.SubElement(task, "size").text = str(images)
+    ElementTree.SubElement(task, "mode").text = "annotation"
+    labels = ElementTree.SubElement(task, "labels")
+    for name, color in colors:
+        label = ElementTree.SubElement(labels, "label")
+        ElementTree.SubElement(label, "name").text = name
+        ElementTree.SubElement(label, "color").text = color
+        ElementTree.SubElement(label, "attributes")
+    return meta
 
 
 def _polygons(thing: LabelledObject) -> list[tuple[str, dict[str, str]]]:
