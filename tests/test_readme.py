@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
+from clipseg_hf.data.sources.loading import KINDS
 from clipseg_hf.inference.demo import load_scenes
 from clipseg_hf.processing import decode_rle, encode_rle, mask_to_box
 from hub.published_folder import endpoint
@@ -82,6 +83,32 @@ def test_the_korean_readme_keeps_step():
     tables = [re.findall(r"^\|.*$", architecture.sub("", text), re.MULTILINE) for text in prose]
     numbers = [[re.findall(r"\d[\d.,]*", line) for line in lines] for lines in tables]
     assert numbers[0] == numbers[1]
+
+
+NAMED = {
+    "phrasecut": "PhraseCut",
+    "coco": "COCO or LVIS JSON",
+    "voc": "Pascal VOC",
+    "imagefolder": "`metadata.jsonl`",
+    "index_masks": "class indices",
+    "binary_masks": "`masks/<phrase>/*.png`",
+    "yolo": "YOLO segmentation",
+    "labelme": "LabelMe",
+    "label_studio": "Label Studio",
+    "cvat_masks": "`SegmentationClass/`",
+    "cvat_xml": "`annotations.xml`",
+    "fiftyone": "FiftyOne",
+    "refcoco": "RefCOCO+",
+    "reasonseg": "ReasonSeg",
+    "columns": "`save_to_disk`",
+}
+
+
+def test_its_table_names_every_layout_that_is_recognised():
+    """That each is read, `tests/data/sources/` shows; what `segment` takes, `tests/inference/inputs/`."""
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("## Your own data") : text.index("One folder of binary masks")]
+    assert set(NAMED) == set(KINDS) and not [name for name in NAMED.values() if name not in table]
 
 
 def test_python_blocks_run_one_after_the_other(pictures, monkeypatch):

@@ -100,10 +100,8 @@ def test_saved_data_and_parquet_folders_are_loaded_by_name(data, load, tmp_path)
     data.to_parquet(tmp_path / "parquet" / "train.parquet")
 
     assert len(load(tmp_path / "saved", "test", **NAMES)[0]) == 1
-    read = load_segmentation_dataset(
-        tmp_path / "parquet", "train[:1]", kind="columns", **NAMES, cache_dir=tmp_path / "cache"
-    )
-    assert len(read) == 1
+    for path in (tmp_path / "parquet", tmp_path / "parquet" / "train.parquet"):
+        assert len(load_segmentation_dataset(path, "train[:1]", **NAMES, cache_dir=tmp_path / "cache")) == 1
 
 
 def test_rows_that_have_been_published_need_no_names(data, load, tmp_path):

@@ -30,7 +30,8 @@ class ColumnData(RowSource):
     a segmentation as COCO's annotations. Rows with the same picture are made into one.
 
     Args:
-        data: A `datasets.Dataset` or `DatasetDict`, a folder where one was saved, or a name on the Hub.
+        data: A `datasets.Dataset` or `DatasetDict`, a folder where one was saved, a Parquet file or a folder of
+            them, or a name on the Hub.
         image_column, mask_column: The columns of images and masks.
         phrase_column: The column of phrases.
         objects_column: The column of objects: a list of them, or a list for each of their fields.
@@ -202,15 +203,17 @@ class ColumnData(RowSource):
 def load_data(
     data: Data, only_splits: Sequence[str] = (), load_options: Mapping[str, Any] | None = None
 ) -> dict[str, datasets.Dataset]:
-    """The splits of a data set, of a folder where one was saved, or of one on the Hub."""
+    """The splits of a data set, of a folder where one was saved, of a Parquet file, or of one on the Hub."""
     if isinstance(data, (str, os.PathLike)):
-        if is_saved_dataset(data):
-            data = datasets.load_from_disk(str(data))
+        path, options = str(data), dict(load_options or {})
+        if path.endswith(".parquet"):
+            path, options["data_files"] = "parquet", path
+        if is_saved_dataset(path):
+            data = datasets.load_from_disk(path)
         elif only_splits:
-            options = load_options or {}
-            return {split: datasets.load_dataset(str(data), split=split, **options) for split in only_splits}
+            return {split: datasets.load_dataset(path, split=split, **options) for split in only_splits}
         else:
-            data = datasets.load_dataset(str(data), **(load_options or {}))
+            data = datasets.load_dataset(path, **options)
     if isinstance(data, datasets.Dataset):
         data = {str(data.split or "train"): data}
     return dict(data)

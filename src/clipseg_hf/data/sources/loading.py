@@ -64,7 +64,7 @@ _EXPECTED = {
     "fiftyone": "samples.json of FiftyOne's export and data/<name>.jpg",
     "refcoco": "refs(unc).json (not .p), instances.json and COCO's images, of RefCOCO, RefCOCO+ or RefCOCOg",
     "reasonseg": "<name>.json with text and shapes beside <name>.jpg",
-    "columns": "a data set saved by save_to_disk, or its name on the Hub, owner/name",
+    "columns": "a data set saved by save_to_disk, Parquet files, or its name on the Hub, owner/name",
 }
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*")
@@ -173,6 +173,8 @@ def recognise(path_or_name: str | os.PathLike | datasets.Dataset | datasets.Data
     for kind, is_it in _SIGNS.items():
         if is_it(path):
             return kind
+    if next(path.rglob("*.parquet"), None):
+        return "columns"
     raise FileNotFoundError(
         f"{path} has no layout that is known. Found: {shorten(names)}. Expected one of\n{_expected()}\n"
         "If it is one of these with other names, say which with kind=, and the names with its options."
@@ -187,7 +189,7 @@ def is_hub_name(name: str) -> bool:
 def _recognise_file(path: Path) -> str:
     if path.suffix == ".json":
         return "label_studio" if is_label_studio(path) else "coco"
-    return {".yaml": "yolo", ".yml": "yolo", ".xml": "cvat_xml"}.get(path.suffix, "phrasecut")
+    return {".yaml": "yolo", ".yml": "yolo", ".xml": "cvat_xml", ".parquet": "columns"}.get(path.suffix, "phrasecut")
 
 
 def _expected() -> str:

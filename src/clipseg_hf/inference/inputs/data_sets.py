@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipseg_hf.data.rows.row_images import undecoded
@@ -82,12 +81,9 @@ def _rows_of(data: str, column: str, split: str | None) -> "dict[str, datasets.D
     from clipseg_hf.data.sources.columns import load_data
     from clipseg_hf.data.sources.loading import load_segmentation_dataset
 
-    if data.lower().endswith(".parquet"):
-        splits = load_data("parquet", load_options={"data_files": data})
-    elif _has_columns(data):
-        splits = load_data(data)
-    else:
+    if not _has_columns(data):
         return image_column(data, "image", splits_of(load_segmentation_dataset(data, split)))
+    splits = load_data(data)
     if split is not None and split not in splits:
         raise ValueError(f"{data} has no split {split!r}; it has {', '.join(splits)}.")
     return image_column(data, column, splits if split is None else {split: splits[split]})
@@ -99,8 +95,6 @@ def _has_columns(data: str) -> bool:
     try:
         return recognise(data) == "columns"
     except FileNotFoundError as error:
-        if next(Path(data).rglob("*.parquet"), None):
-            return True
         raise ValueError(
             f"The folder {data} holds no images ({', '.join(IMAGE_SUFFIXES)}), nor a data set that is known: "
             f"`clipseg-hf inspect {data}` says which are. For the images in folders below, give {data}/**/*.jpg."
