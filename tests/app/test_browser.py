@@ -1,6 +1,7 @@
 """The page in a real browser; `make test-browser` runs it."""
 
 import json
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -152,3 +153,16 @@ def test_a_full_queue_is_said(visit, serve_page):
         for one in waiting:
             one.write("a cat")
         at_work.until(lambda: any("busy. Please try again" in one.find("body").text for one in waiting))
+
+
+def test_a_request_without_end_is_not_heard_to_its_end(visit, page):
+    def answer(size: int) -> int | None:
+        body = b'{"data": ["' + b"x" * size + b'"]}'
+        request = urllib.request.Request(page.url + "gradio_api/queue/join", body, {"Content-Type": "application/json"})
+        with pytest.raises(OSError) as caught:
+            urllib.request.urlopen(request, timeout=60)
+        return getattr(caught.value, "code", None)
+
+    assert answer(1000) == 400  # Gradio has read it, and knows of no such visitor
+    assert answer(90 * 2**20) != 400
+    assert "banana" in visit().says()

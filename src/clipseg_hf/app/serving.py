@@ -64,7 +64,7 @@ def serve(
         i18n=TEXTS,
         theme=THEME,
         css=CSS,
-        app_kwargs={"middleware": [_policy()], "docs_url": None, "redoc_url": None},
+        app_kwargs={"middleware": [_guard(5 * desk.limits.file_bytes)], "docs_url": None, "redoc_url": None},
     )
     echo(f"The page with {os.path.basename(str(model).rstrip('/'))} is at {url} (Ctrl+C ends it).")
     if wait:
@@ -72,21 +72,31 @@ def serve(
     return page
 
 
-def _policy() -> Any:
+def _guard(most: int) -> Any:
+    """Adds the policy to every answer, and hears no more than `most` bytes of a request: Gradio bounds files alone."""
     from starlette.middleware import Middleware
 
-    class Policy:
-        """Adds the header to every answer."""
+    class Guard:
+        """ASGI, around Gradio's application."""
 
         def __init__(self, app: Any):
             self.app = app
 
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            heard = 0
+
+            async def receive_some() -> Any:
+                nonlocal heard
+                message = await receive()
+                heard += len(message.get("body", b""))
+                return message if heard <= most else {"type": "http.disconnect"}
+
             async def send_with_policy(message: Any) -> None:
                 if message["type"] == "http.response.start":
                     message["headers"].append((b"content-security-policy", POLICY.encode()))
                 await send(message)
 
-            await self.app(scope, receive, send_with_policy if scope["type"] == "http" else send)
+            is_http = scope["type"] == "http"
+            await self.app(scope, receive_some if is_http else receive, send_with_policy if is_http else send)
 
-    return Middleware(Policy)
+    return Middleware(Guard)
