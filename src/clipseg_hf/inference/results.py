@@ -34,7 +34,7 @@ class Segmentation:
         presence: how sure the model is that each thing is there at all, in [0, 1]; see `presence_scores`.
         is_present: whether that is above the checkpoint's threshold. Masks are given either way.
         logits: (N, H, W) float32, as the model gave them, at its own size; see `Combination` for combined ones.
-        label_map: (h, w) int, 0 for background and n + 1 for prompt n; after `exclusive()`, else None.
+        label_map: (h, w), bytes for up to 255 prompts: 0 is background, n + 1 prompt n; after `exclusive()`, else None.
         operations: what was done to the masks by `clean()`.
     """
 
@@ -104,7 +104,7 @@ class Segmentation:
         """The same as a semantic map: each pixel in the mask of one prompt at most, the most probable above its
         threshold; with `label_map`."""
         label_map = label_pixels(self.logits, (self.image.height, self.image.width), self.thresholds)
-        masks = np.stack([label_map == number + 1 for number in range(len(self))])
+        masks = _masks_of(label_map, len(self))
         return replace(self, masks=masks, scores=self._scores(masks), label_map=label_map)
 
     def clean(self, operations: MaskOperations | None = None, **options: float) -> "Segmentation":
@@ -120,9 +120,12 @@ class Segmentation:
         masks = np.stack([operations.apply(mask) for mask in self.masks])
         label_map = self.label_map
         if label_map is not None:  # what has grown into another prompt's pixels gets them only where that leaves them
-            owner = np.take_along_axis(masks, np.maximum(label_map - 1, 0)[None], axis=0)[0] & (label_map > 0)
-            label_map = np.where(owner, label_map, np.where(masks.any(0), masks.argmax(0) + 1, 0))
-            masks = np.stack([label_map == number + 1 for number in range(len(self))])
+            kept, label_map = masks & _masks_of(label_map, len(self)), np.zeros_like(label_map)
+            for number in reversed(range(len(self))):  # of several that have grown the first
+                label_map[masks[number]] = number + 1
+            for number in range(len(self)):
+                label_map[kept[number]] = number + 1
+            masks = _masks_of(label_map, len(self))
         cleaned = replace(self, masks=masks, label_map=label_map, operations=operations)
         return replace(cleaned, scores=cleaned._scores(masks))
 
@@ -219,3 +222,11 @@ class Segmentation:
                     if area
                 ]
         return {"height": self.image.height, "width": self.image.width, "prompts": prompts}
+
+
+def _masks_of(label_map: np.ndarray, count: int) -> np.ndarray:
+    """(h, w) numbers, counted from 1 -> (count, h, w) bool."""
+    masks = np.empty((count, *label_map.shape), dtype=bool)
+    for number, mask in enumerate(masks):
+        np.equal(label_map, number + 1, out=mask)
+    return masks

@@ -25,7 +25,10 @@ def test_by_hand():
     assert mask.tolist() == [[True, True], [True, False]] and score == pytest.approx((0.5 + 0.5 + 0.75) / 3)
     assert find_mask(logits, (2, 2), 0.8)[1] == 0.0
     assert presence_scores(logits[None], share=0.25) == pytest.approx([0.75])
-    assert label_pixels(np.stack([logits, -logits]), (2, 2), [0.5, 0.6]).tolist() == [[0, 0], [1, 2]]
+    found = label_pixels(np.stack([logits, -logits]), (2, 2), [0.5, 0.6])
+    assert found.tolist() == [[0, 0], [1, 2]] and found.dtype == np.uint8
+    many = label_pixels(np.stack([logits] * 299 + [logits + 1]), (2, 2), [0.5] * 300)
+    assert many.max() == 300 and many.dtype == np.uint16
 
 
 @pytest.mark.parametrize("size", [(24, 32), (101, 77), (12, 11), (13, 64), (3, 500)])

@@ -45,10 +45,8 @@ def probability_bands(logits: np.ndarray, size: tuple[int, int]) -> Iterator[tup
     Yields:
         which rows, and their probabilities.
     """
-    step = max(1, BAND_PIXELS // size[1])
-    for top in range(0, size[0], step):
-        bottom = min(size[0], top + step)
-        yield slice(top, bottom), resize_probabilities(logits, size, (top, bottom))
+    for rows in _bands(size):
+        yield rows, resize_probabilities(logits, size, (rows.start, rows.stop))
 
 
 def find_mask(logits: np.ndarray, size: tuple[int, int], threshold: float) -> tuple[np.ndarray, float]:
@@ -67,11 +65,20 @@ def mean_inside(logits: np.ndarray, mask: np.ndarray) -> float:
 
 
 def label_pixels(logits: np.ndarray, size: tuple[int, int], thresholds: Sequence[float]) -> np.ndarray:
-    """Logits (N, H, W) -> (h, w) int64: the number, counted from 1, of the most probable prompt above its threshold, 0
-    where there is none."""
-    label_map, best = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.float32)
-    for number, (one, threshold) in enumerate(zip(logits, thresholds, strict=True)):
-        for rows, probabilities in probability_bands(one, size):
-            wins = (probabilities > threshold) & (probabilities > best[rows])
-            best[rows][wins], label_map[rows][wins] = probabilities[wins], number + 1
+    """Logits (N, H, W) -> (h, w), of bytes where N fits, else of 16 or 32 bits: the number, counted from 1, of the most
+    probable prompt above its threshold, 0 where there is none."""
+    label_map = np.zeros(size, dtype=np.min_scalar_type(len(thresholds)))
+    for rows in _bands(size):
+        best = np.zeros(label_map[rows].shape, dtype=np.float32)
+        for number, (one, threshold) in enumerate(zip(logits, thresholds, strict=True)):
+            probabilities = resize_probabilities(one, size, (rows.start, rows.stop))
+            wins = (probabilities > threshold) & (probabilities > best)
+            best[wins], label_map[rows][wins] = probabilities[wins], number + 1
     return label_map
+
+
+def _bands(size: tuple[int, int]) -> Iterator[slice]:
+    """The rows of a picture, some at a time."""
+    step = max(1, BAND_PIXELS // size[1])
+    for top in range(0, size[0], step):
+        yield slice(top, min(size[0], top + step))
