@@ -2,9 +2,12 @@
 
 import datetime
 import json
+from pathlib import Path
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf._version import __version__
 from clipseg_hf.labels.labelled import LabelledImage, LabelWriter
+from clipseg_hf.labels.spooled_list import SpooledList
 from clipseg_hf.processing.masks.outlines import mask_to_box, mask_to_polygons
 from clipseg_hf.processing.masks.rle import encode_rle
 
@@ -16,8 +19,7 @@ class CocoWriter(LabelWriter):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self._images: list[dict] = []
-        self._annotations: list[dict] = []
+        self._images, self._annotations = SpooledList(self.folder), SpooledList(self.folder)
 
     def add(self, image: LabelledImage, file: str) -> None:
         image_id = len(self._images) + 1
@@ -54,9 +56,15 @@ class CocoWriter(LabelWriter):
             "categories": [
                 {"id": number + 1, "name": label, "supercategory": ""} for label, number in self.numbers.items()
             ],
-            "images": self._images,
-            "annotations": self._annotations,
         }
         (self.folder / "annotations").mkdir(exist_ok=True)
-        text = json.dumps(content, ensure_ascii=False)
-        (self.folder / "annotations" / "instances_default.json").write_text(text, encoding="utf-8")
+
+        def write(draft: Path) -> None:
+            with draft.open("w", encoding="utf-8") as out:
+                out.write(json.dumps(content, ensure_ascii=False)[:-1])
+                for name, entries in (("images", self._images), ("annotations", self._annotations)):
+                    out.write(f', "{name}": ')
+                    entries.write_to(out)
+                out.write("}")
+
+        write_whole(self.folder / "annotations" / "instances_default.json", write)

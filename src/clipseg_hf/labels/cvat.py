@@ -1,6 +1,9 @@
 """CVAT's XML out ("CVAT for images 1.1")."""
 
 import json
+import os
+import shutil
+import tempfile
 from xml.etree import ElementTree
 
 from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, corners, hex_colors
@@ -15,27 +18,35 @@ class CvatWriter(LabelWriter):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self._root = ElementTree.Element("annotations")
-        ElementTree.SubElement(self._root, "version").text = "1.1"
+        self._images = tempfile.TemporaryFile("w+", encoding="utf-8", dir=self.folder)  # noqa: SIM115
         self._count = 0
 
     def add(self, image: LabelledImage, file: str) -> None:
         height, width = image.size
         attributes = {"id": str(self._count), "name": file, "width": str(width), "height": str(height)}
-        element = ElementTree.SubElement(self._root, "image", attributes)
+        element = ElementTree.Element("image", attributes)
         self._count += 1
         for thing in image.objects:
             self.number(thing.label)
             for tag, shape in _runs(thing) if self.outlines == "rle" else _polygons(thing):
                 common = {"label": thing.label, "source": "auto", "occluded": "0"}
                 ElementTree.SubElement(element, tag, {**common, **shape, "z_order": "0"})
+        ElementTree.indent(element, level=1)
+        self._images.write(f"  {ElementTree.tostring(element, encoding='unicode')}\n")
 
     def close(self) -> None:
         colors = hex_colors(list(self.numbers))
-        self._root.insert(1, _meta(colors, self._count))
-        ElementTree.indent(self._root)
-        file = self.folder / "annotations.xml"
-        ElementTree.ElementTree(self._root).write(file, encoding="utf-8", xml_declaration=True)
+        meta = _meta(colors, self._count)  # known at the end, and wanted at the beginning
+        ElementTree.indent(meta, level=1)
+        head = f"<annotations>\n  <version>1.1</version>\n  {ElementTree.tostring(meta, encoding='unicode')}\n"
+        draft = self.folder / ".annotations.xml.draft"
+        with draft.open("w", encoding="utf-8") as out:
+            out.write(f"<?xml version='1.0' encoding='utf-8'?>\n{head}")
+            self._images.seek(0)
+            shutil.copyfileobj(self._images, out, 2**13)
+            out.write("</annotations>")
+        self._images.close()
+        os.replace(draft, self.folder / "annotations.xml")
         labels = [{"name": label, "color": color, "attributes": []} for label, color in colors]
         (self.folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False, indent=2), encoding="utf-8")
 

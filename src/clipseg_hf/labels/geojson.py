@@ -1,10 +1,10 @@
 """GeoJSON out (RFC 7946), for maps: things of georeferenced pictures as polygons in longitude and latitude."""
 
-import json
 from typing import Any
 
 from clipseg_hf.labels.georeference import read_georeference
 from clipseg_hf.labels.labelled import LabelledImage, LabelWriter
+from clipseg_hf.labels.spooled_list import SpooledList
 from clipseg_hf.processing.masks.outlines import mask_to_rings
 
 
@@ -19,7 +19,7 @@ class GeoJsonWriter(LabelWriter):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self._features: list[dict[str, Any]] = []
+        self._features = SpooledList(self.folder)
 
     def add(self, image: LabelledImage, file: str) -> None:
         place = read_georeference(image.image, image.name, image.size)
@@ -34,5 +34,7 @@ class GeoJsonWriter(LabelWriter):
             self._features.append({"type": "Feature", "geometry": place.geometry(parts), "properties": properties})
 
     def close(self) -> None:
-        text = json.dumps({"type": "FeatureCollection", "features": self._features}, ensure_ascii=False)
-        (self.folder / "labels.geojson").write_text(text, encoding="utf-8")
+        with (self.folder / "labels.geojson").open("w", encoding="utf-8") as out:
+            out.write('{"type": "FeatureCollection", "features": ')
+            self._features.write_to(out)
+            out.write("}")

@@ -1,11 +1,11 @@
 """Label Studio's predictions out."""
 
-import json
 from collections.abc import Sequence
 from xml.sax.saxutils import quoteattr
 
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, Outlines, corners, hex_colors
+from clipseg_hf.labels.spooled_list import SpooledList
 from clipseg_hf.processing.masks.brush_rle import encode_brush
 from clipseg_hf.processing.masks.outlines import mask_to_polygons
 
@@ -24,7 +24,7 @@ class LabelStudioWriter(LabelWriter):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self._tasks: list[dict] = []
+        self._tasks = SpooledList(self.folder)  # brush strokes are long
 
     def add(self, image: LabelledImage, file: str) -> None:
         for thing in image.objects:
@@ -44,7 +44,8 @@ class LabelStudioWriter(LabelWriter):
             f"{labels}\n  </{tag}>\n</View>\n"
         )
         (self.folder / "label_config.xml").write_text(config, encoding="utf-8")
-        (self.folder / "tasks.json").write_text(json.dumps(self._tasks, ensure_ascii=False), encoding="utf-8")
+        with (self.folder / "tasks.json").open("w", encoding="utf-8") as out:
+            self._tasks.write_to(out)
 
 
 def label_studio_prediction(

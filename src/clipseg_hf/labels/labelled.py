@@ -49,7 +49,7 @@ class LabelWriter(ABC):
     """Writes one format into a folder, image by image.
 
     Args:
-        folder: where; it is there.
+        folder: where; made if need be.
         labels: the names of classes in the order of their numbers; others are numbered as they come.
         outlines: "polygons" along the pixels' edges, or "rle", run lengths; None for what the format's tools prefer.
         model: what found the masks, where a format says that.
@@ -73,6 +73,7 @@ class LabelWriter(ABC):
         if outlines is not None and outlines not in self.allowed:
             raise ValueError(f"{self.name} has outlines={' or '.join(map(repr, self.allowed))}, got {outlines!r}.")
         self.folder, self.outlines = folder, outlines or self.allowed[0]
+        (folder / self.images).mkdir(parents=True, exist_ok=True)
         self.model, self.license = model, license
         self.numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
 

@@ -76,7 +76,6 @@ def write_labels(
     if not overwrite:
         refuse_filled(folder, "name a new folder, or overwrite what is in it")
     writer = WRITERS[format](folder, labels, outlines, model, license)
-    (folder / writer.images).mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     count = 0
     for image in images:
