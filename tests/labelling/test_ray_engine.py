@@ -9,8 +9,9 @@ import pytest
 
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.labelling import label_pictures, read_rows
-from clipseg_hf.labelling.labeller import Job, digest_model
+from clipseg_hf.labelling.labeller import Job
 from clipseg_hf.labelling.manifest import Settings
+from clipseg_hf.labelling.model_digests import digest_model
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.ray_engine import label_by_ray
 from labelling.conftest import PROMPTS, make_pictures

@@ -11,6 +11,7 @@ from PIL import Image
 from clipseg_hf.data import load_segmentation_dataset
 from clipseg_hf.inference import MaskOperations, Segmenter
 from clipseg_hf.labelling import label_pictures, read_rows
+from clipseg_hf.labelling.model_digests import digest_files
 from clipseg_hf.processing import decode_rle
 from labelling.conftest import PROMPTS
 
@@ -84,6 +85,40 @@ def test_it_goes_on_where_it_was_cut_off(pictures, tmp_path, checkpoint):
     third, said = label(pictures, run.folder, checkpoint, formats=["coco"])  # nothing is left to do but the labels
     assert list(read_rows(run.folder)) == rows and "a second" not in " ".join(said)
     assert third.broken == run.broken
+
+
+def test_nothing_is_loaded_where_nothing_is_left(pictures, tmp_path, checkpoint, monkeypatch):
+    run, _ = label(pictures, tmp_path / "out", checkpoint)
+    rows, load, loaded = list(read_rows(run.folder)), Segmenter.from_pretrained, []
+
+    def note(name, **options):
+        loaded.append(name)
+        return load(name, **options)
+
+    monkeypatch.setattr(Segmenter, "from_pretrained", note)
+    copied = tmp_path / "copied"
+    shutil.copytree(checkpoint, copied)
+    for model, options in ((checkpoint, {}), (copied, {"processes": 2}), (checkpoint, {"review": 1})):
+        again, _ = label(pictures, run.folder, str(model), formats=["coco"], **options)
+        assert again.labels["coco"].is_dir() and list(read_rows(run.folder)) == rows
+    assert not loaded
+    (run.folder / "shards" / "000001.parquet").unlink()
+    label(pictures, run.folder, checkpoint)
+    assert loaded == [checkpoint] and list(read_rows(run.folder)) == rows
+    # the same model with another file beside it is loaded to be told
+    (copied / "notes.json").write_text("{}")
+    label(pictures, run.folder, str(copied))
+    assert loaded == [checkpoint, str(copied)]
+
+
+def test_files_that_do_not_say_everything(tmp_path, checkpoint):
+    assert digest_files("no-one/has-this") is None
+    decoder = tmp_path / "decoder"
+    shutil.copytree(checkpoint, decoder)
+    whole = digest_files(str(decoder))
+    assert whole == digest_files(checkpoint)
+    (decoder / "model.safetensors").rename(decoder / "decoder.safetensors")
+    assert digest_files(str(decoder)) is None  # its CLIP is elsewhere
 
 
 def test_what_is_different_is_named(pictures, tmp_path, checkpoint):

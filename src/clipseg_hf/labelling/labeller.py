@@ -1,7 +1,5 @@
 """Labels shards: what each process of a run, or each actor of a cluster, does."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 from clipseg_hf.inference.prompt_reading import read_prompts
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.labelling.manifest import Settings
+from clipseg_hf.labelling.model_digests import digest_model
 from clipseg_hf.labelling.pictures import Pictures
 from clipseg_hf.labelling.shards import found_rows, shard_file, shard_range, write_shard
 from clipseg_hf.processing import load_image
@@ -75,21 +74,3 @@ class Labeller:
                 found = result.clean(settings.operations).to_dict(objects=True)
                 yield from found_rows(name, found, self.question.mask_thresholds["presence"])
             on_picture()
-
-
-def digest_model(segmenter: Segmenter) -> str:
-    """16 hexadecimal digits that change with whatever decides a model's answers, wherever it was loaded from."""
-    import torch
-
-    state = hashlib.blake2b(digest_size=8)
-    processor = segmenter.processor
-    for part in (segmenter.model.config.to_dict(), processor.to_dict()):
-        known = {
-            name: value for name, value in part.items() if not name.startswith("_") and name != "transformers_version"
-        }
-        state.update(json.dumps(known, sort_keys=True, default=str).encode())
-    state.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
-    for name, tensor in sorted(segmenter.model.state_dict().items()):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return state.hexdigest()

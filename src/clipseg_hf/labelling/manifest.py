@@ -39,8 +39,22 @@ class Settings:
 _NAMES = {"model_digest": "model", "shard_size": "number of pictures in a shard"}
 
 
-def start_or_go_on(folder: Path, settings: Settings, pictures: Pictures, model: str) -> None:
+def known_digest(folder: Path, model_files: str | None) -> str | None:
+    """The `model_digest` of the run in a folder, if that was made with a model of these files."""
+    if model_files is None or not (folder / MANIFEST).exists():
+        return None
+    earlier = parse_json(read_text(folder / MANIFEST), folder / MANIFEST)
+    same = isinstance(earlier, dict) and earlier.get("model_files") == model_files
+    return earlier.get("model_digest") if same else None
+
+
+def start_or_go_on(
+    folder: Path, settings: Settings, pictures: Pictures, model: str, model_files: str | None = None
+) -> None:
     """Write the manifest of a new run, or see that a run that is there is about the same.
+
+    Args:
+        model, model_files: what it is called, and what its files are, for `known_digest`.
 
     Raises:
         ValueError: it is about something else, which is named; or the folder holds other things.
@@ -55,7 +69,7 @@ def start_or_go_on(folder: Path, settings: Settings, pictures: Pictures, model: 
         folder.mkdir(parents=True, exist_ok=True)
         table = pyarrow.table({"image": pictures.names, "stamp": pictures.stamps})
         write_whole(folder / PICTURES, lambda draft: pyarrow.parquet.write_table(table, draft))
-        content = json.dumps({"model": model, **now}, indent=2, ensure_ascii=False) + "\n"
+        content = json.dumps({"model": model, "model_files": model_files, **now}, indent=2, ensure_ascii=False) + "\n"
         write_whole(file, lambda draft: draft.write_text(content, encoding="utf-8"))
         return
     earlier = parse_json(read_text(file), file)

@@ -13,9 +13,10 @@ from tqdm.auto import tqdm
 from clipseg_hf._counted import counted
 from clipseg_hf.inference.prompt_reading import read_prompts
 from clipseg_hf.inference.segmenter import Segmenter
-from clipseg_hf.labelling.labeller import Job, Labeller, digest_model
-from clipseg_hf.labelling.manifest import Settings, start_or_go_on
+from clipseg_hf.labelling.labeller import Job, Labeller
+from clipseg_hf.labelling.manifest import Settings, known_digest, start_or_go_on
 from clipseg_hf.labelling.merging import merge
+from clipseg_hf.labelling.model_digests import digest_files, digest_model
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.processes import label_by_processes
 from clipseg_hf.labelling.ray_engine import label_by_ray
@@ -108,10 +109,13 @@ def label_pictures(
     folder = Path(folder)
     labels = [str(prompt.label) for prompt in read_prompts(prompts)]
     pictures = open_pictures(data, column, without=folder)
-    segmenter = Segmenter.from_pretrained(find_model(model), device=device)  # here first: it may be downloaded
-    settings = Settings(digest_model(segmenter), tuple(prompts), threshold, operations, shard_size)
-    start_or_go_on(folder, settings, pictures, portable_name(model))
-    job = Job(folder.absolute(), settings, pictures, find_model(model), device)
+    found, segmenter = find_model(model), None
+    if (model_digest := known_digest(folder, digest_files(found))) is None:
+        segmenter = Segmenter.from_pretrained(found, device=device)  # here first: it may be downloaded
+        model_digest = digest_model(segmenter)
+    settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size)
+    start_or_go_on(folder, settings, pictures, portable_name(model), digest_files(found))
+    job = Job(folder.absolute(), settings, pictures, found, device)
     missing = missing_shards(folder, job.shards)
     if missing and len(missing) < job.shards:
         echo(f"{job.shards - len(missing)} of {counted(job.shards, 'shard')} are there from an earlier run.")
@@ -121,7 +125,8 @@ def label_pictures(
         total=len(pictures.names), initial=len(pictures.names) - todo, desc="label", unit="image", disable=None
     ) as bar:
         if engine == "processes" and processes == 1:
-            _label_here(job, missing, segmenter, bar)
+            if missing:
+                _label_here(job, missing, segmenter, bar)
         else:
             del segmenter
             label = label_by_ray if engine == "ray" else label_by_processes
@@ -133,7 +138,7 @@ def label_pictures(
     return _finish(job, folder, labels, formats, min_presence, license, review, portable_name(model), echo)
 
 
-def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter, bar: tqdm) -> None:
+def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter | None, bar: tqdm) -> None:
     labeller = Labeller(job, segmenter)
     for shard in shards:
         labeller(shard, bar.update)
@@ -148,7 +153,8 @@ def _finish(job, folder, labels, formats, min_presence, license, review, model, 
     page = write_review(folder, job.pictures, review) if review else None
     if page:
         echo(f"What to look at first is in {page}.")
-    broken = {row["image"]: row["error"] for row in read_rows(folder) if row["error"] is not None}
+    rows = read_rows(folder, ["image", "error"])
+    broken = {row["image"]: row["error"] for row in rows if row["error"] is not None}
     labelled = len(job.pictures.names) - len(broken)
     echo(f"The rows of {counted(labelled, 'picture')} are in {folder / SHARDS}.")
     for line in _tell_broken(broken):

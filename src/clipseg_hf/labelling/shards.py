@@ -75,11 +75,12 @@ def found_rows(image: str, found: dict[str, Any], presence_threshold: float) -> 
     ]
 
 
-def read_rows(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
+def read_rows(folder: str | os.PathLike, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a run that is complete, or of the shards that it has, in the order of its pictures and prompts.
 
     Args:
         folder: where `clipseg-hf label` wrote to.
+        columns: what is read of each row; None: all of it.
 
     Yields:
         `image`, `height`, `width`, `label`, `score`, `presence`, `is_present`, the thresholds of both, `box` (x, y,
@@ -88,4 +89,4 @@ def read_rows(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
     """
     for path in sorted(Path(folder, SHARDS).glob("*.parquet")):
         if not path.name.startswith("."):
-            yield from pyarrow.parquet.read_table(path).to_pylist()
+            yield from pyarrow.parquet.read_table(path, columns=columns).to_pylist()
