@@ -5,7 +5,8 @@ are put together in their order. The public names are those below.
 """
 
 from clipseg_hf.labelling.prompt_file import read_prompt_file
+from clipseg_hf.labelling.review import sureness
 from clipseg_hf.labelling.running import Labelled, label_pictures
 from clipseg_hf.labelling.shards import read_rows
 
-__all__ = ["Labelled", "label_pictures", "read_prompt_file", "read_rows"]
+__all__ = ["Labelled", "label_pictures", "read_prompt_file", "read_rows", "sureness"]
