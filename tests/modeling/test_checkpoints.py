@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from clipseg_hf import EMOJI_TINY
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints
-from clipseg_hf.modeling.checkpoints import clip_checksum, find_decoder
+from clipseg_hf.modeling.checkpoints import DECODER_FILE, find_file, weights_checksum
 
 
 @pytest.fixture(scope="module")
@@ -237,19 +237,19 @@ def test_upload_sends_the_decoder_and_its_config(trained, tmp_path, monkeypatch)
 
 def test_the_checksum_sees_every_bit_name_and_type(tiny):
     state = {"a": torch.zeros(3), "b": torch.zeros(())}
-    checksum = clip_checksum(state)
-    assert checksum == clip_checksum(dict(reversed(state.items())))
+    checksum = weights_checksum(state)
+    assert checksum == weights_checksum(dict(reversed(state.items())))
     assert len(
         {
             checksum,
-            clip_checksum(state | {"a": torch.tensor([0.0, 0.0, 1e-30])}),
-            clip_checksum({"a": state["a"], "c": state["b"]}),
-            clip_checksum(state | {"a": torch.zeros(3, dtype=torch.bfloat16)}),
+            weights_checksum(state | {"a": torch.tensor([0.0, 0.0, 1e-30])}),
+            weights_checksum({"a": state["a"], "c": state["b"]}),
+            weights_checksum(state | {"a": torch.zeros(3, dtype=torch.bfloat16)}),
         }
     ) == 4  # fmt: skip
 
 
 def test_a_whole_checkpoint_has_no_decoder_file(trained, saved, tmp_path):
     trained.save_pretrained(tmp_path / "whole")
-    assert find_decoder(tmp_path / "whole") is None
-    assert find_decoder(saved) == str(saved / "decoder.safetensors")
+    assert find_file(tmp_path / "whole", DECODER_FILE) is None
+    assert find_file(saved, DECODER_FILE) == str(saved / "decoder.safetensors")

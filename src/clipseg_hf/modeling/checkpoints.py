@@ -1,4 +1,5 @@
-"""Decoder-only checkpoints: 4.5 MB that name their base CLIP, in place of 600 MB that repeat it."""
+"""Decoder-only checkpoints: 4.5 MB that name their base CLIP, in place of 600 MB that repeat it. And the refiner's
+file, beside either kind."""
 
 import os
 import zlib
@@ -19,6 +20,8 @@ from clipseg_hf.modeling.model_names import resolve_name
 
 # Not transformers' name for weights, so that stock refuses the checkpoint instead of loading it with a random CLIP.
 DECODER_FILE = "decoder.safetensors"
+# Stock looks for no such file, so it loads the rest of the checkpoint and warns of nothing.
+REFINER_FILE = "refiner.safetensors"
 WHOLE_FILES = ("model*.safetensors*", "pytorch_model*.bin*")
 
 
@@ -47,14 +50,60 @@ def save_decoder(model: PreTrainedModel, directory: str | os.PathLike, base: str
     }
     metadata = {
         "format": "pt",
-        "clip_checksum": clip_checksum(model.get_submodule("clip").state_dict()),
+        "clip_checksum": weights_checksum(model.get_submodule("clip").state_dict()),
         "clip_dtype": str(model.clip.dtype).removeprefix("torch."),
     }
     save_file(tensors, directory / DECODER_FILE, metadata=metadata)
 
 
-def upload_decoder(
+def save_refiner(model: Any, directory: str | os.PathLike) -> None:
+    """Write `refiner.safetensors`, which says what decoder it belongs to; for a model without a refiner, remove the
+    one that an earlier save left there."""
+    path = Path(directory) / REFINER_FILE
+    if model.refiner is None:
+        path.unlink(missing_ok=True)
+        return
+    tensors = {f"refiner.{name}": tensor.contiguous() for name, tensor in model.refiner.state_dict().items()}
+    save_file(tensors, path, metadata={"format": "pt", **_decoder_facts(model)})
+
+
+def load_refiner(model: Any, file: str) -> None:
+    """Put the weights of a `refiner.safetensors` into a model's refiner.
+
+    Raises:
+        ValueError: it is of another shape, or was trained on another decoder.
+    """
+    with safe_open(file, framework="pt") as stored:
+        metadata = stored.metadata() or {}
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dictionary)
+    expected = {f"refiner.{name}": tensor for name, tensor in model.refiner.state_dict().items()}
+    for name in sorted(expected.keys() | tensors.keys()):
+        shapes = [list(these[name].shape) if name in these else "missing" for these in (tensors, expected)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{file} does not fit this model's refiner: its {name} is {shapes[0]}, expected {shapes[1]}. Set "
+                "refiner in config.json to what it was saved with, or load without it by refiner=None"
+            )
+    facts = _decoder_facts(model)
+    if metadata.get("decoder_dtype") == facts["decoder_dtype"] and metadata != {"format": "pt", **facts}:
+        raise ValueError(
+            f"{file} was trained on another decoder than the one beside it (their checksums differ): bring the refiner "
+            "that belongs to these weights, or load without it by refiner=None"
+        )
+    model.refiner.load_state_dict({name.removeprefix("refiner."): tensor for name, tensor in tensors.items()})
+
+
+def _decoder_facts(model: Any) -> dict[str, str]:
+    decoder = model.decoder.state_dict()
+    return {
+        "decoder_checksum": weights_checksum(decoder),
+        "decoder_dtype": str(decoder["film_mul.weight"].dtype).removeprefix("torch."),
+    }
+
+
+def upload_files(
     directory: str | os.PathLike,
+    files: list[str],
     repo_id: str | None = None,
     token: str | bool | None = None,
     private: bool | None = None,
@@ -62,13 +111,13 @@ def upload_decoder(
     commit_message: str = "Upload CLIPSeg decoder",
     create_pr: bool = False,
 ) -> None:
-    """Upload what `save_decoder` wrote to the Hub, by default under the directory's name in the user's namespace."""
+    """Upload files of a directory to the Hub, by default under the directory's name in the user's namespace."""
     api = HfApi(token=token)
     repo_id = api.create_repo(repo_id or Path(directory).resolve().name, private=private, exist_ok=True).repo_id
     api.upload_folder(
         repo_id=repo_id,
         folder_path=Path(directory),
-        allow_patterns=["config.json", DECODER_FILE],
+        allow_patterns=files,
         revision=revision,
         commit_message=commit_message,
         create_pr=create_pr,
@@ -85,11 +134,11 @@ def refuse_mixture(directory: str | os.PathLike, patterns: tuple[str, ...]) -> N
         )
 
 
-def find_decoder(name_or_path: str | os.PathLike, **hub_arguments: Any) -> str | None:
-    """The local path of a checkpoint's `decoder.safetensors`; None where the checkpoint has none."""
+def find_file(name_or_path: str | os.PathLike, file: str, **hub_arguments: Any) -> str | None:
+    """The local path of a checkpoint's file; None where the checkpoint has none."""
     return cached_file(
         name_or_path,
-        DECODER_FILE,
+        file,
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
@@ -135,8 +184,8 @@ def merge_with_base(
     return {**tensors, **{f"clip.{name}": tensor for name, tensor in clip.items()}}
 
 
-def clip_checksum(state_dict: Mapping[str, Tensor]) -> str:
-    """A number (hexadecimal CRC-32) that changes with any bit, name or type of CLIP's weights."""
+def weights_checksum(state_dict: Mapping[str, Tensor]) -> str:
+    """A number (hexadecimal CRC-32) that changes with any bit, name or type of weights."""
     checksum = 0
     for name, tensor in sorted(state_dict.items()):
         checksum = zlib.crc32(name.encode(), checksum)
@@ -185,7 +234,7 @@ def _check_base(
                 f"the base CLIP {base} does not fit this decoder: its {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'none')}. Pass base_model= with the CLIP that the decoder was trained on"
             )
-    if checksum is not None and clip_checksum(clip) != checksum:
+    if checksum is not None and weights_checksum(clip) != checksum:
         raise ValueError(
             f"the base CLIP {base} has the right shape but other weights than the CLIP that this decoder was saved "
             "with (their checksums differ), so its masks would be meaningless. Pass base_model= with the CLIP that the "

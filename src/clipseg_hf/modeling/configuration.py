@@ -8,7 +8,8 @@ from clipseg_hf.modeling.loss import LOSSES
 from clipseg_hf.modeling.thresholds import check_thresholds
 
 # Fields that stock's configuration keeps but does not know, with the values that stand for stock's behaviour.
-OPTIONAL_FIELDS = {"decoder_dropout": 0.0, "loss_type": "bce"}
+OPTIONAL_FIELDS: dict[str, Any] = {"decoder_dropout": 0.0, "loss_type": "bce", "refiner": None}
+REFINER_CHANNELS = 16
 
 # What a tower's configuration holds for its own class only.
 _OWN_FIELDS = ("model_type", "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path")
@@ -18,6 +19,23 @@ def get_field(config: CLIPSegConfig, name: str) -> Any:
     """The value of one of `OPTIONAL_FIELDS` in `config`, or its default where a checkpoint does not hold it."""
     value = getattr(config, name, None)
     return OPTIONAL_FIELDS[name] if value is None else value
+
+
+def refiner_channels(config: CLIPSegConfig) -> int | None:
+    """How wide the refiner is that `config.refiner` asks for; None for no refiner.
+
+    Raises:
+        ValueError: it asks for something else.
+    """
+    refiner = get_field(config, "refiner")
+    if refiner is None:
+        return None
+    if not isinstance(refiner, dict) or not refiner.keys() <= {"channels"}:
+        raise ValueError(f'refiner={refiner!r} must be None, {{}} or {{"channels": {REFINER_CHANNELS}}}')
+    channels = refiner.get("channels", REFINER_CHANNELS)
+    if not isinstance(channels, int) or channels < 4 or channels % 2:
+        raise ValueError(f"a refiner's channels must be an even number of at least 4, got {channels!r}")
+    return channels
 
 
 def vision_fields(config: CLIPSegConfig | CLIPConfig) -> Any:
@@ -90,6 +108,7 @@ def check_config(config: CLIPSegConfig) -> None:
     loss_type = get_field(config, "loss_type")
     if loss_type not in LOSSES:
         raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
+    refiner_channels(config)
     check_thresholds(getattr(config, "mask_thresholds", None))
 
 

@@ -1,4 +1,7 @@
-"""CLIP stays as it is while the decoder learns (the paper's section 3), unless somebody asks otherwise."""
+"""CLIP stays as it is while the decoder learns (the paper's section 3), unless somebody asks otherwise.
+
+So may the decoder, while a refiner learns.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +13,12 @@ from transformers import CLIPModel
 
 
 class FrozenClipMixin(nn.Module):
-    """For a module that holds a `clip`: no gradients for it, and always evaluation mode."""
+    """For a module that holds a `clip` and a `decoder`: no gradients for what is frozen, and always evaluation mode."""
 
     clip: CLIPModel
+    decoder: Any
     _clip_frozen = False
+    _decoder_frozen = False
 
     def freeze_clip(self) -> None:
         """Leave CLIP as it is: no gradients, always in evaluation mode. This is how a model starts."""
@@ -27,9 +32,17 @@ class FrozenClipMixin(nn.Module):
         self.clip.requires_grad_(True)
         self.clip.train(self.training)
 
+    def freeze_decoder(self) -> None:
+        """Leave the decoder as it is, too: what is left to train is the refiner."""
+        self._decoder_frozen = True
+        self.decoder.requires_grad_(False)
+        self.decoder.eval()
+
     def train(self, mode: bool = True) -> Any:
-        """Training mode for the decoder, and for CLIP only after `unfreeze_clip`."""
+        """Training mode for what is not frozen: for CLIP only after `unfreeze_clip`."""
         super().train(mode)
+        if self._decoder_frozen:
+            self.decoder.eval()
         if self._clip_frozen:
             self.clip.eval()
         return self

@@ -13,6 +13,7 @@ from clipseg_hf.modeling.configuration import get_field, vision_fields
 from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
+from clipseg_hf.modeling.layers.refiner import PixelRefiner
 from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
@@ -43,7 +44,10 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             activations = extract_activations(
                 self.clip.vision_model, pixel_values, self.config.extract_layers, interpolate_pos_encoding
             )
-        return CLIPSegVisionFeatures(vision_embeds=activations, grid=grid)
+        return CLIPSegVisionFeatures(activations, grid, self._encode_pixels(pixel_values))
+
+    def _encode_pixels(self, pixel_values: Tensor) -> tuple[Tensor, ...] | None:
+        return None if self.refiner is None else self.refiner.encode(pixel_values)
 
     def get_conditional_embeddings(
         self,
@@ -130,7 +134,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
         Args:
             pixel_values: (B, 3, H, W), normalised; H and W any multiples of the patch size.
-            vision_embeds: in place of `pixel_values`, what `get_vision_features` gave for them.
+            vision_embeds: in place of `pixel_values`, what `get_vision_features` gave for them. Beside them only where
+                there is a refiner and they hold no `pixel_features`: then it reads the pixels, and nothing else does.
             input_ids, attention_mask, position_ids: the prompts, see `get_conditional_embeddings`.
             conditional_pixel_values, conditional_masks, mask_mode: likewise.
             image_prompt_weight, text_to_prompt, conditional_to_prompt: likewise.
@@ -155,8 +160,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
         # step 1: the query images, once each
         vision_output: Any = None
-        if vision_embeds is not None and pixel_values is None:
-            features = self._check_features(vision_embeds)
+        if vision_embeds is not None and (pixel_values is None or self._lacks_pixels(vision_embeds)):
+            features = self._check_features(vision_embeds, pixel_values)
         elif vision_embeds is not None or pixel_values is None:
             raise ValueError("pass the query images either as pixel_values or as vision_embeds (one of both)")
         elif wants_hidden or wants_attentions:
@@ -204,6 +209,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
                 decode_chunk_size=decode_chunk_size,
                 output_hidden_states=bool(wants_hidden),
                 output_attentions=bool(wants_attentions),
+                refine=None if self.refiner is None else partial(self._refine, self.refiner, features.pixel_features),
             )
         loss = None
         if labels is not None:
@@ -241,9 +247,21 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             )
         # hidden_states begin with the embeddings, so a layer's output is one further on
         activations = tuple(output.hidden_states[layer + 1] for layer in self.config.extract_layers)
-        return CLIPSegVisionFeatures(vision_embeds=activations, grid=grid), output
+        return CLIPSegVisionFeatures(activations, grid, self._encode_pixels(pixel_values)), output
 
-    def _check_features(self, features: CLIPSegVisionFeatures) -> CLIPSegVisionFeatures:
+    @staticmethod
+    def _refine(
+        refiner: PixelRefiner, pixel_features: Any, patches: Tensor, logits: Tensor, prompt_to_image: Tensor
+    ) -> Tensor:
+        """(B, c, h, w) each, (n, R, C, D), (n, H, W), (n,) -> (n, H, W)."""
+        if len(pixel_features[0]) > 1:  # those of a single image are broadcast, not copied
+            pixel_features = tuple(features[prompt_to_image] for features in pixel_features)
+        return refiner(patches, logits, pixel_features)
+
+    def _lacks_pixels(self, features: Any) -> bool:
+        return self.refiner is not None and getattr(features, "pixel_features", None) is None
+
+    def _check_features(self, features: CLIPSegVisionFeatures, pixel_values: Tensor | None) -> CLIPSegVisionFeatures:
         if not isinstance(features, CLIPSegVisionFeatures):
             raise TypeError(f"vision_embeds is a {type(features).__name__}, expected what get_vision_features returns")
         found, expected = len(features.vision_embeds), len(self.config.extract_layers)
@@ -252,7 +270,14 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
                 f"vision_embeds hold {counted(found, 'activation')}, this model reads {expected} "
                 f"(extract_layers={list(self.config.extract_layers)}): they come from another model"
             )
-        return features
+        if not self._lacks_pixels(features):
+            return features
+        if pixel_values is None:
+            raise ValueError(
+                "vision_embeds hold no pixel_features, which this model's refiner reads: they come from a model "
+                "without one. Make them by this model's get_vision_features, or pass their pixel_values, too"
+            )
+        return CLIPSegVisionFeatures(features.vision_embeds, features.grid, self._encode_pixels(pixel_values))
 
     def _check_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> None:
         given = [name for name, value in prompts.items() if value is not None]

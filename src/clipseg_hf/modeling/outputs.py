@@ -1,5 +1,6 @@
 """What the model returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -35,10 +36,12 @@ class CLIPSegVisionFeatures(ModelOutput):
     Attributes:
         vision_embeds: one (B, 1 + rows * columns, width) activation for each entry of `config.extract_layers`.
         grid: (rows, columns) of the patches; the first token is CLS.
+        pixel_features: what a refiner read off the pixels, (B, channels, height, width) each; None without a refiner.
     """
 
     vision_embeds: tuple[Tensor, ...]
     grid: tuple[int, int] | None = None
+    pixel_features: tuple[Tensor, ...] | None = None
 
     @property
     def num_images(self) -> int:
@@ -49,8 +52,14 @@ class CLIPSegVisionFeatures(ModelOutput):
         """The features of some images, by number, slice, list or index tensor. A single number keeps the batch axis."""
         if isinstance(images, int):
             images = [images]
-        return CLIPSegVisionFeatures(tuple(embeds[images] for embeds in self.vision_embeds), self.grid)
+        return self._map(lambda tensor: tensor[images])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "CLIPSegVisionFeatures":
         """The features on another device or in another floating-point type."""
-        return CLIPSegVisionFeatures(tuple(e.to(device=device, dtype=dtype) for e in self.vision_embeds), self.grid)
+        return self._map(lambda tensor: tensor.to(device=device, dtype=dtype))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "CLIPSegVisionFeatures":
+        pixels = self.pixel_features
+        return CLIPSegVisionFeatures(
+            tuple(map(change, self.vision_embeds)), self.grid, None if pixels is None else tuple(map(change, pixels))
+        )

@@ -10,36 +10,49 @@ from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, PreTrainedModel
 
 from clipseg_hf.modeling.checkpoints import (
     DECODER_FILE,
-    find_decoder,
+    REFINER_FILE,
+    find_file,
+    load_refiner,
     merge_with_base,
     refuse_mixture,
     save_decoder,
-    upload_decoder,
+    save_refiner,
+    upload_files,
 )
 from clipseg_hf.modeling.configuration import (
     OPTIONAL_FIELDS,
     check_config,
     clip_config_of,
     clipseg_config_from,
+    refiner_channels,
 )
 from clipseg_hf.modeling.freezing import FrozenClipMixin
 from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
+from clipseg_hf.modeling.layers.refiner import PixelRefiner
 from clipseg_hf.modeling.model_names import portable_name, resolve_name
 
 # Arguments of `from_pretrained` that say where files are, not what to do with them.
 _PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+# And those of `save_pretrained` that say where they go.
+_HUB = ("repo_id", "token", "private", "revision", "commit_message", "create_pr")
 
 
 class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
-    """A frozen `clip` and a trainable `decoder`, loaded and saved under the names of transformers' CLIPSeg."""
+    """A frozen `clip` and a trainable `decoder`, loaded and saved under the names of transformers' CLIPSeg.
+
+    And a `refiner`, if `config.refiner` asks for one; its weights are kept in a file of their own, which stock does not
+    look for.
+    """
 
     config: CLIPSegConfig
     decoder: CLIPSegDecoder
+    refiner: PixelRefiner | None
     config_class = CLIPSegConfig
     base_model_prefix = "clip"
     main_input_name = "pixel_values"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
+    _keys_to_ignore_on_load_missing = [r"^refiner\."]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -51,7 +64,11 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         super().__init__(config)
         self.clip = CLIPModel(clip_config_of(config))
         self.decoder = CLIPSegDecoder(config)
+        channels = refiner_channels(config)
+        self.refiner = None if channels is None else PixelRefiner(config.reduce_dim, channels)
         self.post_init()
+        if self.refiner is not None:
+            self._keys_to_ignore_on_save = {f"refiner.{name}" for name in self.refiner.state_dict()}
         self.freeze_clip()
 
     @torch.no_grad()
@@ -69,9 +86,12 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     ) -> Any:
         """Load a checkpoint of transformers' CLIPSeg, a whole one of ours, or a decoder-only one.
 
-        Takes what transformers' `from_pretrained` takes, `decoder_dropout` and `loss_type` included, with one default
-        of its own: a checkpoint of float16 is loaded as float32 unless `dtype` says otherwise, because the decoder is
-        fragile in half precision.
+        Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type` and `refiner` included, with
+        one default of its own: a checkpoint of float16 is loaded as float32 unless `dtype` says otherwise, because the
+        decoder is fragile in half precision.
+
+        `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
+        it is trained, on a checkpoint that has none.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
@@ -79,10 +99,10 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
 
         Raises:
             ValueError: for a bare CLIP (see `from_clip`), another kind of model or a training run's folder;
-                for a base CLIP that does not fit.
+                for a base CLIP that does not fit; for a refiner that is missing or another checkpoint's.
             OSError: if the checkpoint, or the base CLIP of a decoder-only one, cannot be reached.
         """
-        name = pretrained_model_name_or_path
+        name, refiner_file = pretrained_model_name_or_path, None
         if name is not None:
             place = {key: kwargs[key] for key in _PLACE if key in kwargs}
             name = name if place.get("subfolder") else resolve_name(name)
@@ -92,7 +112,9 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 kwargs["dtype"] = torch.float32
             decoder_file = None
             if os.path.isdir(name) or base_model is not None or getattr(config, "base_model_name_or_path", None):
-                decoder_file = find_decoder(name, **place)
+                decoder_file = find_file(name, DECODER_FILE, **place)
+            if refiner_channels(config) is not None:
+                refiner_file = _find_refiner(name, place)
             if decoder_file is not None:
                 reach = {key: value for key, value in place.items() if key not in ("revision", "subfolder")}
                 kwargs["state_dict"] = merge_with_base(decoder_file, config, base_model, cls.from_pretrained, **reach)
@@ -102,6 +124,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 raise ValueError(f"base_model is for decoder-only checkpoints, but {name} brings a CLIP of its own")
         loaded = super().from_pretrained(name, *args, config=config, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
+        if refiner_file is not None:
+            load_refiner(model, refiner_file)
         model.freeze_clip()
         return loaded
 
@@ -118,6 +142,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         decoder_dropout: float = 0.0,
         conditional_layer: int = 0,
         loss_type: str = "bce",
+        refiner: dict[str, Any] | None = None,
         generator: torch.Generator | None = None,
         **clip_kwargs: Any,
     ) -> Self:
@@ -129,6 +154,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             extract_layers: zero-based layers of the vision tower that the decoder reads (the default is the paper's).
             reduce_dim: D, the decoder's width.
             use_complex_transposed_convolution: the refined readout, for patch size 16.
+            refiner: {} for a refiner that looks at the pixels, {"channels": 16} for its width; None for none.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.
             clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `attn_implementation`, ...).
 
@@ -156,6 +182,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             decoder_dropout=decoder_dropout,
             conditional_layer=conditional_layer,
             loss_type=loss_type,
+            refiner=refiner,
             base_model_name_or_path=base,
             base_model_revision=revision,
         )
@@ -165,6 +192,9 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         model.clip = clip
         model.decoder.to_empty(device=clip.device).to(clip.dtype)
         initialize_decoder(model.decoder, generator)
+        if model.refiner is not None:
+            model.refiner.to_empty(device=clip.device).to(clip.dtype)
+            initialize_decoder(model.refiner, generator)
         model.freeze_clip()
         return model.eval()
 
@@ -188,6 +218,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 CLIP came from.
             args, kwargs: as in transformers' `save_pretrained`.
 
+        A refiner goes into a file of its own beside either, `refiner.safetensors`, which stock does not look for.
+
         Raises:
             ValueError: if the directory holds a checkpoint of the other kind; with `decoder_only`, if the base is not
                 known or CLIP was unfrozen.
@@ -197,6 +229,10 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 raise ValueError("base_model is for decoder_only=True; a whole checkpoint brings its CLIP along")
             refuse_mixture(save_directory, (DECODER_FILE,))
             super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+            if is_main_process:
+                save_refiner(self, save_directory)
+                if self.refiner is not None and kwargs.get("push_to_hub"):
+                    upload_files(save_directory, [REFINER_FILE], **{key: kwargs[key] for key in _HUB if key in kwargs})
             return
         if not self._clip_frozen:
             raise ValueError(
@@ -216,8 +252,10 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             raise TypeError(f"decoder_only=True does not take {sorted(kwargs) or 'these positional arguments'}")
         if is_main_process:
             save_decoder(self, save_directory, portable_name(base_model), base_model_revision)
+            save_refiner(self, save_directory)
             if push_to_hub:
-                upload_decoder(save_directory, **kwargs)
+                files = ["config.json", DECODER_FILE] + [REFINER_FILE] * (self.refiner is not None)
+                upload_files(save_directory, files, **kwargs)
 
 
 def _load_config(
@@ -230,6 +268,18 @@ def _load_config(
     for field in OPTIONAL_FIELDS.keys() & unused.keys():
         setattr(config, field, unused.pop(field))
     return config, {key: value for key, value in kwargs.items() if key in unused or key not in fields}
+
+
+def _find_refiner(name: str | os.PathLike, place: dict[str, Any]) -> str | None:
+    """The file of a checkpoint's refiner; None where the checkpoint has none, so that a fresh one is wanted."""
+    file = find_file(name, REFINER_FILE, **place)
+    if file is None and CLIPSegConfig.get_config_dict(name, **place)[0].get("refiner") is not None:
+        raise ValueError(
+            f"the config.json of {name} names a refiner, but there is no {REFINER_FILE} beside it: was it left behind "
+            "when the checkpoint was copied, or saved by stock transformers? Bring the file along, or load the "
+            "checkpoint without it by refiner=None"
+        )
+    return file
 
 
 def _check_model_type(stored: dict[str, Any], name: str | os.PathLike, expected: str) -> None:

@@ -1,6 +1,6 @@
 """The trainable part of CLIPSeg: projections, FiLM, post-norm transformer blocks and the readout to pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -14,11 +14,14 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 from clipseg_hf.modeling.configuration import get_field, vision_fields
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
+from clipseg_hf.modeling.layers.refiner import ZeroConvolution
 
 # Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory (the MLP's
 # activations take 8 KB a token). A processor is as fast with four prompts of 352 x 352, an accelerator wants more.
 DECODE_TOKENS_CPU = 2_048
 DECODE_TOKENS_ACCELERATOR = 32_768
+
+Refine = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class CLIPSegDecoder(nn.Module):
@@ -50,6 +53,7 @@ class CLIPSegDecoder(nn.Module):
         decode_chunk_size: int | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
+        refine: Refine | None = None,
     ) -> CLIPSegDecoderOutput:
         """Decode N prompts on B images.
 
@@ -60,6 +64,7 @@ class CLIPSegDecoder(nn.Module):
             prompt_to_image: (N,), the image of each prompt.
             decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (all has to be kept
                 anyway) or a graph is compiled or exported, else as many as memory is well spent on.
+            refine: what makes better logits of n prompts' patches (n, R, C, D), logits (n, H, W) and images (n,).
 
         Returns:
             `logits` (N, rows * patch, columns * patch). `hidden_states`, where asked for: the first block's input and
@@ -76,7 +81,9 @@ class CLIPSegDecoder(nn.Module):
         chunks: Iterable[tuple[Tensor, Tensor, Tensor]] = [(prompt_to_image, scale, shift)]
         if size is not None:
             chunks = zip(prompt_to_image.split(size), scale.split(size), shift.split(size), strict=True)
-        decoded = [self._decode(skips, *chunk, grid, output_hidden_states, output_attentions) for chunk in chunks]
+        decoded = [
+            self._decode(skips, *chunk, grid, output_hidden_states, output_attentions, refine) for chunk in chunks
+        ]
         logits, hidden_states, attentions = zip(*decoded, strict=True)
         return CLIPSegDecoderOutput(
             logits=_join(logits),
@@ -93,6 +100,7 @@ class CLIPSegDecoder(nn.Module):
         grid: tuple[int, int],
         output_hidden_states: bool,
         output_attentions: bool,
+        refine: Refine | None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Decode one chunk of n prompts."""
         hidden_states: list[Tensor] = []
@@ -111,7 +119,10 @@ class CLIPSegDecoder(nn.Module):
             if output_attentions:
                 attentions.append(weights)
         patches = tokens[:, 1:].unflatten(1, grid)  # (n, 1 + R * C, D) -> (n, R, C, D)
-        return self.transposed_convolution(patches), hidden_states, attentions
+        logits = self.transposed_convolution(patches)
+        if refine is not None:
+            logits = refine(patches, logits, prompt_to_image)
+        return logits, hidden_states, attentions
 
 
 class DecoderLayer(GradientCheckpointingLayer):
@@ -198,8 +209,8 @@ class DecoderMLP(nn.Module):
         return from_onednn(self.fc2(F.dropout(hidden, self.dropout, self.training)))
 
 
-def initialize_decoder(decoder: CLIPSegDecoder, generator: torch.Generator | None = None) -> None:
-    """Fresh weights for the whole decoder, drawn from `generator` (None: PyTorch's global one)."""
+def initialize_decoder(decoder: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Fresh weights for the whole decoder, or for a refiner, drawn from `generator` (None: PyTorch's global one)."""
     for module in decoder.modules():
         initialize_decoder_module(module, generator)
 
@@ -214,6 +225,9 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
     if isinstance(module, AttentionProjection):
         init.uniform_(module.weight, -module.initial_bound, module.initial_bound, generator=generator)
         init.zeros_(module.bias)
+    elif isinstance(module, ZeroConvolution):
+        for parameter in module.parameters():
+            init.zeros_(parameter)
     elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         bound = module.weight[0].numel() ** -0.5
         for parameter in module.parameters(recurse=False):  # weight and bias

@@ -1,0 +1,251 @@
+"""A refiner: nothing changes before it is trained, stock loads the rest, and its file comes back bit by bit."""
+
+import copy
+import json
+import warnings
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
+from clipseg_hf.modeling.layers.refiner import PixelRefiner
+
+RELEASED = {"reduce_dim": 64, "extract_layers": [1, 3, 4], "projection_dim": 512}
+
+
+def with_refiner(tiny, trained: bool = True, **fields) -> CLIPSegForImageSegmentation:
+    model = tiny.model(refiner={"channels": 4}, **fields)
+    if not trained:
+        model.refiner.finish.weight.data.zero_()
+        model.refiner.finish.bias.data.zero_()
+    return model
+
+
+@pytest.fixture
+def refined(tiny) -> CLIPSegForImageSegmentation:
+    return with_refiner(tiny)
+
+
+def without(model) -> CLIPSegForImageSegmentation:
+    base = copy.deepcopy(model)
+    base.refiner = None
+    return base
+
+
+def test_a_fresh_one_changes_nothing(tiny, prompts):
+    torch.manual_seed(0)
+    plain = CLIPSegForImageSegmentation.from_clip(tiny.clip(), extract_layers=(0, 1), reduce_dim=16)
+    torch.manual_seed(0)
+    fresh = CLIPSegForImageSegmentation.from_clip(tiny.clip(), extract_layers=(0, 1), reduce_dim=16, refiner={})
+    assert fresh.refiner.stem.out_channels == 16 and fresh.refiner.stem.weight.std() > 0.1
+    assert not fresh.refiner.finish.weight.any() and not fresh.refiner.finish.bias.any()
+    with torch.no_grad():
+        assert torch.equal(fresh(**prompts).logits, plain(**prompts).logits)
+    fresh(**prompts, labels=torch.zeros(2, 64, 64)).loss.backward()
+    assert fresh.refiner.finish.weight.grad.any() and fresh.decoder.film_mul.weight.grad.any()
+
+
+def test_factors_and_sums_by_hand():
+    """Without tokens and logits nothing but the pixels' sums is left at half of the size, which `finish` passes on."""
+    refiner = PixelRefiner(dim=8, channels=4)
+    for parameter in refiner.parameters():
+        parameter.data.zero_()
+    refiner.finish.weight.data[:, 0] = torch.tensor([1.0, 2, 3, 4])[:, None, None]
+    half, quarter = torch.zeros(1, 4, 2, 3), torch.zeros(1, 8, 1, 2)
+    half[:, 2] = 0.5  # the shift of the first of two channels
+    logits = refiner(torch.zeros(1, 1, 1, 8), torch.zeros(1, 4, 6), (half, quarter))
+    assert torch.equal(logits[0], torch.tensor([[0.5, 1], [1.5, 2]]).repeat(2, 3))
+
+
+@pytest.mark.parametrize("size", [(48, 80), (64, 64), (16, 16)])
+def test_any_size_and_many_prompts_of_many_images(refined, tiny, size):
+    images, vectors = tiny.images(2, *size), torch.randn(5, 24)
+    owners = torch.tensor([0, 1, 1, 0, 1])
+    with torch.no_grad():
+        features = refined.get_vision_features(images)
+        logits = refined(vision_embeds=features, conditional_embeddings=vectors, prompt_to_image=owners).logits
+        alone = [
+            refined(pixel_values=images[owner : owner + 1], conditional_embeddings=vectors[n : n + 1]).logits[0]
+            for n, owner in enumerate(owners)
+        ]
+        chunked = refined(
+            vision_embeds=features, conditional_embeddings=vectors, prompt_to_image=owners, decode_chunk_size=2
+        ).logits
+        base = without(refined)(pixel_values=images, conditional_embeddings=vectors, prompt_to_image=owners).logits
+    assert logits.shape == (5, *size)
+    assert (logits - torch.stack(alone)).abs().max() < 1e-5 and (logits - chunked).abs().max() < 1e-5
+    assert (logits - base).abs().max() > 0.01
+
+
+def test_odd_patches_work(tiny):
+    model = with_refiner(tiny, vision_config={"patch_size": 7, "image_size": 28})
+    with torch.no_grad():
+        assert model(pixel_values=tiny.images(1, 21, 35), input_ids=tiny.tokens(1)).logits.shape == (1, 21, 35)
+
+
+def test_pixels_are_read_once_for_an_image(refined, tiny):
+    reads = []
+    refined.refiner.stem.register_forward_hook(lambda *_: reads.append(1))
+    with torch.no_grad():
+        features = refined.get_vision_features(tiny.images(1))
+        for _ in range(3):
+            refined(vision_embeds=features, conditional_embeddings=torch.randn(4, 24))
+    assert len(reads) == 1
+    assert torch.equal(features.select(0).pixel_features[1], features.pixel_features[1])
+    assert features.to(dtype=torch.bfloat16).pixel_features[0].dtype == torch.bfloat16
+
+
+def test_features_without_pixels_take_them_beside(refined, prompts):
+    features = without(refined).get_vision_features(prompts["pixel_values"])
+    assert features.pixel_features is None
+    texts = {"input_ids": prompts["input_ids"]}
+    expected = refined(**prompts).logits
+    assert torch.equal(refined(vision_embeds=features, pixel_values=prompts["pixel_values"], **texts).logits, expected)
+    with pytest.raises(ValueError, match="vision_embeds hold no pixel_features, which this model's refiner reads"):
+        refined(vision_embeds=features, **texts)
+    whole = refined.get_vision_features(prompts["pixel_values"])
+    with pytest.raises(ValueError, match="one of both"):
+        refined(vision_embeds=whole, **prompts)
+    kept = CLIPSegVisionFeatures(whole.vision_embeds, whole.grid)
+    assert torch.equal(without(refined)(vision_embeds=kept, **texts).logits, without(refined)(**prompts).logits)
+
+
+def test_half_precision_and_hidden_states(refined, prompts):
+    with torch.no_grad():
+        expected = refined(**prompts).logits
+        assert torch.equal(refined(**prompts, output_hidden_states=True).logits, expected)
+        inputs = {**prompts, "pixel_values": prompts["pixel_values"].bfloat16()}
+        assert (copy.deepcopy(refined).bfloat16()(**inputs).logits - expected).abs().max() < 0.1
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (refined(**prompts).logits - expected).abs().max() < 0.1
+
+
+def test_a_frozen_decoder_gets_no_gradients_and_stays_in_evaluation_mode(refined, prompts):
+    refined.freeze_decoder()
+    refined.train()
+    assert refined.refiner.training and not refined.decoder.training and not refined.clip.training
+    refined(**prompts, labels=torch.zeros(2, 64, 64)).loss.backward()
+    assert {name.split(".")[0] for name, p in refined.named_parameters() if p.grad is not None} == {"refiner"}
+    assert {name.split(".")[0] for name, p in refined.named_parameters() if p.requires_grad} == {"refiner"}
+
+
+@pytest.mark.parametrize("intermediate", [512, 2048])
+def test_its_weights_are_at_most_a_twentieth_of_the_decoders(tiny, intermediate):
+    """Of emoji-tiny's decoder, and of the released ones."""
+    fields = {**RELEASED, "decoder_intermediate_size": intermediate, "refiner": {}}
+    fields |= {"vision_config": {"hidden_size": 192}, "use_complex_transposed_convolution": True}
+    model = CLIPSegForImageSegmentation(tiny.config(**fields))
+    decoder, refiner = (sum(p.numel() for p in part.parameters()) for part in (model.decoder, model.refiner))
+    assert 0.01 < refiner / decoder < 0.05
+
+
+# Checkpoints
+
+
+def save_load(model, folder, **kwargs):
+    model.save_pretrained(folder, **kwargs)
+    return CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
+def assert_same(found, expected):
+    expected = expected.state_dict()
+    assert found.state_dict().keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.state_dict().items())
+
+
+@pytest.mark.parametrize("shards", [{}, {"max_shard_size": "50KB"}])
+def test_it_comes_back_and_stock_gives_the_base_logits(refined, prompts, tmp_path, shards):
+    assert_same(save_load(refined, tmp_path, **shards), refined)
+    assert all(name.startswith("refiner.") for name in load_file(tmp_path / "refiner.safetensors"))
+    stock, info = transformers.CLIPSegForImageSegmentation.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    with torch.no_grad():
+        expected = without(refined)(**prompts).logits
+        assert (stock.eval()(**prompts).logits - expected).abs().max() < 1e-5
+        off = CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner=None)
+        assert off.refiner is None and torch.equal(off(**prompts).logits, expected)
+
+
+def test_neither_side_warns(refined, tmp_path, caplog, capfd):
+    refined.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for cls in (transformers.CLIPSegForImageSegmentation, CLIPSegForImageSegmentation):
+            cls.from_pretrained(tmp_path)
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "refiner" not in said and "unexpected" not in said.lower()
+
+
+def test_a_decoder_alone_brings_it_along(tiny, prompts, tmp_path):
+    tiny.clip().save_pretrained(tmp_path / "clip")
+    model = CLIPSegForImageSegmentation.from_clip(
+        str(tmp_path / "clip"), extract_layers=(0, 1), reduce_dim=16, refiner={"channels": 4}
+    )
+    tiny.fill(model.refiner)
+    model.save_pretrained(tmp_path / "decoder", decoder_only=True)
+    assert_same(CLIPSegForImageSegmentation.from_pretrained(tmp_path / "decoder"), model)
+
+
+def test_one_can_be_put_on_a_checkpoint_that_has_none(tiny, prompts, tmp_path):
+    model = tiny.model()
+    model.save_pretrained(tmp_path)
+    fresh, info = CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner={}, output_loading_info=True)
+    assert not info["missing_keys"] and fresh.refiner.join_half.weight.std() > 0.01
+    with torch.no_grad():
+        assert torch.equal(fresh(**prompts).logits, model(**prompts).logits)
+    assert_same(save_load(fresh, tmp_path / "fresh"), fresh)
+
+
+def test_saving_without_one_removes_an_earlier_one(refined, tiny, tmp_path):
+    refined.save_pretrained(tmp_path)
+    tiny.model().save_pretrained(tmp_path)
+    assert not (tmp_path / "refiner.safetensors").exists()
+    assert CLIPSegForImageSegmentation.from_pretrained(tmp_path).refiner is None
+
+
+def test_a_missing_one_is_named(refined, tmp_path):
+    refined.save_pretrained(tmp_path)
+    (tmp_path / "refiner.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"names a refiner, but there is no refiner\.safetensors.*refiner=None"):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path)
+    assert CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner=None).refiner is None
+
+
+def test_a_foreign_one_is_refused(refined, tiny, tmp_path):
+    refined.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"does not fit this model's refiner: its refiner\.\S+ is \[.*, expected \["):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner={"channels": 8})
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["decoder.film_add.bias"] += 1
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"trained on another decoder .*checksums differ"):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path)
+    half = CLIPSegForImageSegmentation.from_pretrained(tmp_path, dtype=torch.bfloat16)  # nothing to compare
+    assert half.refiner.stem.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("refiner", "message"),
+    [
+        ("big", r"refiner='big' must be None, \{\} or \{\"channels\": 16\}"),
+        ({"width": 8}, r"refiner=\{'width': 8\} must be None"),
+        ({"channels": 5}, "an even number of at least 4, got 5"),
+        ({"channels": 2}, "an even number of at least 4, got 2"),
+    ],
+)
+def test_other_settings_are_refused(tiny, tmp_path, refiner, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.model(refiner=refiner)
+    tiny.model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"refiner": refiner}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path)
+
+
+def test_push_to_hub_takes_it_along(refined, tmp_path, hub):
+    refined.save_pretrained(tmp_path / "model", push_to_hub=True, repo_id="me/refined")
+    assert {"model.safetensors", "refiner.safetensors"} <= set(hub.files("me/refined"))
+    assert_same(CLIPSegForImageSegmentation.from_pretrained("me/refined"), refined)
