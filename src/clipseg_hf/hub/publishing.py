@@ -13,8 +13,11 @@ from clipseg_hf.hub.staging import EVAL_RESULTS, EVALUATION, Checkpoint, stage_c
 from clipseg_hf.hub.uploading import Upload, open_place, upload_folder
 
 # What an earlier publication may have left, and this one has not: weights of the other kind would contradict these.
-REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*", "recipe.yaml", "provenance.json")
+REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*")
 REPLACED += (
+    "refiner.safetensors",
+    "recipe.yaml",
+    "provenance.json",
     EVAL_RESULTS,
     f"{EVALUATION}/*",
     "samples/*",

@@ -110,7 +110,7 @@ def stage_checkpoint(
         before=before,
         thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
         parameters=checkpoint.model.num_parameters(),
-        trained=sum(parameter.numel() for parameter in checkpoint.model.decoder.parameters()),
+        trained=sum(p.numel() for name, p in checkpoint.model.named_parameters() if not name.startswith("clip.")),
         size=input_size(checkpoint.processor.image_processor.size),
         graphs=graphs,
         files=file_names(folder),

@@ -58,6 +58,10 @@ class CLIPSegTrainingArguments:
         low=0,
         high=1,
     )
+    refiner: dict | None = _option(  # noqa: RUF009
+        None, "a head that looks at the pixels: {}, or {channels: 16} for its width; default: the checkpoint's own"
+    )
+    freeze_decoder: bool = _option(False, "train the refiner alone")
     loss_type: str | None = _option(
         None, "pixel loss; default: bce, or the checkpoint's own", ("bce", "focal", "dice", "bce_dice")
     )
@@ -214,6 +218,8 @@ class CLIPSegTrainingArguments:
                 f"{', '.join(given)} can only be chosen for a fresh decoder (clip_name_or_path); "
                 f"{self.model_name_or_path!r} has its own."
             )
+        if self.freeze_decoder and not self.model_name_or_path:
+            raise ValueError("freeze_decoder leaves a decoder as it was trained, so it goes with model_name_or_path.")
         if self.model_name_or_path and not self.pretrained_clip:
             raise ValueError("pretrained_clip=False goes with clip_name_or_path, whose architecture it takes.")
         if self.per_device_train_batch_size % self.phrases_per_image:

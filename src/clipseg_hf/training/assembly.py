@@ -55,10 +55,12 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
     if args.model_name_or_path:
         changes = {
             "decoder_dropout": args.decoder_dropout,
+            "refiner": args.refiner,
             "loss_type": args.loss_type,
             "revision": args.model_revision,
         }
         changes = {name: value for name, value in changes.items() if value is not None}
+        torch.manual_seed(stable_seed(args.seed, "refiner"))  # which a checkpoint may not have yet
         return CLIPSegForImageSegmentation.from_pretrained(args.model_name_or_path, **changes)
     if not args.clip_name_or_path:
         raise ValueError(
@@ -77,9 +79,25 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         use_complex_transposed_convolution=bool(args.use_complex_transposed_convolution),
         decoder_dropout=DECODER_DROPOUT if args.decoder_dropout is None else args.decoder_dropout,
         loss_type=args.loss_type or "bce",
+        refiner=args.refiner,
         generator=torch.Generator().manual_seed(stable_seed(args.seed, "decoder")),
         **where,
     )
+
+
+def freeze(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> None:
+    """Leave as it is what the recipe does not train.
+
+    Raises:
+        ValueError: nothing is left to train.
+    """
+    model.freeze_clip()
+    if args.freeze_decoder:
+        if model.refiner is None:
+            raise ValueError(
+                "freeze_decoder trains the refiner alone, but this model has none: set refiner: {} for a fresh one."
+            )
+        model.freeze_decoder()
 
 
 def build_processor(args: CLIPSegTrainingArguments) -> CLIPSegProcessor:
@@ -145,7 +163,7 @@ def build_sampler(rows, args: CLIPSegTrainingArguments) -> PromptSampler:
 
 
 def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> torch.optim.AdamW:
-    """AdamW over the decoder."""
+    """AdamW over the decoder and the refiner, as far as they are trained."""
     return torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=args.learning_rate,

@@ -68,7 +68,7 @@ def train(
     refuse_parallel(model)
     model = model or assembly.build_model(args)
     processor = assembly.fit_processor(processor, args) if processor else assembly.build_processor(args)
-    model.freeze_clip()
+    assembly.freeze(model, args)
     clip = fingerprint_weights(model.clip)
     model.to(accelerator.device)
     optimizer = assembly.build_optimizer(model, args)

@@ -20,12 +20,13 @@ class ModelInputs:
 
     def __init__(self, device, prompts=None, features=None):
         self.device, self.prompts, self.features = device, prompts, features
+        self.needs_pixels = features is None or features.model.refiner is not None
 
     def __call__(self, batch: dict) -> dict:
         """The batch without its `info`, ready for `model(**inputs)`."""
         info = batch["info"]
         pixel_values = batch["pixel_values"]
-        here = ("info",) if self.features is None else ("info", "pixel_values")  # black pictures need no device
+        here = ("info",) if self.needs_pixels else ("info", "pixel_values")  # black pictures need no device
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items() if name not in here}
         if self.features is not None:
             batch["vision_embeds"] = self.features(info.rows, pixel_values, self.device)

@@ -21,8 +21,8 @@ class CachedKinds:
 def cached_inputs(accelerator, model, sampler, collator, settings: CacheSettings, kinds: CachedKinds) -> ModelInputs:
     """The model's inputs, with all in the caches that can be encoded beforehand.
 
-    The sampler draws black pictures from then on where an image's features are kept, and loads no examples whose
-    vectors are. What cannot be read, it meets as it would without caches.
+    The sampler draws black pictures from then on where an image's features are kept, unless a refiner looks at them,
+    and loads no examples whose vectors are. What cannot be read, it meets as it would without caches.
 
     Raises:
         TrainingStopped: the disk has no room for it, a reader died, and the like.
@@ -45,7 +45,7 @@ def cached_inputs(accelerator, model, sampler, collator, settings: CacheSettings
                 cache.fill()  # only where the nodes share no disk is there anything left to do
     if prompts:
         sampler.load_supports = prompts.is_lacking()
-    if features:
+    if features and model.refiner is None:  # which reads the pixels itself
         sampler.query_rows = features.blank_rows()
     return ModelInputs(accelerator.device, prompts, features)
 

@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 
 WEIGHTS = ("decoder.safetensors", "model.safetensors")  # a decoder alone, or a whole model
+REFINER = "refiner.safetensors"  # beside either
 
 
 @dataclass
@@ -80,10 +81,12 @@ def trained_tensors(model) -> dict[str, torch.Tensor]:
 
 def read_trained(path: Path) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint's folder, but for CLIP's."""
-    file = next(path / name for name in WEIGHTS if (path / name).exists())
-    with safe_open(file, framework="pt") as stored:
-        names = [name for name in stored.keys() if not name.startswith("clip.")]  # noqa: SIM118
-        return {name: stored.get_tensor(name) for name in names}
+    files, tensors = [next(path / name for name in WEIGHTS if (path / name).exists())], {}
+    for file in files + [path / REFINER] * (path / REFINER).exists():
+        with safe_open(file, framework="pt") as stored:
+            names = [name for name in stored.keys() if not name.startswith("clip.")]  # noqa: SIM118
+            tensors |= {name: stored.get_tensor(name) for name in names}
+    return tensors
 
 
 def put_trained(model, weights: dict[str, torch.Tensor], origin: str | Path = "What was kept") -> None:
