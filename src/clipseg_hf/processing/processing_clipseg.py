@@ -13,8 +13,9 @@ from transformers.processing_utils import ProcessorMixin
 from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
-from clipseg_hf.processing.images import ImageLike
+from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.inputs import CLIPSegInputs
+from clipseg_hf.processing.masks.guided_filter import guide_logits
 from clipseg_hf.processing.pixels import PixelReader
 from clipseg_hf.processing.postprocessing import PromptedMask, prompted_masks, semantic_maps
 from clipseg_hf.processing.preparing import prepare, refuse_without_effect, stack_arrays
@@ -181,6 +182,7 @@ class CLIPSegProcessor(ProcessorMixin):
         target_sizes: Sequence[tuple[int, int]] | None = None,
         threshold: float | Sequence[float] | None = None,
         prompt_kinds: str | Sequence[str] | None = None,
+        guides: Sequence[ImageLike] | None = None,
     ) -> list[list[PromptedMask]]:
         """The model's output -> the mask of each prompt, by image.
 
@@ -192,12 +194,17 @@ class CLIPSegProcessor(ProcessorMixin):
                 checkpoint's own for the kind of each prompt.
             prompt_kinds: "text", "image" or "mixed", one or one for each prompt: `inputs.prompt_kinds`. Left out, what
                 the output says, and text where it says nothing.
+            guides: the pictures, one for each image, for masks that follow their edges (`guided_filter`, a few
+                milliseconds for each prompt); for checkpoints without a refiner.
 
         Returns:
             for each image, for each of its prompts: a `PromptedMask` with mask, probabilities, score, presence and
             is_present. `results[0][0].mask` and `results[0][0]["mask"]` are the same.
         """
         logits, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
+        if guides is not None:
+            pictures = [load_image(guide, f"guides[{number}]") for number, guide in enumerate(guides)]
+            logits = guide_logits(logits, owners, pictures)
         thresholds = self._thresholds(threshold, prompt_kinds or getattr(outputs, "prompt_kinds", None), logits)
         return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"])
 
