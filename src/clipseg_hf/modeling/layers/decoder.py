@@ -14,7 +14,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 from clipseg_hf.modeling.configuration import get_field, vision_fields
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
-from clipseg_hf.modeling.layers.refiner import ZeroConvolution
+from clipseg_hf.modeling.layers.refiner import RectifiedConvolution, ZeroConvolution
 
 # Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory (the MLP's
 # activations take 8 KB a token). A processor is as fast with four prompts of 352 x 352, an accelerator wants more.
@@ -228,6 +228,11 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
     elif isinstance(module, ZeroConvolution):
         for parameter in module.parameters():
             init.zeros_(parameter)
+    elif isinstance(module, RectifiedConvolution):
+        bound = (6 / module.weight[0].numel()) ** 0.5
+        init.uniform_(module.weight, -bound, bound, generator=generator)
+        for bias in list(module.parameters())[1:]:
+            init.zeros_(bias)
     elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         bound = module.weight[0].numel() ** -0.5
         for parameter in module.parameters(recurse=False):  # weight and bias

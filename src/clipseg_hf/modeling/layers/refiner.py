@@ -78,8 +78,13 @@ class ZeroConvolution(nn.Conv2d):
     """A convolution that starts from zero."""
 
 
+class RectifiedConvolution(nn.Conv2d):
+    """A convolution that starts from He et al.'s weights, which keep the scale of numbers through ReLUs: behind a last
+    layer of zeros, smaller ones would take long to learn."""
+
+
 def _convolution(before: int, after: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(before, after, kernel_size=3, stride=stride, padding=1)
+    return RectifiedConvolution(before, after, kernel_size=3, stride=stride, padding=1)
 
 
 def _modulate(features: Tensor, pixels: Tensor) -> Tensor:
