@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,28 @@ def make_graphs(model: CLIPSegForImageSegmentation) -> list[Graph]:
     ids = torch.full((2, 5), config.text_config.eos_token_id)
     texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     names = [f"activation_{layer}" for layer in config.extract_layers]
-    decoded = {
+    seen = [f"pixel_features_{number}" for number in range(2)] if model.refiner is not None else []
+    decoded: dict[str, Any] = {
         "conditional_embeddings": torch.zeros(2, config.projection_dim),
         "grid": torch.tensor((rows, columns)),
         "activations": [torch.zeros(1, 1 + rows * columns, vision.hidden_size) for _ in names],
     }
     size, length = {2: "height", 3: "width"}, {name: {0: "prompts", 1: "length"} for name in texts}
+    if seen:
+        features = model.get_vision_features(torch.zeros(1, 3, rows * patch, columns * patch))
+        decoded["pixel_features"] = [torch.zeros_like(part) for part in features.pixel_features or ()]
     some, vectors = {0: "prompts"}, ["conditional_embeddings"]
     decoded_dims = {"conditional_embeddings": some, "grid": {}, "activations": [{1: "tokens"} for _ in names]}
+    if seen:
+        decoded_dims["pixel_features"] = [{2: f"height_{n}", 3: f"width_{n}"} for n in range(len(seen))]
     examples, example_dims = {"conditional_pixel_values": pixels}, {"conditional_pixel_values": some | size}
     picture, picture_dims = {"pixel_values": pixels[:1]}, {"pixel_values": size}
     return [
         Graph("model", _Whole(model), picture | texts, picture_dims | length, [*picture, *texts], ["logits"]),
-        Graph("image_encoder", _ImageEncoder(model), picture, picture_dims, [*picture], names),
+        Graph("image_encoder", _ImageEncoder(model), picture, picture_dims, [*picture], [*names, *seen]),
         Graph("prompt_encoder_text", _TextEncoder(model), texts, length, [*texts], vectors),
         Graph("prompt_encoder_image", _ExampleEncoder(model), examples, example_dims, [*examples], vectors),
-        Graph("decoder", _Decoder(model), decoded, decoded_dims, [*vectors, "grid", *names], ["logits"]),
+        Graph("decoder", _Decoder(model), decoded, decoded_dims, [*vectors, "grid", *names, *seen], ["logits"]),
     ]
 
 
@@ -128,8 +135,10 @@ class _Whole(_Part):
 
 class _ImageEncoder(_Part):
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(1, 3, H, W) -> (1, 1 + rows * columns, width) for each layer that the decoder reads."""
-        return self.model.get_vision_features(pixel_values).vision_embeds
+        """(1, 3, H, W) -> (1, 1 + rows * columns, width) for each layer that the decoder reads, and what a refiner
+        reads off the pixels."""
+        features = self.model.get_vision_features(pixel_values)
+        return (*features.vision_embeds, *(features.pixel_features or ()))
 
 
 class _TextEncoder(_Part):
@@ -145,7 +154,13 @@ class _ExampleEncoder(_Part):
 
 
 class _Decoder(_Part):
-    def forward(self, conditional_embeddings: Tensor, grid: Tensor, activations: list[Tensor]) -> Tensor:
+    def forward(
+        self,
+        conditional_embeddings: Tensor,
+        grid: Tensor,
+        activations: list[Tensor],
+        pixel_features: list[Tensor] | None = None,
+    ) -> Tensor:
         """(N, D), (2,) the rows and columns of patches, what the image encoder gave for one image -> (N, H, W)."""
         rows, columns = grid.tolist()
         # what the exporter cannot know of numbers inside of a tensor
@@ -153,4 +168,12 @@ class _Decoder(_Part):
         torch._check(columns >= 1)
         torch._check(rows * columns + 1 == activations[0].shape[1])
         of_one = torch.zeros(conditional_embeddings.shape[0], dtype=torch.long)
-        return self.model.decoder(activations, conditional_embeddings, (rows, columns), of_one).logits
+        refine = None
+        if pixel_features is not None and self.model.refiner is not None:
+            vision: Any = self.model.config.vision_config
+            for axis, count in ((2, rows), (3, columns)):
+                half = (count * vision.patch_size + 1) // 2
+                torch._check(pixel_features[0].shape[axis] == half)
+                torch._check(pixel_features[1].shape[axis] == (half + 1) // 2)
+            refine = partial(self.model._refine, self.model.refiner, pixel_features)
+        return self.model.decoder(activations, conditional_embeddings, (rows, columns), of_one, refine=refine).logits

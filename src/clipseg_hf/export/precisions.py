@@ -15,7 +15,7 @@ from typing import Any
 
 from clipseg_hf.inference.onnx_model import SUFFIXES
 
-_DECODER = "/model.decoder:"  # in the namespace that torch's exporter gives a node
+_DECODERS = ("/model.decoder:", "/model.refiner")  # in the namespace that torch's exporter gives a node
 
 
 def convert_graph(path: Path, precision: str) -> Path:
@@ -72,7 +72,9 @@ def _decoding(model: Any) -> list[str]:
     return [
         node.name
         for node in model.graph.node
-        if any(entry.key == "namespace" and _DECODER in entry.value for entry in node.metadata_props)
+        if any(
+            entry.key == "namespace" and any(part in entry.value for part in _DECODERS) for entry in node.metadata_props
+        )
     ]
 
 

@@ -117,6 +117,8 @@ class OnnxModel:
         """
         grid = np.array(patch_grid(pixel_values, self.config["vision_config"]["patch_size"]))
         names = [f"activation_{layer}" for layer in self.config["extract_layers"]]
+        if self.config.get("refiner") is not None:
+            names += ["pixel_features_0", "pixel_features_1"]
         for image in pixel_values:
             yield dict(zip(names, self.run("image_encoder", pixel_values=image[None]), strict=True), grid=grid)
 
