@@ -53,7 +53,7 @@ def found_at(visitor) -> tuple[float, float]:
 
 
 @pytest.mark.browser
-def test_what_is_brushed_is_found(visit, tmp_path):
+def test_what_is_brushed_is_found(visit, page, tmp_path):
     from selenium.webdriver import Keys
 
     visitor = visit()
@@ -77,8 +77,9 @@ def test_what_is_brushed_is_found(visit, tmp_path):
     visitor.find("#example canvas").send_keys(Keys.ARROW_RIGHT, " ")
     visitor.write("banana")
     visitor.until_says("banana + example")
-    mixed = visitor.mask()
+    mixed, seen = visitor.mask(), len(page.encoded)
     visitor.find("#mix input[type=range]").send_keys(Keys.HOME)
     visitor.changed(mixed)
+    assert len(page.encoded) == seen
     visitor.find("#example .tools button:last-child").click()
     visitor.until(lambda: "example" not in visitor.says())
