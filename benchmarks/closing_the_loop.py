@@ -1,6 +1,6 @@
 """docs/closing_the_loop.md at its real size: 2,000 pictures x 20 prompts, killed twice, corrected, trained on.
 
-    python benchmarks/closing_the_loop.py WORK [--pictures 2000] [--corrected 200] [--held-out 300]
+    OMP_NUM_THREADS=1 python benchmarks/closing_the_loop.py WORK [--pictures 2000] [--corrected 200] [--held-out 300]
 
 runs the tutorial's blocks one after the other in the new folder WORK, labels some of the pictures once more by a run
 that nobody kills, and trains once more on the same pictures without the corrections. Numbers go to

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from clipseg_hf.labelling.model_digests import digest_model
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.ray_engine import label_by_ray
 from labelling.conftest import PROMPTS, make_pictures
+from labelling.test_kills import everything, is_alive, shards, start, uncut, wait_for
 
 RAY = find_spec("ray") is not None
 
@@ -49,6 +51,33 @@ def test_an_actor_is_killed(tmp_path, checkpoint):
             os.kill(killed[0], signal.SIGKILL)
     assert len(killed) == 1 and sorted(told) == list(range(30))
     assert list(read_rows(tmp_path / "out")) == list(read_rows(expected.folder))
+
+
+@pytest.mark.skipif(not RAY, reason="Ray is missing: `make test-ray` installs it beside the rest and runs this.")
+@pytest.mark.timeout(1200)
+def test_the_driver_is_killed(tmp_path, checkpoint):
+    pictures, out = make_pictures(tmp_path / "pictures", 60), tmp_path / "out"
+    command = ("--engine", "ray", "--processes", 2)
+    run = start(pictures, out, checkpoint, *command)
+    wait_for(lambda: shards(out) >= 3, run)
+    left = actors()
+    run.kill()
+    run.communicate()
+    assert 3 <= shards(out) < 30 and not (out / "coco").exists()
+    end = time.monotonic() + 120
+    while alive := [actor for actor in left if is_alive(actor)]:
+        assert time.monotonic() < end, f"Actors outlive their driver: {alive}."
+        time.sleep(0.1)
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "shards").glob("[0-9]*.parquet")}
+
+    run = start(pictures, out, checkpoint, *command)
+    stdout, stderr = run.communicate(timeout=600)
+
+    assert run.returncode == 0, stderr
+    assert f"{len(before)} of 30 shards are there from an earlier run." in stdout
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "shards").glob("[0-9]*.parquet")}
+    assert before.items() <= after.items() and len(after) == 30  # nothing is made twice
+    assert everything(out) == uncut(pictures, tmp_path / "uncut", checkpoint)
 
 
 @pytest.mark.skipif(RAY, reason="Ray is there.")
