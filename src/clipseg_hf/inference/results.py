@@ -1,6 +1,6 @@
 """What the prompts found in one image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.processing.plain.probabilities import (
     find_mask,
     label_pixels,
-    mean_inside,
+    means_inside,
     presence_scores,
     resize_probabilities,
 )
@@ -105,7 +105,7 @@ class Segmentation:
         threshold; with `label_map`."""
         label_map = label_pixels(self.logits, (self.image.height, self.image.width), self.thresholds)
         masks = _masks_of(label_map, len(self))
-        return replace(self, masks=masks, scores=self._scores(masks), label_map=label_map)
+        return replace(self, masks=masks, scores=self._scores([[mask] for mask in masks]), label_map=label_map)
 
     def clean(self, operations: MaskOperations | None = None, **options: float) -> "Segmentation":
         """The same with its masks worked over.
@@ -127,7 +127,7 @@ class Segmentation:
                 label_map[kept[number]] = number + 1
             masks = _masks_of(label_map, len(self))
         cleaned = replace(self, masks=masks, label_map=label_map, operations=operations)
-        return replace(cleaned, scores=cleaned._scores(masks))
+        return replace(cleaned, scores=cleaned._scores([[mask] for mask in masks]))
 
     def objects(self) -> "Segmentation":
         """One mask for each connected part, the largest first, with a score of its own; a prompt that found nothing
@@ -135,7 +135,7 @@ class Segmentation:
         parts = [split_objects(mask) or [mask] for mask in self.masks]
         taken = self._take([number for number, some in enumerate(parts) for _ in some])
         masks = np.stack([mask for some in parts for mask in some])
-        return replace(taken, masks=masks, scores=taken._scores(masks))
+        return replace(taken, masks=masks, scores=self._scores(parts))
 
     def soft_mask(self, number: int) -> np.ndarray:
         """(h, w) float32 in [0, 1]: mask `number`, with the soft border that `clean(feather=...)` asked for."""
@@ -156,10 +156,14 @@ class Segmentation:
         taken: dict[str, Any] = {name: [getattr(self, name)[number] for number in numbers] for name in lists}
         return replace(self, masks=self.masks[numbers], logits=self.logits[numbers], label_map=None, **taken)
 
-    def _scores(self, masks: np.ndarray) -> list[float]:
-        """The mean probability that a pixel of the mask belongs to it."""
-        means = [(mean_inside(one, mask), mask.any()) for one, mask in zip(self.logits, masks, strict=True)]
-        return [1 - mean if self.operations.invert and is_there else mean for mean, is_there in means]
+    def _scores(self, parts: Sequence[Sequence[np.ndarray]]) -> list[float]:
+        """The mean probability that a pixel belongs to its mask, for each prompt's masks in turn."""
+        scores = []
+        for logits, masks in zip(self.logits, parts, strict=True):
+            means = means_inside(logits, masks)
+            inverts = [self.operations.invert and mask.any() for mask in masks]
+            scores += [1 - mean if invert else mean for mean, invert in zip(means, inverts, strict=True)]
+        return scores
 
     def overlay(self, *, legend: bool = True, **options: Any) -> Image.Image:
         """The image with its masks in colour, mere outlines where the thing may be absent, and, if wanted, a legend;

@@ -9,7 +9,7 @@ from clipseg_hf.processing.plain import probabilities as module
 from clipseg_hf.processing.plain.probabilities import (
     find_mask,
     label_pixels,
-    mean_inside,
+    means_inside,
     presence_scores,
     resize_probabilities,
 )
@@ -56,7 +56,9 @@ def test_bands_give_what_the_whole_gives(size, monkeypatch):
         found = find_mask(one, size, 0.4)
         assert (found[0] != mask).mean() < 1e-3  # the scale of a band is rounded in its own way
         assert found[1] == pytest.approx(score, abs=1e-3)
-        assert mean_inside(one, mask) == pytest.approx(score, abs=1e-5)
+        nothing = np.zeros_like(mask)
+        assert means_inside(one, [mask, nothing, mask]) == pytest.approx([score, 0, score], abs=1e-5)
+        assert means_inside(one, [nothing]) == [0]
     assert (label_pixels(LOGITS, size, [0.3, 0.5, 0.7]) != label_map).mean() < 1e-3
     np.testing.assert_allclose(
         resize_probabilities(LOGITS[0], size, (5, 9)), resize_probabilities(LOGITS[0], size)[5:9], atol=1e-4

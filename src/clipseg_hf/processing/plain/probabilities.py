@@ -58,10 +58,14 @@ def find_mask(logits: np.ndarray, size: tuple[int, int], threshold: float) -> tu
     return mask, total / max(1, int(mask.sum()))
 
 
-def mean_inside(logits: np.ndarray, mask: np.ndarray) -> float:
-    """The mean probability inside of a mask (h, w) bool, by logits (H, W); 0 where it is empty."""
-    bands = probability_bands(logits, (mask.shape[0], mask.shape[1]))
-    return sum(float(some[mask[rows]].sum(dtype=np.float64)) for rows, some in bands) / max(1, int(mask.sum()))
+def means_inside(logits: np.ndarray, masks: Sequence[np.ndarray]) -> list[float]:
+    """The mean probability inside of each of some masks (h, w) bool, by logits (H, W); 0 where one is empty."""
+    counts, totals = [int(mask.sum()) for mask in masks], [0.0] * len(masks)
+    if any(counts):
+        for rows, some in probability_bands(logits, (masks[0].shape[0], masks[0].shape[1])):
+            for number, mask in enumerate(masks):
+                totals[number] += float(some[mask[rows]].sum(dtype=np.float64))
+    return [total / max(1, count) for total, count in zip(totals, counts, strict=True)]
 
 
 def label_pixels(logits: np.ndarray, size: tuple[int, int], thresholds: Sequence[float]) -> np.ndarray:
