@@ -31,7 +31,8 @@ def check_loading(folder: Path, model: Any, processor: Any, *, whole: bool) -> N
     if again.to_dict() != processor.to_dict():
         raise ValueError("The processor that clipseg-hf loads from what was written has other settings than before.")
     if whole:
-        _compare_weights(StockModel.from_pretrained(folder, dtype="auto").state_dict(), expected, "transformers")
+        known = {name: weight for name, weight in expected.items() if not name.startswith("refiner.")}
+        _compare_weights(StockModel.from_pretrained(folder, dtype="auto").state_dict(), known, "transformers")
         texts = ["a photo of a cat", "two dogs"]
         ours, stock = (part.tokenizer(texts, padding=True) for part in (again, StockProcessor.from_pretrained(folder)))
         if ours["input_ids"] != stock["input_ids"]:
