@@ -235,18 +235,18 @@ def as_table(results: dict) -> str:
         cells = [f"{case['images']} x {case['prompts']}", f"{seconds['stock']:.2f} s", *pairs]
         lines.append("| " + " | ".join(cells) + " |")
     small = [kind for kind in kinds if f"{kind}_mask_iou" in cases[0]]
+    measured = KINDS if "megabytes" in cases[0] else ()
+    titles = [f"memory: {'stock' if kind == 'stock' else NAMES[kind]}" for kind in measured]
+    titles += [f"{NAMES[kind]}: error | IoU" for kind in small]
     lines += [
         "",
-        "| images x prompts | memory: stock | ours | bfloat16 | "
-        + " | ".join(f"{NAMES[kind]}: error | IoU" for kind in small)
-        + " |",
-        "| --- |" + " ---: |" * (len(KINDS) + 2 * len(small)),
+        f"| images x prompts | {' | '.join(titles)} |",
+        "| --- |" + " ---: |" * (len(measured) + 2 * len(small)),
     ]
     for case in cases:
-        memory = case.get("megabytes", {})
         cells = [
             f"{case['images']} x {case['prompts']}",
-            *(f"{memory[kind]:.0f} MB" if memory else "" for kind in KINDS),
+            *(f"{case['megabytes'][kind]:.0f} MB" for kind in measured),
             *(f"{100 * case[f'{kind}_relative_error']:.2g} % | {case[f'{kind}_mask_iou']:.4f}" for kind in small),
         ]
         lines.append("| " + " | ".join(cells) + " |")
