@@ -47,12 +47,12 @@ def test_the_graphs_are_the_model(model, folder, height, width, prompts):
     session = ort.InferenceSession(folder / GRAPHS / "model.onnx")
     whole = {"pixel_values": pixels, **inputs}
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in whole.items()})
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=2e-5)  # logits of up to 17, added in another order
 
     runner = OnnxModel(folder, device="cpu")
     (features,) = runner.encode_images(pixels.numpy())
     found = runner.decode(features, model.get_conditional_embeddings(**inputs).numpy())
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=2e-5)  # logits of up to 17, added in another order
 
 
 def base_logits(model, pixels, inputs):
