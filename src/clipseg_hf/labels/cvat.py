@@ -1,11 +1,12 @@
 """CVAT's XML out ("CVAT for images 1.1")."""
 
 import json
-import os
 import shutil
 import tempfile
+from pathlib import Path
 from xml.etree import ElementTree
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, corners, hex_colors
 from clipseg_hf.processing.masks.outlines import mask_runs, mask_to_box, mask_to_polygons
 
@@ -39,14 +40,16 @@ class CvatWriter(LabelWriter):
         meta = _meta(colors, self._count)  # known at the end, and wanted at the beginning
         ElementTree.indent(meta, level=1)
         head = f"<annotations>\n  <version>1.1</version>\n  {ElementTree.tostring(meta, encoding='unicode')}\n"
-        draft = self.folder / ".annotations.xml.draft"
-        with draft.open("w", encoding="utf-8") as out:
-            out.write(f"<?xml version='1.0' encoding='utf-8'?>\n{head}")
-            self._images.seek(0)
-            shutil.copyfileobj(self._images, out, 2**13)
-            out.write("</annotations>")
+
+        def write(draft: Path) -> None:
+            with draft.open("w", encoding="utf-8") as out:
+                out.write(f"<?xml version='1.0' encoding='utf-8'?>\n{head}")
+                self._images.seek(0)
+                shutil.copyfileobj(self._images, out, 2**13)
+                out.write("</annotations>")
+
+        write_whole(self.folder / "annotations.xml", write)
         self._images.close()
-        os.replace(draft, self.folder / "annotations.xml")
         labels = [{"name": label, "color": color, "attributes": []} for label, color in colors]
         (self.folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False, indent=2), encoding="utf-8")
 

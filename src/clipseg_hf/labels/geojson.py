@@ -1,7 +1,9 @@
 """GeoJSON out (RFC 7946), for maps: things of georeferenced pictures as polygons in longitude and latitude."""
 
+from pathlib import Path
 from typing import Any
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf.labels.georeference import read_georeference
 from clipseg_hf.labels.labelled import LabelledImage, LabelWriter
 from clipseg_hf.labels.spooled_list import SpooledList
@@ -34,7 +36,10 @@ class GeoJsonWriter(LabelWriter):
             self._features.append({"type": "Feature", "geometry": place.geometry(parts), "properties": properties})
 
     def close(self) -> None:
-        with (self.folder / "labels.geojson").open("w", encoding="utf-8") as out:
-            out.write('{"type": "FeatureCollection", "features": ')
-            self._features.write_to(out)
-            out.write("}")
+        def write(draft: Path) -> None:
+            with draft.open("w", encoding="utf-8") as out:
+                out.write('{"type": "FeatureCollection", "features": ')
+                self._features.write_to(out)
+                out.write("}")
+
+        write_whole(self.folder / "labels.geojson", write)

@@ -1,8 +1,10 @@
 """Label Studio's predictions out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from clipseg_hf._output_files import write_whole
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.labels.labelled import LabelledImage, LabelledObject, LabelWriter, Outlines, corners, hex_colors
 from clipseg_hf.labels.spooled_list import SpooledList
@@ -44,8 +46,12 @@ class LabelStudioWriter(LabelWriter):
             f"{labels}\n  </{tag}>\n</View>\n"
         )
         (self.folder / "label_config.xml").write_text(config, encoding="utf-8")
-        with (self.folder / "tasks.json").open("w", encoding="utf-8") as out:
-            self._tasks.write_to(out)
+
+        def write(draft: Path) -> None:
+            with draft.open("w", encoding="utf-8") as out:
+                self._tasks.write_to(out)
+
+        write_whole(self.folder / "tasks.json", write)
 
 
 def label_studio_prediction(
