@@ -110,11 +110,12 @@ def label_pictures(
     labels = [str(prompt.label) for prompt in read_prompts(prompts)]
     pictures = open_pictures(data, column, without=folder)
     found, segmenter = find_model(model), None
-    if (model_digest := known_digest(folder, digest_files(found))) is None:
+    model_files = digest_files(found)
+    if (model_digest := known_digest(folder, model_files)) is None:
         segmenter = Segmenter.from_pretrained(found, device=device)  # here first: it may be downloaded
-        model_digest = digest_model(segmenter)
+        model_digest, model_files = digest_model(segmenter), model_files or digest_files(found)
     settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size)
-    start_or_go_on(folder, settings, pictures, portable_name(model), digest_files(found))
+    start_or_go_on(folder, settings, pictures, portable_name(model), model_files)
     job = Job(folder.absolute(), settings, pictures, found, device)
     missing = missing_shards(folder, job.shards)
     if missing and len(missing) < job.shards:
