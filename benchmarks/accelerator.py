@@ -19,8 +19,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,9 +28,9 @@ from torch import Tensor
 
 import training
 from clipseg_hf.data import PromptSampler, SamplingSettings
-from clipseg_hf.training.batches import LoaderSettings, SampleStream, StepPlan, make_loader
+from clipseg_hf.training.batches import LoaderSettings, SampleStream, StepPlan, make_loader, reading
 from inference import build_inputs, build_model, build_stock, describe_machine, side
-from training import PER_IMAGE, Bench, synchronize
+from training import PER_IMAGE, Bench, seconds_of, synchronize
 
 STOCK_AT_ONCE = 100
 PAPER_SAMPLES = 20_000 * 64
@@ -59,13 +58,7 @@ def measure(call: Callable[[], object], device: torch.device, turns: int) -> dic
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-    seconds = []
-    for _ in range(turns):
-        start = time.perf_counter()
-        call()
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    found = {"seconds": statistics.median(seconds)}
+    found = {"seconds": statistics.median(seconds_of(call, device)[0] for _ in range(turns))}
     if device.type == "cuda":
         found["added_megabytes"] = (torch.cuda.max_memory_allocated() - before) / 1e6
     return found
@@ -175,16 +168,6 @@ def measure_loader(arguments: argparse.Namespace, bench: Bench, phrases_per_seco
         "loader_over_device": rate / phrases_per_second,
         "minutes_for_the_papers_samples": PAPER_SAMPLES / min(rate, phrases_per_second) / 60,
     }
-
-
-@contextmanager
-def reading(loader) -> Iterator:
-    """An iterator over a loader whose workers are ended with it."""
-    batches = iter(loader)
-    try:
-        yield batches
-    finally:
-        del batches
 
 
 def as_table(results: dict) -> str:

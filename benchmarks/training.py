@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import made_up_phrasecut
 import torch
@@ -201,8 +202,8 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds_of(step: Callable[[], float], device: torch.device) -> tuple[float, float]:
-    """Seconds of one step, and its loss."""
+def seconds_of(step: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """Seconds of one step, and its loss, or of another call, and what it gives."""
     start = time.perf_counter()
     loss = step()
     synchronize(device)
