@@ -22,7 +22,9 @@ FILES = [
     "docs/*.jpg",
     "docs/*.png",
     "examples/*.html",
+    "examples/*.py",
     "examples/recipes/*.yaml",
+    "benchmarks/*.py",
     "benchmarks/*.png",
     "benchmarks/*/*.png",
 ]
