@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from refiner_candidates import AttentionRefiner, PointRefiner, SumRefiner, SupervisedRefiner
 from reporting import put_table
 from torch import Tensor, nn
@@ -30,7 +31,8 @@ from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize
 from clipseg_hf.modeling.layers.decoder import initialize_decoder_module
 from clipseg_hf.modeling.layers.refiner import PixelRefiner
 from clipseg_hf.modeling.loss import bce_dice_loss
-from clipseg_hf.processing.masks.guided_filter import LUMA, guided_filter
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
+from clipseg_hf.processing.postprocessing import follow_edges
 from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
@@ -57,9 +59,9 @@ CANDIDATES = {
 
 
 FILTERS = {
-    "guided filter, radius 2, eps 0.001": {"radius": 2, "eps": 1e-3},
-    "guided filter, radius 4, eps 0.001": {"radius": 4, "eps": 1e-3},
-    "guided filter, radius 4, eps 0.01": {"radius": 4, "eps": 1e-2},
+    "guided filter, radius 2, eps 0.001": GuidedFilter(2, 1e-3),
+    "guided filter, radius 4, eps 0.001": GuidedFilter(4, 1e-3),
+    "guided filter, radius 4, eps 0.01": GuidedFilter(4, 1e-2),
 }
 
 
@@ -199,7 +201,7 @@ def _all(targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure(model, refiner, kept: Kept, filtered: dict | None = None) -> dict:
+def measure(model, refiner, kept: Kept, filtered: GuidedFilter | None = None) -> dict:
     """Mean IoU and mean boundary IoU over phrases at 0.5; with a refiner, or filtered by the pictures."""
     processor = CLIPSegProcessor.from_pretrained("emoji-tiny").image_processor
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (processor.image_mean, processor.image_std))
@@ -209,8 +211,9 @@ def measure(model, refiner, kept: Kept, filtered: dict | None = None) -> dict:
         _, logits = _ask(model, refiner, kept, chosen)
         if filtered is not None:
             pictures = kept.pixels[kept.images[chosen]] * std + mean  # (n, 3, H, W) in [0, 1]
-            brightness = torch.einsum("nchw,c->nhw", pictures, torch.tensor(LUMA))
-            logits = guided_filter(logits, brightness, **filtered)
+            bytes_ = (255 * pictures.clamp(0, 1)).round().byte().permute(0, 2, 3, 1).numpy()
+            guides = [Image.fromarray(picture) for picture in bytes_]
+            logits = follow_edges(logits, range(len(guides)), guides, filtered)
         masks, targets = logits > 0, kept.masks[chosen]
         ious += ((masks & targets).sum((1, 2)) / (masks | targets).sum((1, 2)).clamp(min=1)).tolist()
         rims += boundary_iou(masks, targets).tolist()

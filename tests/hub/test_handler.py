@@ -119,6 +119,9 @@ def test_masks_are_worked_over(url, ours):
     assert status == 200
     for entry, other in zip(found, expected, strict=True):
         assert (decode_rle(entry["mask"]) != _pixels(other["mask"])).mean() < 1e-3
+    status, (edged,) = ask(f"{url}?prompts=dog&guided_filter=true&output_format=rle", DATA, "image/jpeg")
+    (other,) = ours(SCENE, prompts="dog", guided_filter=True)
+    assert status == 200 and (decode_rle(edged["mask"]) != _pixels(other["mask"])).mean() < 1e-3
     status, inverted = ask(f"{url}?prompts=dog&invert=true", DATA, "image/jpeg")
     plain = _pixels(ours(SCENE, prompts="dog")[0]["mask"])
     picture = Image.open(io.BytesIO(base64.b64decode(inverted[0]["mask"])))

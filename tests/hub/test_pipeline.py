@@ -19,7 +19,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 import clipseg_hf
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.hub import PromptedImageSegmentationPipeline
-from clipseg_hf.inference import Prompt, Segmenter
+from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter
 from clipseg_hf.inference.demo import load_scenes
 from clipseg_hf.processing import decode_rle, mask_to_box
 
@@ -207,6 +207,16 @@ def test_masks_are_worked_over(segment, segmenter):
         assert np.array_equal(soft, np.round(255 * result.soft_mask(number))) and len(np.unique(soft)) > 2
 
 
+def test_borders_follow_the_picture(segment, segmenter):
+    edged = Segmenter(segmenter.model, segmenter.processor, guided_filter=GuidedFilter())(SCENE, PROMPTS)[0]
+    found = segment(SCENE, prompts=PROMPTS, guided_filter=True)
+    for entry, mask in zip(found, edged.masks, strict=True):
+        assert ((np.asarray(entry["mask"]) > 0) != mask).mean() < 1e-3
+    assert _same(segment(SCENE, prompts=PROMPTS, guided_filter=GuidedFilter()), found)
+    assert _same(segment(SCENE, prompts=PROMPTS, guided_filter=False), segment(SCENE, prompts=PROMPTS))
+    assert found[0]["score"] != segment(SCENE, prompts=PROMPTS)[0]["score"]
+
+
 def test_a_decoder_alone(segment, tmp_path):
     segment.model.save_pretrained(tmp_path, decoder_only=True)
     segment.processor.save_pretrained(tmp_path)
@@ -247,7 +257,7 @@ def test_images_of_several_sizes_cannot_form_a_batch(segment, scenes, monkeypatc
             SCENE,
             {"promts": "dog"},
             TypeError,
-            "prompts, threshold, subtask, objects, fill_holes, .* feather; got promts.",
+            "prompts, threshold, subtask, objects, guided_filter, fill_holes, .* feather; got promts.",
         ),
         (SCENE, {"prompts": []}, ValueError, "There is no prompt: give at least one text or example image"),
         (SCENE, {"prompts": "a", "subtask": "panoptic"}, ValueError, "one of prompted, semantic; got 'panoptic'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipseg_hf.inference import Prompt, Segmenter
+from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter, Tiling
 from clipseg_hf.inference import segmenter as module
 
 
@@ -74,6 +74,21 @@ def test_one_image_and_one_prompt_keep_their_axes(segmenter, picture):
     assert len(results) == 1
     assert results[0].masks.shape == (1, 60, 80)
     assert len(results[0]) == 1
+
+
+def test_borders_follow_the_picture_where_that_is_asked_for(segmenter, picture):
+    plain = segmenter(picture, ["a cat", "a cat - a dog"])[0]
+    edged = Segmenter(segmenter.model, segmenter.processor, guided_filter=GuidedFilter(radius=3))
+    [result] = edged(picture, ["a cat", "a cat - a dog"])
+    np.testing.assert_allclose(result.logits, GuidedFilter(radius=3).apply(plain.logits, picture), atol=1e-4)
+    assert np.abs(result.logits - plain.logits).max() > 1e-3
+    assert result.presence == pytest.approx(plain.presence, abs=1e-5)  # calibrated on what the model says
+    encoded = edged.encode(picture).answer(edged.ask(["a cat", "a cat - a dog"]))
+    np.testing.assert_allclose(encoded.logits, result.logits, atol=1e-5)
+    with pytest.raises(TypeError, match=r"a GuidedFilter\(\.\.\.\) or None, got True"):
+        Segmenter(segmenter.model, segmenter.processor, guided_filter=True)
+    with pytest.raises(ValueError, match="tiling and guided_filter are two ways to finer masks: give one of them"):
+        Segmenter(segmenter.model, segmenter.processor, tiling=Tiling(), guided_filter=GuidedFilter())
 
 
 def test_images_come_as_anything_and_masks_at_their_own_size(segmenter, picture, tmp_path):

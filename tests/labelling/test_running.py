@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from clipseg_hf.data import load_segmentation_dataset
-from clipseg_hf.inference import MaskOperations, Segmenter
+from clipseg_hf.inference import GuidedFilter, MaskOperations, Segmenter
 from clipseg_hf.labelling import label_pictures, read_rows
 from clipseg_hf.labelling.model_digests import digest_files
 from clipseg_hf.processing import decode_rle
@@ -49,6 +49,14 @@ def test_rows_are_what_the_segmenter_finds(pictures, tmp_path, checkpoint):
     assert run.pictures == 6 and list(run.broken) == [BROKEN]
     assert said[0].startswith("7 pictures x 3 prompts: ")
     assert said[-2:] == ["1 picture could not be read:", f"  {run.broken[BROKEN]}"]
+
+
+def test_borders_follow_the_pictures(pictures, tmp_path, checkpoint):
+    run, _ = label(pictures, tmp_path / "out", checkpoint, guided_filter=GuidedFilter(), processes=2)
+    segmenter = Segmenter.from_pretrained(checkpoint, device="cpu", guided_filter=GuidedFilter())
+    rows = [row for row in read_rows(run.folder) if row["image"] == "0.png"]
+    [expected] = segmenter(pictures / "0.png", PROMPTS)
+    assert [row["area"] for row in rows] == expected.areas
 
 
 def test_labels_are_in_the_order_of_the_pictures(pictures, tmp_path, checkpoint):
@@ -142,6 +150,7 @@ def test_what_is_different_is_named(pictures, tmp_path, checkpoint):
     refuse("  prompts: in another order", prompts=PROMPTS[::-1])
     refuse("  threshold: None, now 0.5", threshold=0.5)
     refuse("  operations: min_area 0, now 9", operations=MaskOperations(min_area=9))
+    refuse("  guided_filter: None, now ", guided_filter=GuidedFilter())
     refuse("  number of pictures in a shard: 2, now 3", shard_size=3)
     Image.new("RGB", (9, 9)).save(pictures / "3.png")
     Image.new("RGB", (9, 9)).save(pictures / "new.png")

@@ -11,6 +11,7 @@ from clipseg_hf.console.commands import (
     DEFAULT_MODEL,
     DeviceOption,
     FillHolesOption,
+    GuidedFilterOption,
     ImageLicenseOption,
     LabelFormat,
     MinAreaOption,
@@ -47,6 +48,7 @@ def label(
     threshold: ThresholdOption = None,
     fill_holes: FillHolesOption = 0,
     min_area: MinAreaOption = 0,
+    guided_filter: GuidedFilterOption = False,
     min_presence: Annotated[
         float | None,
         typer.Option(
@@ -67,6 +69,7 @@ def label(
     cannot be read is left out, and told at the end.
     """
     from clipseg_hf.labelling import label_pictures, read_prompt_file
+    from clipseg_hf.processing.masks.guided_filter import GuidedFilter
     from clipseg_hf.processing.masks.operations import MaskOperations
 
     hide_bars_from_files()
@@ -78,6 +81,7 @@ def label(
         formats=[one.value for one in dict.fromkeys(format)],
         threshold=threshold,
         operations=MaskOperations(fill_holes=fill_holes, min_area=min_area),
+        guided_filter=GuidedFilter() if guided_filter else None,
         min_presence=min_presence,
         column=column,
         license=license,

@@ -11,6 +11,7 @@ from clipseg_hf.console.commands import (
     DEFAULT_MODEL,
     DeviceOption,
     FillHolesOption,
+    GuidedFilterOption,
     ImageLicenseOption,
     LabelFormat,
     MinAreaOption,
@@ -87,6 +88,7 @@ def segment(
         int | None,
         typer.Option(min=16, metavar="PIXELS", help="Side of a tile, the model's input if left out; implies --tiles."),
     ] = None,
+    guided_filter: GuidedFilterOption = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Take each N-th frame of videos.")] = 1,
     column: Annotated[str, typer.Option(help="That of the images, in a data set with columns.")] = "image",
     split: Annotated[str | None, typer.Option(help="Which part of data sets; left out, all.")] = None,
@@ -114,6 +116,7 @@ def segment(
     from clipseg_hf.inference.prompt_reading import make_prompts
     from clipseg_hf.inference.saving import DEFAULT_FORMS, FORMS
     from clipseg_hf.inference.tiling.settings import Tiling
+    from clipseg_hf.processing.masks.guided_filter import GuidedFilter
     from clipseg_hf.processing.masks.operations import MaskOperations
 
     hide_bars_from_files()
@@ -128,6 +131,7 @@ def segment(
         operations=MaskOperations(fill_holes, min_area, erode, dilate, invert, feather),
         objects=objects,
         tiling=Tiling(tile_size) if tiles or tile_size else None,
+        guided_filter=GuidedFilter() if guided_filter else None,
         every=every,
         column=column,
         split=split,

@@ -118,6 +118,10 @@ FillHolesOption = Annotated[
 MinAreaOption = Annotated[
     float, typer.Option(metavar="AREA", help="Drop parts of masks below this many pixels, or share of the image.")
 ]
+GuidedFilterOption = Annotated[
+    bool,
+    typer.Option("--guided-filter", help="Let borders follow the image's edges; for models without a refiner."),
+]
 ImageLicenseOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="License of the images, for the labels that say it.")
 ]

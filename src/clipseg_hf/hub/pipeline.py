@@ -20,6 +20,7 @@ from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor, load_image
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.preparing import stack_arrays
 
@@ -87,6 +88,7 @@ class PromptedImageSegmentationPipeline(Pipeline):
         threshold: float | Sequence[float] | None = None,
         subtask: str | None = None,
         objects: bool | None = None,
+        guided_filter: bool | GuidedFilter | None = None,
         **options: Any,
     ) -> Any:
         """Ask images for prompts.
@@ -101,6 +103,7 @@ class PromptedImageSegmentationPipeline(Pipeline):
             subtask: "prompted": a mask for each prompt; "semantic": each pixel in the mask of one prompt at most, and
                 no prompt without a pixel.
             objects: an entry for each connected part of a mask, the largest first, in place of one for each prompt.
+            guided_filter: let the borders of masks follow the picture's edges, for checkpoints without a refiner.
             **options: `fill_holes`, `min_area`, `erode`, `dilate`, `invert` and `feather` of `MaskOperations`; and
                 transformers' own `batch_size` (images encoded at once; pays on an accelerator) and `num_workers`
                 (processes that read and prepare images ahead).
@@ -120,6 +123,7 @@ class PromptedImageSegmentationPipeline(Pipeline):
             TypeError: an option that does not exist.
         """
         named = {"prompts": prompts, "threshold": threshold, "subtask": subtask, "objects": objects}
+        named["guided_filter"] = guided_filter
         given = {name: value for name, value in named.items() if value is not None}
         return super().__call__(inputs, **given, **options)
 
@@ -129,17 +133,19 @@ class PromptedImageSegmentationPipeline(Pipeline):
         threshold: float | Sequence[float] | None = None,
         subtask: str | None = None,
         objects: bool | None = None,
+        guided_filter: bool | GuidedFilter | None = None,
         **operations: Any,
     ) -> tuple[dict, dict, dict]:
         unknown = operations.keys() - OPERATIONS
         if unknown:
             raise TypeError(
-                f"{TASK} takes prompts, threshold, subtask, objects, {', '.join(OPERATIONS)}; got "
+                f"{TASK} takes prompts, threshold, subtask, objects, guided_filter, {', '.join(OPERATIONS)}; got "
                 f"{', '.join(sorted(unknown))}."
             )
         if subtask is not None and subtask not in SUBTASKS:
             raise ValueError(f"subtask is one of {', '.join(SUBTASKS)}; got {subtask!r}.")
-        given = {"threshold": threshold, "subtask": subtask, "objects": objects}
+        given: dict[str, Any] = {"threshold": threshold, "subtask": subtask, "objects": objects}
+        given["guided_filter"] = GuidedFilter() if guided_filter is True else guided_filter or None
         given["operations"] = MaskOperations(**operations) if operations else None
         asked = {} if prompts is None else {"question": self._segmenter.ask(prompts)}
         return {}, asked, asked | {name: value for name, value in given.items() if value is not None}
@@ -177,11 +183,12 @@ class PromptedImageSegmentationPipeline(Pipeline):
         threshold: float | Sequence[float] | None = None,
         subtask: str = "prompted",
         objects: bool = False,
+        guided_filter: GuidedFilter | None = None,
         operations: MaskOperations | None = None,
     ) -> list[dict[str, Any]]:
         question = question or self._own_question
         logits = outputs["logits"][0]  # transformers takes a batch apart into batches of one
-        result = question.answer(outputs["image"], logits, threshold)
+        result = question.answer(outputs["image"], np.asarray(logits), threshold, guided_filter)
         if subtask == "semantic":
             result = result.exclusive()
         if operations:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from clipseg_hf.inference.results import Segmentation
     from clipseg_hf.inference.segmenter import Segmenter
     from clipseg_hf.inference.tiling.settings import Tiling
+    from clipseg_hf.processing.masks.guided_filter import GuidedFilter
     from clipseg_hf.processing.masks.operations import MaskOperations
 else:
     __getattr__, __dir__ = import_on_first_use(__name__)
 
 __all__ = [
     "Combination",
+    "GuidedFilter",
     "MaskOperations",
     "Prompt",
     "Segmentation",

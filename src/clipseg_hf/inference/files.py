@@ -22,6 +22,7 @@ from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike, UnreadableImageError
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
 
@@ -37,6 +38,7 @@ def segment_files(
     operations: MaskOperations = MaskOperations(),
     objects: bool = False,
     tiling: Tiling | None = None,
+    guided_filter: GuidedFilter | None = None,
     every: int = 1,
     column: str = "image",
     split: str | None = None,
@@ -62,7 +64,7 @@ def segment_files(
         semantic: give each pixel to one prompt at most.
         operations: what to do to the masks.
         objects: list the connected parts of each mask in the JSON, with their boxes, scores and run lengths.
-        tiling: ask images that are larger than the model's input tile by tile; see `Segmenter`.
+        tiling, guided_filter: see `Segmenter`.
         label_formats: of `LABEL_FORMATS`; at the end, labels of all of the images are written in each, into a folder of
             its name: those of an earlier run, too, but none of what is called absent. Needs, and so writes, JSON.
         license: of the images, for the labels.
@@ -95,6 +97,8 @@ def segment_files(
     }
     if tiling is not None:
         asked["tiling"] = asdict(tiling)
+    if guided_filter is not None:
+        asked["guided_filter"] = asdict(guided_filter)
     labels = [str(prompt.label) for prompt in prompts]
     writer = ResultWriter(
         output_dir,
@@ -121,7 +125,7 @@ def segment_files(
     if not numbers:
         write_labels()
         return []
-    segmenter = Segmenter.from_pretrained(find_model(model), device=device, tiling=tiling)
+    segmenter = Segmenter.from_pretrained(find_model(model), device=device, tiling=tiling, guided_filter=guided_filter)
     reading, written = _Reading(pictures, numbers, echo, load_image if tiling is None else open_bands), []
     with tqdm(total=len(numbers), desc="segment", unit="image", disable=None if len(numbers) > 1 else True) as bar:
         for result in segmenter.stream(reading, prompts, threshold):

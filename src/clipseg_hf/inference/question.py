@@ -10,6 +10,7 @@ from PIL import Image
 from clipseg_hf.inference.combining import HALF, combine_logits, combine_presence
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.results import Segmentation
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.plain.probabilities import presence_scores
 from clipseg_hf.processing.thresholds import threshold_of_each, thresholds_for
 
@@ -34,12 +35,19 @@ class Question:
     mask_thresholds: dict[str, float]
 
     def answer(
-        self, image: Image.Image, logits: np.ndarray, threshold: float | Sequence[float] | None = None
+        self,
+        image: Image.Image,
+        logits: np.ndarray,
+        threshold: float | Sequence[float] | None = None,
+        guided_filter: GuidedFilter | None = None,
     ) -> Segmentation:
-        """From the model's (P, H, W) logits for one image; `threshold` as in a call of `Segmenter`."""
+        """From the model's (P, H, W) logits for one image; `threshold` as in a call of `Segmenter`, `guided_filter` as
+        it has one."""
         presence = self.combine_presence(presence_scores(logits))
         thresholds, at_all = self.thresholds(threshold), self.mask_thresholds["presence"]
         answers = self.combine(logits, threshold)
+        if guided_filter is not None:
+            answers = guided_filter.apply(answers, image)
         return Segmentation.from_logits(image, answers, self.labels, self.answer_kinds, thresholds, at_all, presence)
 
     @property
@@ -104,12 +112,15 @@ class EncodedImage:
         image: RGB, upright.
         features: what the decoder needs to know of it.
         decode: `features` and the vectors of a question -> (P, H, W) logits.
+        guided_filter: see `Segmenter`.
     """
 
     image: Image.Image
     features: Any
     decode: Callable[[Any, Any], np.ndarray]
+    guided_filter: GuidedFilter | None = None
 
     def answer(self, question: Question, threshold: float | Sequence[float] | None = None) -> Segmentation:
         """The masks of a question's prompts, by the decoder alone; `threshold` as in a call of `Segmenter`."""
-        return question.answer(self.image, self.decode(self.features, question.embeddings), threshold)
+        logits = self.decode(self.features, question.embeddings)
+        return question.answer(self.image, logits, threshold, self.guided_filter)

@@ -21,6 +21,7 @@ from clipseg_hf.inference.tiling.answering import answer_tiles
 from clipseg_hf.inference.tiling.bands import Bands, open_bands
 from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.processing.images import ImageLike, load_image
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.thresholds import threshold_of_each
 
 if TYPE_CHECKING:  # a model in ONNX needs neither of them
@@ -68,6 +69,8 @@ class Segmenter:
             processor (as with the default 352 x 352).
         tiling: ask pictures that are larger than the model's input tile by tile; see `Tiling`. Then `batch_size` is a
             number of tiles, and of a TIFF file only windows are read, where rasterio is installed.
+        guided_filter: let the borders of masks follow the picture's edges, for checkpoints without a refiner; see
+            `GuidedFilter`. Not with `tiling`, which looks at the picture's own pixels.
     """
 
     def __init__(
@@ -78,14 +81,20 @@ class Segmenter:
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
         tiling: Tiling | None = None,
+        guided_filter: GuidedFilter | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is a number of images of at least 1, got {batch_size}.")
         if not isinstance(tiling, Tiling | None):
             raise TypeError(f"tiling is a Tiling(...) or None, got {tiling!r}.")
+        if not isinstance(guided_filter, GuidedFilter | None):
+            raise TypeError(f"guided_filter is a GuidedFilter(...) or None, got {guided_filter!r}.")
+        if tiling is not None and guided_filter is not None:
+            raise ValueError("tiling and guided_filter are two ways to finer masks: give one of them.")
         self.model: Any = model if isinstance(model, OnnxModel) else model.eval()
         self.processor: Any = processor
         self.prompt_templates, self.batch_size, self.tiling = prompt_templates, batch_size, tiling
+        self.guided_filter = guided_filter
         self._vectors: OrderedDict[Any, Any] = OrderedDict()
         self._encoding = threading.Lock()
 
@@ -106,6 +115,7 @@ class Segmenter:
         prompt_templates: str | Sequence[str] | None = None,
         batch_size: int = 1,
         tiling: Tiling | None = None,
+        guided_filter: GuidedFilter | None = None,
         **kwargs: Any,
     ) -> "Segmenter":
         """Load model and processor from a folder or the Hub.
@@ -117,7 +127,7 @@ class Segmenter:
             device: None: a GPU where there is one, else the CPU; see `find_device`.
             dtype: `torch.bfloat16` is 3 to 4 times as fast on many machines; None: as `from_pretrained`. In ONNX
                 "float32", "float16" or "int8", as far as they were exported.
-            prompt_templates, batch_size, tiling: see the class.
+            prompt_templates, batch_size, tiling, guided_filter: see the class.
             kwargs: where the files are (`revision`, `token`, `cache_dir`, ...); in ONNX also `num_threads`, which
                 `torch.set_num_threads` does not reach.
 
@@ -126,7 +136,8 @@ class Segmenter:
             OSError: there is no such checkpoint, or it cannot be reached.
             ImportError: torch or onnxruntime is missing.
         """
-        own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size, "tiling": tiling}
+        own: dict[str, Any] = {"prompt_templates": prompt_templates, "batch_size": batch_size}
+        own |= {"tiling": tiling, "guided_filter": guided_filter}
         if backend == "onnx":
             return cls(*load_onnx(name_or_path, dtype=dtype, device=device, **kwargs), **own)
         if backend != "torch":
@@ -209,13 +220,16 @@ class Segmenter:
         It is looked at as a whole, also by a segmenter with `tiling`.
         """
         picture = load_image(image)
-        return EncodedImage(picture, next(self._encode_images([picture])), self._runner.decode)
+        return EncodedImage(picture, next(self._encode_images([picture])), self._runner.decode, self.guided_filter)
 
     def _segment(
         self, images: list, question: Question, threshold: float | Sequence[float] | None
     ) -> list[Segmentation]:
         answers = self._decode(images, question)
-        return [question.answer(image, logits, threshold) for image, logits in zip(images, answers, strict=True)]
+        return [
+            question.answer(image, logits, threshold, self.guided_filter)
+            for image, logits in zip(images, answers, strict=True)
+        ]
 
     def _segment_tiles(
         self, bands: Bands, question: Question, threshold: float | Sequence[float] | None, tiling: Tiling

@@ -49,7 +49,9 @@ class Labeller:
 
     def __init__(self, job: Job, segmenter: Segmenter | None = None):
         self.job = job
-        self.segmenter = segmenter or Segmenter.from_pretrained(job.model, device=job.device)
+        self.segmenter = segmenter or Segmenter.from_pretrained(
+            job.model, device=job.device, guided_filter=job.settings.guided_filter
+        )
         if segmenter is None and digest_model(self.segmenter) != job.settings.model_digest:
             raise ValueError(f"{job.model} is another model here than where the run was started.")
         self.question = self.segmenter.ask(read_prompts(job.settings.prompts))

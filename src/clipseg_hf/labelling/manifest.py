@@ -12,6 +12,7 @@ from clipseg_hf._output_files import write_whole
 from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.labelling.pictures import Pictures
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 
 MANIFEST, PICTURES = "run.json", "pictures.parquet"
@@ -27,6 +28,7 @@ class Settings:
         threshold: see `Segmenter`.
         operations: what is done to the masks.
         shard_size: pictures in a shard.
+        guided_filter: see `Segmenter`.
     """
 
     model_digest: str
@@ -34,6 +36,7 @@ class Settings:
     threshold: float | None = None
     operations: MaskOperations = field(default_factory=MaskOperations)
     shard_size: int = 64
+    guided_filter: GuidedFilter | None = None
 
 
 _NAMES = {"model_digest": "model", "shard_size": "number of pictures in a shard"}

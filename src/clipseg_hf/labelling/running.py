@@ -24,6 +24,7 @@ from clipseg_hf.labelling.review import write_review
 from clipseg_hf.labelling.shards import SHARDS, missing_shards, read_rows
 from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.modeling.model_names import find_model, portable_name
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 
 
@@ -55,6 +56,7 @@ def label_pictures(
     formats: Sequence[str] = (),
     threshold: float | None = None,
     operations: MaskOperations = MaskOperations(),
+    guided_filter: GuidedFilter | None = None,
     min_presence: float | None = None,
     column: str = "image",
     license: str | None = None,
@@ -77,7 +79,7 @@ def label_pictures(
         folder: made if need be; gets `shards/`, the run's manifest, and a folder for each format.
         model: see `find_model`.
         formats: of `LABEL_FORMATS`; labels of all pictures are written in each at the end, without what is absent.
-        threshold, operations: see `segment_files`.
+        threshold, operations, guided_filter: see `segment_files`.
         min_presence: see `labelled`.
         column: of the images, in a data set.
         license: of the pictures, for the labels.
@@ -112,9 +114,10 @@ def label_pictures(
     found, segmenter = find_model(model), None
     model_files = digest_files(found)
     if (model_digest := known_digest(folder, model_files)) is None:
-        segmenter = Segmenter.from_pretrained(found, device=device)  # here first: it may be downloaded
+        # here first: it may be downloaded
+        segmenter = Segmenter.from_pretrained(found, device=device, guided_filter=guided_filter)
         model_digest, model_files = digest_model(segmenter), model_files or digest_files(found)
-    settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size)
+    settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size, guided_filter)
     start_or_go_on(folder, settings, pictures, portable_name(model), model_files)
     job = Job(folder.absolute(), settings, pictures, found, device)
     missing = missing_shards(folder, job.shards)

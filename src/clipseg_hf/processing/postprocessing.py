@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from transformers.utils import ModelOutput
 
 from clipseg_hf._counted import counted
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.outlines import mask_to_box
 from clipseg_hf.processing.masks.rle import encode_rle
 from clipseg_hf.processing.thresholds import PAPER_THRESHOLD, PRESENCE_SHARE, threshold_of_each
@@ -152,6 +155,43 @@ def semantic_maps(
             label_map[wins] = label
         maps.append(label_map)
     return maps
+
+
+def follow_edges(
+    logits: torch.Tensor,
+    prompt_to_image: Sequence[int] | torch.Tensor | None,
+    guides: Sequence[Image.Image],
+    guided_filter: GuidedFilter = GuidedFilter(),
+) -> torch.Tensor:
+    """Logits whose borders lie where the pictures' edges are.
+
+    Args:
+        logits: (N, H, W), or (H, W).
+        prompt_to_image: as in `prompted_masks`.
+        guides: the pictures, RGB, of any size.
+
+    Returns:
+        float32 of the same shape, on the same device.
+
+    Raises:
+        ValueError: there is no picture for some prompt.
+    """
+    if logits.ndim == 2:
+        return follow_edges(logits[None], prompt_to_image, guides, guided_filter)[0]
+    if prompt_to_image is not None:
+        owners = np.asarray([int(image) for image in prompt_to_image], dtype=int)
+    else:
+        owners = np.zeros(len(logits), dtype=int) if len(guides) == 1 else np.arange(len(logits))
+    if len(owners) and owners.max() >= len(guides):
+        raise ValueError(
+            f"guides hold {counted(len(guides), 'picture')} for prompts about {owners.max() + 1}: give the picture of "
+            "each image, in the order in which the model saw them."
+        )
+    given = logits.detach().float().cpu().numpy()
+    filtered = np.empty_like(given)
+    for image in np.unique(owners):
+        filtered[owners == image] = guided_filter.apply(given[owners == image], guides[image])
+    return torch.from_numpy(filtered).to(logits.device)
 
 
 def resize_probabilities(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

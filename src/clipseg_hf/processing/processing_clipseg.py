@@ -15,9 +15,8 @@ from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
 from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.inputs import CLIPSegInputs
-from clipseg_hf.processing.masks.guided_filter import guide_logits
 from clipseg_hf.processing.pixels import PixelReader
-from clipseg_hf.processing.postprocessing import PromptedMask, prompted_masks, semantic_maps
+from clipseg_hf.processing.postprocessing import PromptedMask, follow_edges, prompted_masks, semantic_maps
 from clipseg_hf.processing.preparing import prepare, refuse_without_effect, stack_arrays
 from clipseg_hf.processing.thresholds import read_thresholds, thresholds_for
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
@@ -194,7 +193,7 @@ class CLIPSegProcessor(ProcessorMixin):
                 checkpoint's own for the kind of each prompt.
             prompt_kinds: "text", "image" or "mixed", one or one for each prompt: `inputs.prompt_kinds`. Left out, what
                 the output says, and text where it says nothing.
-            guides: the pictures, one for each image, for masks that follow their edges (`guided_filter`, a few
+            guides: the pictures, one for each image, for masks that follow their edges (`GuidedFilter`, a few
                 milliseconds for each prompt); for checkpoints without a refiner.
 
         Returns:
@@ -204,7 +203,7 @@ class CLIPSegProcessor(ProcessorMixin):
         logits, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
         if guides is not None:
             pictures = [load_image(guide, f"guides[{number}]") for number, guide in enumerate(guides)]
-            logits = guide_logits(logits, owners, pictures)
+            logits = follow_edges(logits, owners, pictures)
         thresholds = self._thresholds(threshold, prompt_kinds or getattr(outputs, "prompt_kinds", None), logits)
         return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"])
 

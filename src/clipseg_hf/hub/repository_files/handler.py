@@ -10,8 +10,9 @@
   huggingface_hub's `InferenceClient` calls it, is the same;
 - `subtask`: "prompted", or "semantic" for masks that do not overlap;
 - `output_format`: "png" (base64, mode "L", 0 or 255), "rle" (COCO's, as run lengths) or "polygons" (COCO's);
-- with clipseg-hf installed: `fill_holes`, `min_area`, `erode`, `dilate`, `feather` (numbers), `invert`, and `objects`
-  for an entry for each connected part; prompts that combine ("cat | dog"), and polygons.
+- with clipseg-hf installed: `fill_holes`, `min_area`, `erode`, `dilate`, `feather` (numbers), `invert`, `guided_filter`
+  for borders that follow the picture's edges, and `objects` for an entry for each connected part; prompts that combine
+  ("cat | dog"), and polygons.
 
 The answer is a list of `{"label", "score", "mask", "presence", "box"}`; where the request cannot be answered, an
 exception that says why, which the inference toolkit sends as `{"error": "..."}` with the status 400.
@@ -44,7 +45,7 @@ ALLOW_URLS = os.environ.get("CLIPSEG_ALLOW_URLS") == "1"
 SECONDS = 10  # for a download
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's others start programs, or are rarely photos
 PARAMETERS = ("prompts", "threshold", "mask_threshold", "subtask", "output_format")
-SIZES, SWITCHES = ("fill_holes", "min_area", "erode", "dilate", "feather"), ("invert", "objects")
+SIZES, SWITCHES = ("fill_holes", "min_area", "erode", "dilate", "feather"), ("invert", "objects", "guided_filter")
 FULL_ONLY = SIZES + SWITCHES  # what clipseg-hf alone does
 
 logger = logging.getLogger(__name__)

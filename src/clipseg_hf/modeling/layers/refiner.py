@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LIMIT = 8.0  # of what is added to a logit
+
 
 class PixelRefiner(nn.Module):
     """Adds to logits what tokens and pixels say together, at a quarter and at half of the image's size.
 
-    The last layer starts from zero, so a fresh refiner changes nothing.
+    The last layer starts from zero, so a fresh refiner changes nothing; and no logit moves by more than `LIMIT`, so
+    that pixels may settle what is doubtful and not overrule what the decoder is sure of.
 
     Args:
         dim: D, the width of the decoder's tokens.
@@ -71,7 +74,7 @@ class PixelRefiner(nn.Module):
         joined = _modulate(self.join_half(joined), half).relu()  # (n, thin, H/2, W/2)
         # each pixel at half of the size -> its four pixels: (n, 4, H/2, W/2) -> (n, 1, H, W)
         change = F.pixel_shuffle(self.finish(joined), 2)[:, 0, : logits.shape[1], : logits.shape[2]]
-        return logits + change
+        return logits + LIMIT * torch.tanh(change / LIMIT)
 
 
 class ZeroConvolution(nn.Conv2d):
