@@ -6,17 +6,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipseg_hf.modeling.layers.refiner import PixelRefiner, ZeroConvolution
+from clipseg_hf.modeling.layers.refiner import LIMIT, RectifiedConvolution, ZeroConvolution
 
 
-class SumRefiner(PixelRefiner):
-    """The pixels enter by sums alone: what one convolution of tokens and pixels side by side would do."""
+class ConvolutionRefiner(nn.Module):
+    """Convolutions of tokens and pixels, at a quarter and at half of the image's size; the pixels enter by factors and
+    sums.
 
-    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.cat([0 * f.chunk(2, 1)[0], f.chunk(2, 1)[1]], 1) for f in super().encode(pixel_values))
+    Args:
+        dim: D, the width of the decoder's tokens.
+        channels: of the features at a quarter of the size; half as many at half of it.
+    """
+
+    def __init__(self, dim: int, channels: int):
+        super().__init__()
+        thin = channels // 2
+        # once for each image
+        self.stem = _convolution(3, channels, stride=2)  # at 1/2
+        self.context = nn.ModuleList([_convolution(channels, channels, stride=2), _convolution(channels, channels)])
+        self.pixels_half = _convolution(channels, 2 * thin)
+        self.pixels_quarter = _convolution(channels, 2 * channels)
+        # for each prompt; one channel is left for the logits, since convolutions like multiples of eight
+        self.reduce = nn.Linear(dim, channels - 1)
+        self.join_quarter = _convolution(channels, channels)
+        self.mix_quarter = _convolution(channels, channels)
+        self.narrow = nn.Conv2d(channels, thin - 1, kernel_size=1)
+        self.join_half = _convolution(thin, thin)
+        self.finish = ZeroConvolution(thin, 4, kernel_size=1)
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        half = self.stem(pixel_values.to(self.stem.weight.dtype)).relu()
+        quarter = half
+        for layer in self.context:
+            quarter = layer(quarter).relu()
+        return self.pixels_half(half), self.pixels_quarter(quarter)
+
+    def forward(self, patches: Tensor, logits: Tensor, pixel_features: tuple[Tensor, Tensor]) -> Tensor:
+        half, quarter = pixel_features
+        base = torch.tanh(logits[:, None] / 4)  # what is beyond 4 is settled
+        base_half = F.avg_pool2d(base, 2, ceil_mode=True)
+        base_quarter = F.avg_pool2d(base_half, 2, ceil_mode=True)
+
+        tokens = self.reduce(patches).permute(0, 3, 1, 2)  # (n, R, C, D) -> (n, channels - 1, R, C)
+        joined = torch.cat([_upsample(tokens, base_quarter), base_quarter], dim=1)
+        joined = _modulate(self.join_quarter(joined), quarter).relu()
+        joined = self.narrow(self.mix_quarter(joined).relu())  # (n, thin - 1, H/4, W/4)
+        joined = torch.cat([_upsample(joined, base_half), base_half], dim=1)
+        joined = _modulate(self.join_half(joined), half).relu()  # (n, thin, H/2, W/2)
+        # each pixel at half of the size -> its four pixels: (n, 4, H/2, W/2) -> (n, 1, H, W)
+        change = F.pixel_shuffle(self.finish(joined), 2)[:, 0, : logits.shape[1], : logits.shape[2]]
+        return logits + LIMIT * torch.tanh(change / LIMIT)
 
 
-class SupervisedRefiner(PixelRefiner):
+class SupervisedRefiner(ConvolutionRefiner):
     """Deep supervision: in training, a second loss on logits at a quarter of the size."""
 
     def __init__(self, dim: int, channels: int):
@@ -113,6 +155,19 @@ class PointRefiner(nn.Module):
         for layer in self.layers:
             hidden = layer(hidden).relu()
         return flat.scatter_add(1, points, self.finish(hidden)[..., 0]).view_as(logits)
+
+
+def _convolution(before: int, after: int, stride: int = 1) -> nn.Conv2d:
+    return RectifiedConvolution(before, after, kernel_size=3, stride=stride, padding=1)
+
+
+def _modulate(features: Tensor, pixels: Tensor) -> Tensor:
+    scale, shift = pixels.chunk(2, dim=1)
+    return features * (1 + scale) + shift
+
+
+def _upsample(features: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(features, like.shape[2:], mode="bilinear")
 
 
 def _neighbours(maps: Tensor) -> Tensor:

@@ -291,7 +291,7 @@ def test_segment_large_images_by_tiles(folder):
     assert "tiling" not in whole["asked"] and whole["prompts"][0]["rle"] != a["prompts"][0]["rle"]
     succeed(*command[:-1], "edges", "--guided-filter")
     edges = json.loads((folder / "edges" / "a.json").read_text())
-    assert edges["asked"]["guided_filter"] == {"radius": 4, "eps": 0.001}
+    assert edges["asked"]["guided_filter"] == {"radius": 8, "eps": 0.001, "limit": 4.0}
     assert edges["prompts"][0]["rle"] != whole["prompts"][0]["rle"]
     assert "two ways to finer masks" in fail(*command[:-1], "both", "--tiles", "--guided-filter")
 

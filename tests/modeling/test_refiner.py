@@ -4,13 +4,16 @@ import copy
 import json
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
+from clipseg_hf.modeling.layers.guidance import fit_lines, look
 from clipseg_hf.modeling.layers.refiner import PixelRefiner
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 RELEASED = {"reduce_dim": 64, "extract_layers": [1, 3, 4], "projection_dim": 512}
 
@@ -47,16 +50,55 @@ def test_a_fresh_one_changes_nothing(tiny, prompts):
     assert fresh.refiner.finish.weight.grad.any() and fresh.decoder.film_mul.weight.grad.any()
 
 
-def test_factors_and_sums_by_hand():
-    """Without tokens and logits nothing but the pixels' sums is left at half of the size, which `finish` passes on."""
-    refiner = PixelRefiner(dim=8, channels=4)
+def zeroed(channels: int = 4) -> PixelRefiner:
+    refiner = PixelRefiner(dim=8, channels=channels)
     for parameter in refiner.parameters():
         parameter.data.zero_()
-    refiner.finish.weight.data[:, 0] = torch.tensor([1.0, 2, 3, 4])[:, None, None]
-    half, quarter = torch.zeros(1, 4, 2, 3), torch.zeros(1, 8, 1, 2)
-    half[:, 2] = 0.5  # the shift of the first of two channels
-    logits = refiner(torch.zeros(1, 1, 1, 8), torch.zeros(1, 4, 6), (half, quarter))
-    assert torch.equal(logits[0], torch.tensor([[0.5, 1], [1.5, 2]]).repeat(2, 3))
+    return refiner
+
+
+def test_a_linear_function_of_the_colours_by_hand():
+    """Without tokens and trust, the last layer's sums are three slopes and a shift for each pixel's colour."""
+    refiner = zeroed()
+    refiner.finish.bias.data = torch.tensor([0.0, 0.2, -0.1, 0, 0.05])
+    pixels = torch.rand(1, 3, 6, 10, generator=torch.Generator().manual_seed(0))
+    logits = torch.zeros(1, 6, 10)
+    found = refiner(torch.zeros(1, 1, 1, 8), logits, refiner.encode(pixels))
+    line = 4 * (0.2 * pixels[:, 0] - 0.1 * pixels[:, 1] + 0.05)
+    torch.testing.assert_close(found, 8 * torch.tanh(line / 8))
+
+
+def test_it_is_the_guided_filter_where_that_is_trusted():
+    """The one in NumPy, but for how sizes are changed."""
+    refiner = zeroed()
+    refiner.finish.bias.data[0] = 1.0
+    picture = np.kron(np.random.default_rng(0).random((4, 5, 3)), np.ones((16, 16, 1))).astype(np.float32)
+    logits = np.full((64, 80), -9.0, dtype=np.float32)
+    logits[10:30, 20:45] = 3.0  # not where the squares of colour are
+    pixels = torch.from_numpy((picture - 0.45) / 0.26).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        found = refiner(torch.zeros(1, 1, 1, 8), torch.from_numpy(logits)[None], refiner.encode(pixels))[0].numpy()
+    moved = 4 * np.tanh(logits / 4) + 8 * np.arctanh((found - logits) / 8)
+    expected = GuidedFilter(radius=8, eps=1e-3, limit=4).filter(logits, picture)
+    assert np.abs(expected - 4 * np.tanh(logits / 4)).mean() > 0.4
+    assert np.abs(moved - expected).mean() < 0.1
+    assert ((moved > 0) != (expected > 0)).mean() < 0.02
+
+
+def test_no_logit_moves_by_more_than_its_limit(refined, prompts):
+    refined.refiner.finish.bias.data += 1e4
+    with torch.no_grad():
+        moved = refined(**prompts).logits - without(refined)(**prompts).logits
+    assert moved.abs().max() <= 8.001 and moved.abs().max() > 7.9
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (5, 3), (1, 1)])
+def test_lines_fit_what_is_one(shape):
+    """Values that are linear in the guide have slopes and shift of their own everywhere."""
+    guide = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0)) * 3
+    lines = fit_lines(guide[:, 1:2] * 0.5 + 1, look(guide))
+    values = (lines[:, :3] * guide).sum(1) + lines[:, 3]
+    torch.testing.assert_close(values, guide[:, 1] * 0.5 + 1, atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(48, 80), (64, 64), (16, 16)])
@@ -117,9 +159,11 @@ def test_half_precision_and_hidden_states(refined, prompts):
         expected = refined(**prompts).logits
         assert torch.equal(refined(**prompts, output_hidden_states=True).logits, expected)
         inputs = {**prompts, "pixel_values": prompts["pixel_values"].bfloat16()}
-        assert (copy.deepcopy(refined).bfloat16()(**inputs).logits - expected).abs().max() < 0.1
+        halved = copy.deepcopy(refined).bfloat16()(**inputs).logits
+        assert halved.dtype == torch.bfloat16 and expected.std() > 1
+        assert (halved - expected).abs().mean() < 0.03 and (halved - expected).abs().max() < 0.5
         with torch.autocast("cpu", torch.bfloat16):
-            assert (refined(**prompts).logits - expected).abs().max() < 0.1
+            assert (refined(**prompts).logits - expected).abs().max() < 0.2
 
 
 def test_a_frozen_decoder_gets_no_gradients_and_stays_in_evaluation_mode(refined, prompts):
@@ -192,7 +236,7 @@ def test_one_can_be_put_on_a_checkpoint_that_has_none(tiny, prompts, tmp_path):
     model = tiny.model()
     model.save_pretrained(tmp_path)
     fresh, info = CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner={}, output_loading_info=True)
-    assert not info["missing_keys"] and fresh.refiner.join_half.weight.std() > 0.01
+    assert not info["missing_keys"] and fresh.refiner.join.weight.std() > 0.01
     with torch.no_grad():
         assert torch.equal(fresh(**prompts).logits, model(**prompts).logits)
     assert_same(save_load(fresh, tmp_path / "fresh"), fresh)
