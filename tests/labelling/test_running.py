@@ -12,6 +12,8 @@ from clipseg_hf.data import load_segmentation_dataset
 from clipseg_hf.inference import GuidedFilter, MaskOperations, Segmenter
 from clipseg_hf.labelling import label_pictures, read_rows
 from clipseg_hf.labelling.model_digests import digest_files
+from clipseg_hf.modeling.layers import matrix_code
+from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.processing import decode_rle
 from labelling.conftest import PROMPTS
 
@@ -93,6 +95,20 @@ def test_it_goes_on_where_it_was_cut_off(pictures, tmp_path, checkpoint):
     third, said = label(pictures, run.folder, checkpoint, formats=["coco"])  # nothing is left to do but the labels
     assert list(read_rows(run.folder)) == rows and "a second" not in " ".join(said)
     assert third.broken == run.broken
+
+
+def test_all_of_a_run_is_computed_by_the_code_that_it_was_begun_with(pictures, tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setattr(matrix_code, "_kept", {})
+    run, _ = label(pictures, tmp_path / "out", checkpoint)
+    manifest = json.loads((run.folder / "run.json").read_text())
+    assert manifest["matrix_code"] == choices()
+    if not manifest["matrix_code"]:
+        pytest.skip("this processor has one code alone")
+    other = {name: not is_used for name, is_used in manifest["matrix_code"].items()}
+    (run.folder / "run.json").write_text(json.dumps(manifest | {"matrix_code": other}))
+    next(iter(sorted(run.folder.glob("shards/*.parquet")))).unlink()
+    label(pictures, run.folder, checkpoint)
+    assert choices() == other
 
 
 def test_nothing_is_loaded_where_nothing_is_left(pictures, tmp_path, checkpoint, monkeypatch):

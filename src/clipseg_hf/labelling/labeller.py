@@ -1,7 +1,7 @@
 """Labels shards: what each process of a run, or each actor of a cluster, does."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from clipseg_hf.labelling.manifest import Settings
 from clipseg_hf.labelling.model_digests import digest_model
 from clipseg_hf.labelling.pictures import Pictures
 from clipseg_hf.labelling.shards import found_rows, shard_file, shard_range, write_shard
+from clipseg_hf.modeling.layers.matrix_code import keep_choices
 from clipseg_hf.processing import load_image
 
 
@@ -22,6 +23,7 @@ class Job:
         folder: where the run is.
         model: folder or name on the Hub.
         device: see `Segmenter.from_pretrained`.
+        matrix_code: what all processes of the run compute with, see `keep_choices`.
     """
 
     folder: Path
@@ -29,6 +31,7 @@ class Job:
     pictures: Pictures
     model: str
     device: str | None = None
+    matrix_code: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def shards(self) -> int:
@@ -49,6 +52,7 @@ class Labeller:
 
     def __init__(self, job: Job, segmenter: Segmenter | None = None):
         self.job = job
+        keep_choices(job.matrix_code)
         self.segmenter = segmenter or Segmenter.from_pretrained(
             job.model, device=job.device, guided_filter=job.settings.guided_filter
         )

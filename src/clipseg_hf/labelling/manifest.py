@@ -12,6 +12,7 @@ from clipseg_hf._output_files import write_whole
 from clipseg_hf._text_files import parse_json, read_text, short_repr
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.labelling.pictures import Pictures
+from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 
@@ -53,11 +54,14 @@ def known_digest(folder: Path, model_files: str | None) -> str | None:
 
 def start_or_go_on(
     folder: Path, settings: Settings, pictures: Pictures, model: str, model_files: str | None = None
-) -> None:
+) -> dict[str, bool]:
     """Write the manifest of a new run, or see that a run that is there is about the same.
 
     Args:
         model, model_files: what it is called, and what its files are, for `known_digest`.
+
+    Returns:
+        The code that multiplies matrices in this run, see `keep_choices`: whoever goes on rounds as it does.
 
     Raises:
         ValueError: it is about something else, which is named; or the folder holds other things.
@@ -72,13 +76,15 @@ def start_or_go_on(
         folder.mkdir(parents=True, exist_ok=True)
         table = pyarrow.table({"image": pictures.names, "stamp": pictures.stamps})
         write_whole(folder / PICTURES, lambda draft: pyarrow.parquet.write_table(table, draft))
-        content = json.dumps({"model": model, "model_files": model_files, **now}, indent=2, ensure_ascii=False) + "\n"
+        code = choices()
+        said = {"model": model, "model_files": model_files, **now, "matrix_code": code}
+        content = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
         write_whole(file, lambda draft: draft.write_text(content, encoding="utf-8"))
-        return
+        return code
     earlier = parse_json(read_text(file), file)
     different = [name for name in now if not isinstance(earlier, dict) or earlier.get(name) != now[name]]
     if not different:
-        return
+        return dict(earlier.get("matrix_code") or {})  # there is none in a run of an earlier version
     lines = [f"  {_NAMES.get(name, name)}: {_difference(name, earlier, now, folder, pictures)}" for name in different]
     raise ValueError(
         f"{folder} holds a run with other settings, and rows of both would be mixed up:\n" + "\n".join(lines) + "\n"

@@ -118,8 +118,8 @@ def label_pictures(
         segmenter = Segmenter.from_pretrained(found, device=device, guided_filter=guided_filter)
         model_digest, model_files = digest_model(segmenter), model_files or digest_files(found)
     settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size, guided_filter)
-    start_or_go_on(folder, settings, pictures, portable_name(model), model_files)
-    job = Job(folder.absolute(), settings, pictures, found, device)
+    matrix_code = start_or_go_on(folder, settings, pictures, portable_name(model), model_files)
+    job = Job(folder.absolute(), settings, pictures, found, device, matrix_code)
     missing = missing_shards(folder, job.shards)
     if missing and len(missing) < job.shards:
         echo(f"{job.shards - len(missing)} of {counted(job.shards, 'shard')} are there from an earlier run.")
