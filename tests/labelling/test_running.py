@@ -205,6 +205,7 @@ def test_errors(pictures, tmp_path, checkpoint):
     (tmp_path / "empty").mkdir()
     refuse(ValueError, "There are no images in .*empty, nor in the folders below it", data=tmp_path / "empty")
     refuse(ValueError, "Labels are written as coco, .*; got png", formats=["png"])
+    refuse(ValueError, "GeoJSON needs georeferenced pictures; 0.png has neither a place", formats=["geojson"])
     refuse(ValueError, "processes is at least 1, got 0", processes=0)
     refuse(ValueError, "shard_size is at least 1, got -1", shard_size=-1)
     refuse(ValueError, "holds other things than a run of `clipseg-hf label`: name a new folder", out=pictures)

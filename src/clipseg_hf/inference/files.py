@@ -1,7 +1,6 @@
 """Files in, files out: what `clipseg-hf segment` and `convert` do."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.inference.tiling.bands import open_bands
 from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.labels import LABEL_FORMATS
-from clipseg_hf.labels.georeference import read_georeference
+from clipseg_hf.labels.georeference import check_georeferences
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
 from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing import CLIPSegProcessor, load_image
-from clipseg_hf.processing.images import ImageLike, UnreadableImageError
+from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
 from clipseg_hf.processing.visual_prompts import IMAGENET_MEAN, IMAGENET_STD
@@ -87,7 +86,7 @@ def segment_files(
     pictures = list(list_pictures(images, output_dir, every=every, column=column, split=split))
     images = [picture.name for picture in pictures]
     if "geojson" in label_formats:
-        _check_georeferences(pictures)
+        check_georeferences((picture.open(), picture.name) for picture in pictures)
     asked: dict[str, Any] = {
         "threshold": threshold,
         "semantic": semantic,
@@ -172,13 +171,6 @@ class _Reading:
                 continue
             self.current = number
             yield image
-
-
-def _check_georeferences(pictures: Iterable[Picture]) -> None:
-    """Said before the first is asked; broken ones are skipped later, and told then."""
-    for picture in pictures:
-        with suppress(UnreadableImageError):
-            read_georeference(picture.open(), picture.name)
 
 
 def _describe(prompt: Prompt | Combination) -> dict:

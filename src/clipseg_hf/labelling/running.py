@@ -23,9 +23,12 @@ from clipseg_hf.labelling.ray_engine import label_by_ray
 from clipseg_hf.labelling.review import write_review
 from clipseg_hf.labelling.shards import SHARDS, missing_shards, read_rows
 from clipseg_hf.labels import LABEL_FORMATS
+from clipseg_hf.labels.georeference import check_georeferences
 from clipseg_hf.modeling.model_names import find_model, portable_name
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
+
+CHECKED = 100  # pictures whose place on earth is looked for before any is labelled
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def label_pictures(
     Raises:
         ImportError: Ray is missing.
         FileNotFoundError, ConnectionError: the data or the model is not there.
-        ValueError: the folder holds a run with other settings, or something else; no such format; no images.
+        ValueError: the folder holds a run with other settings, or something else; no such format; no images; for
+            GeoJSON, pictures that are not georeferenced.
         RuntimeError: see `label_by_processes`, `label_by_ray`.
     """
     if unknown := [name for name in formats if name not in LABEL_FORMATS]:
@@ -111,6 +115,9 @@ def label_pictures(
     folder = Path(folder)
     labels = [str(prompt.label) for prompt in read_prompts(prompts)]
     pictures = open_pictures(data, column, without=folder)
+    if "geojson" in formats:  # of very many, the first alone: what is wrong with all is known at once
+        first = range(min(len(pictures.names), CHECKED))
+        check_georeferences((pictures.image(number), pictures.names[number]) for number in first)
     found, segmenter = find_model(model), None
     model_files = digest_files(found)
     if (model_digest := known_digest(folder, model_files)) is None:

@@ -2,14 +2,15 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from clipseg_hf.processing.images import explaining, measure_turned
+from clipseg_hf.processing.images import UnreadableImageError, explaining, measure_turned
 
 _DIGITS = 9  # a tenth of a millimetre
 
@@ -95,6 +96,14 @@ def read_georeference(image: Any, name: str, size: tuple[int, int] | None = None
     if orientation != 1 or size not in (None, found):
         raise ValueError(f"{name} is turned by its EXIF orientation, its georeference is not: write it upright first.")
     return Georeference(crs, transform)
+
+
+def check_georeferences(pictures: Iterable[tuple[Any, str]]) -> None:
+    """Raise what `read_georeference` says of the first picture (image, name) that has none, before any is asked; broken
+    ones are passed over, and told when their turn comes."""
+    for image, name in pictures:
+        with suppress(UnreadableImageError):
+            read_georeference(image, name)
 
 
 def _opened(rasterio: Any, image: str | os.PathLike | bytes) -> Any:
