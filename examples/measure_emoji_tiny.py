@@ -13,7 +13,7 @@ import torch
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
-from clipseg_hf.inference.demo import format_numbers, measure
+from clipseg_hf.inference.demo import WAYS, format_numbers, measure
 
 
 def main() -> None:
@@ -24,16 +24,18 @@ def main() -> None:
     given = parser.parse_args()
     rows = load_phrasecut_plus(given.world, split="test")
     model = CLIPSegForImageSegmentation.from_pretrained(given.model)
-    numbers = measure(model, CLIPSegProcessor.from_pretrained(given.model), rows, progress=True)
+    processor = CLIPSegProcessor.from_pretrained(given.model)
+    numbers = {name: measure(model, processor, rows, progress=True, **options) for name, options in WAYS.items()}
     world = json.loads((Path(given.world) / "emoji_scenes.json").read_text(encoding="utf-8"))
     record = {
         "data": f"The {len(rows)} test scenes of the emoji world (seed {world['seed']})",
         "script": "examples/measure_emoji_tiny.py",
-        "numbers": numbers,
+        **numbers,
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
     Path(given.output).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(format_numbers(numbers))
+    for name, values in numbers.items():
+        print(f"{name}:\n{format_numbers(values)}")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ def evaluate(
         str | None, typer.Option(metavar="N|FILE", help="one-shot: how many for each fold, or a published list.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images encoded at once.")] = None,
+    guided_filter: Annotated[
+        bool, typer.Option("--guided-filter", help="referring: let masks follow the images' edges.")
+    ] = False,
     arithmetic: Annotated[Arithmetic, typer.Option(help="clipseg is the original's arithmetic.")] = Arithmetic.default,
     seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,
     device: DeviceOption = None,
@@ -75,6 +78,7 @@ def evaluate(
         folds=tuple(fold) or None,
         episodes=int(episodes) if episodes and episodes.isdecimal() else episodes,
         batch_size=batch_size,
+        guided_filter=guided_filter,
         arithmetic=arithmetic.value,
         seed=seed,
         progress=True,

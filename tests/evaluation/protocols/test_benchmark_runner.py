@@ -293,6 +293,8 @@ def test_missing_data_is_named(color_model, color_processor, tmp_path):
             run_benchmark(benchmark, color_model, color_processor, tmp_path / "here")
     with pytest.raises(ValueError, match="There is no benchmark 'refering'; there are referring, zero-shot"):
         run_benchmark("refering", color_model, color_processor, tmp_path)
+    with pytest.raises(ValueError, match="guided_filter is an option of the benchmark referring, not of zero-shot"):
+        run_benchmark("zero-shot", color_model, color_processor, tmp_path, BenchmarkOptions(guided_filter=True))
     with pytest.raises(ValueError, match=r"unseen is one of 2, 4, 6, 8, 10, got 5"):
         run_benchmark("zero-shot", color_model, color_processor, tmp_path, BenchmarkOptions(unseen=5))
     with pytest.raises(ValueError, match="limit is at least 1"):

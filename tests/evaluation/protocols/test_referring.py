@@ -11,8 +11,9 @@ from PIL import Image
 from clipseg_hf.data.rows.rows import ROW_FEATURES
 from clipseg_hf.data.sampling.phrase_index import PhraseIndex
 from clipseg_hf.evaluation import ReferringSettings, SegmentationCounts, evaluate_referring, summarize
-from clipseg_hf.evaluation.protocols.prompted_model import resize_masks
+from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks
 from clipseg_hf.processing import decode_rle, encode_rle
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 # Phrases in order: a red 1, a blue 1, b red 1/2, c blue 1, c green 1, d blue 1/4; "green" is on one picture alone.
 
@@ -162,6 +163,24 @@ def test_any_number_of_processes_gives_exactly_the_same_numbers(tiny_model, tiny
             merged[kind].merge(result)
     assert summarize(merged) == summarize(whole)
     assert merged["text"].in_order().samples == whole["text"].samples
+
+
+def test_masks_follow_edges_where_that_is_wished_and_presence_stays(tiny_model, tiny_processor, color_rows):
+    plain, guided = (
+        evaluate_referring(tiny_model, tiny_processor, color_rows, ReferringSettings(guided_filter=chosen))
+        for chosen in (False, True)
+    )
+    for kind in ("text", "image", "mix"):
+        ours, theirs = (results[kind].summary((0.5,))["all"]["presence"]["auroc"] for results in (plain, guided))
+        assert ours == theirs
+    prompted = PromptedModel(tiny_model, tiny_processor, guided_filter=GuidedFilter())
+    images = [np.asarray(color_rows[0]["image"].convert("RGB"))]
+    logits = torch.linspace(-3, 3, 32 * 32).view(1, 32, 32)
+    expected = GuidedFilter().apply(logits.numpy(), Image.fromarray(images[0]))
+    np.testing.assert_array_equal(prompted.at_edges(logits, [0], images), expected)
+    assert PromptedModel(tiny_model, tiny_processor).at_edges(logits, [0], images) is logits
+    areas = [results["text"].counts.per_sample(0.5) for results in (plain, guided)]
+    assert not np.array_equal(*areas)
 
 
 def test_the_mode_of_the_model_is_kept(color_model, color_processor, color_rows):

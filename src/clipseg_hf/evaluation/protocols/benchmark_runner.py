@@ -65,6 +65,7 @@ class BenchmarkOptions:
         folds: numbers of the folds, for "one-shot": those that the model was trained for.
         episodes: of each fold, for "one-shot"; or the path of a published list.
         batch_size: images encoded at once.
+        guided_filter: let masks follow the pictures' edges, for "referring".
         at: fixed thresholds to report.
         arithmetic: "default", or "clipseg" for the original's arithmetic.
         seed: of all that is drawn.
@@ -80,6 +81,7 @@ class BenchmarkOptions:
     folds: tuple[int, ...] | None = None
     episodes: int | str | None = None
     batch_size: int | None = None
+    guided_filter: bool = False
     at: tuple[float, ...] = (0.3, 0.5)
     arithmetic: str = "default"
     seed: int = 0
@@ -103,12 +105,14 @@ def run_benchmark(benchmark: str, model, processor, data, options: BenchmarkOpti
         data: the folder of the data, or rows.
 
     Raises:
-        ValueError: there is no such benchmark, or the data does not serve it.
+        ValueError: there is no such benchmark, or the data or an option does not serve it.
         FileNotFoundError: the data is not there; says what was expected and where to get it.
     """
     if benchmark not in BENCHMARKS:
         raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
     options = options or BenchmarkOptions()
+    if options.guided_filter and benchmark != "referring":
+        raise ValueError(f"guided_filter is an option of the benchmark referring, not of {benchmark}: leave it out.")
     evaluation = BENCHMARKS[benchmark](model, processor, data, options)
     split = options.split or _split_of(evaluation.rows)
     return replace(evaluation, settings={**evaluation.settings, "split": split, "limit": options.limit})
@@ -128,7 +132,7 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     original = is_kind(data, "phrasecut") and not is_emoji_world(data)
     # the original's test asks the bare phrase
     settings = ReferringSettings(templates=("{}",)) if original else ReferringSettings()
-    settings = options.apply(settings, "prompts", "templates", "batch_size", "seed")
+    settings = options.apply(settings, "prompts", "templates", "batch_size", "guided_filter", "seed")
     results = evaluate_referring(
         model,
         processor,

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
+from clipseg_hf.processing.postprocessing import follow_edges
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
 
@@ -22,18 +25,26 @@ class PromptedModel:
         model: decides the device and the precision.
         processor: the `CLIPSegProcessor` that belongs to it.
         templates: sentences with one `{}` for the phrase; the vectors of several are averaged.
+        guided_filter: what masks are to follow the picture's edges by, if anything.
 
     Raises:
         ValueError: a template without `{}`.
     """
 
-    def __init__(self, model: CLIPSegForImageSegmentation, processor, templates: Sequence[str] = DEFAULT_TEMPLATES):
+    def __init__(
+        self,
+        model: CLIPSegForImageSegmentation,
+        processor,
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        guided_filter: GuidedFilter | None = None,
+    ):
         wrong = [template for template in templates if template.count("{}") != 1]
         if isinstance(templates, str) or not templates or wrong:
             raise ValueError(
                 f'templates are sentences with one {{}} each, like "a photo of a {{}}.", got {templates!r}.'
             )
         self.model, self.processor, self.templates = model, processor, tuple(templates)
+        self.guided_filter = guided_filter
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -93,6 +104,14 @@ class PromptedModel:
         numbers = torch.as_tensor(prompt_to_image, dtype=torch.long, device=vectors.device)
         output = self.model(vision_embeds=features, conditional_embeddings=vectors, prompt_to_image=numbers)
         return output.logits.float()
+
+    def at_edges(
+        self, logits: torch.Tensor, prompt_to_image: Sequence[int], images: Sequence[np.ndarray]
+    ) -> torch.Tensor:
+        """Logits (N, H, W) of prompts on images (h, w, 3) uint8, filtered if there is a filter."""
+        if self.guided_filter is None:
+            return logits
+        return follow_edges(logits, prompt_to_image, [Image.fromarray(image) for image in images], self.guided_filter)
 
     def _to_model(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the model's device, floats also to its precision."""

@@ -73,8 +73,9 @@ class QueryEvaluator:
             chosen = [n for n, q in enumerate(queries) if kind == "text" or q.example is not None]
             if chosen:
                 asked = [self._named(queries[n], kind) for n in chosen]
-                logits = self.prompted.logits(features, vectors[kind][chosen], [q.image for q in asked])
-                _count(result, logits, asked, images)
+                owners = [q.image for q in asked]
+                logits = self.prompted.logits(features, vectors[kind][chosen], owners)
+                _count(result, logits, self.prompted.at_edges(logits, owners, images), asked, images)
 
     def _named(self, query: Query, kind: str) -> Query:
         if self.name_shared and kind == "text" and len(self.results) > 1 and query.example is not None:
@@ -130,8 +131,15 @@ def batches(count: int, size: int, shard: tuple[int, int] = (0, 1), progress: st
     return tqdm(mine, desc=progress, unit="batch")
 
 
-def _count(result: PromptResults, logits: torch.Tensor, queries: Sequence[Query], images: Sequence[np.ndarray]) -> None:
-    probabilities = logits.sigmoid()
+def _count(
+    result: PromptResults,
+    logits: torch.Tensor,
+    filtered: torch.Tensor,
+    queries: Sequence[Query],
+    images: Sequence[np.ndarray],
+) -> None:
+    """Count masks by the filtered logits; how sure the model is that a thing is there, by its own."""
+    probabilities = filtered.sigmoid()
     for query in queries:
         _check_sizes(query, images[query.image].shape[:2])
     ignored = [None if q.ignored is None else q.ignored[None].to(logits.device) for q in queries]  # (1, h, w) each

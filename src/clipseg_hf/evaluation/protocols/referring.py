@@ -22,6 +22,7 @@ from clipseg_hf.evaluation.protocols.queries import (
     check_kinds,
     true_pixels,
 )
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 SubsetFunction = Callable[[dict, dict], Iterable[str]]
 
@@ -39,6 +40,7 @@ class ReferringSettings:
         thresholds: at which pixels are counted.
         boundary_thresholds: at which the masks' rims are compared; () for not at all.
         batch_size: images encoded at once.
+        guided_filter: let masks follow the pictures' edges, by `GuidedFilter`'s own settings.
         seed: of the examples and the absent phrases; the same for every model that is to be compared.
     """
 
@@ -49,6 +51,7 @@ class ReferringSettings:
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     boundary_thresholds: tuple[float, ...] = (0.3, 0.5)
     batch_size: int = 4
+    guided_filter: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -96,7 +99,7 @@ def evaluate_referring(
     if not len(rows):
         raise ValueError("There are no rows to evaluate on: is the split empty, or did a filter drop all of them?")
     drawer = _Drawer(undecoded(rows), settings, subsets, PhraseIndex(rows) if index is None else index)
-    prompted = PromptedModel(model, processor, settings.templates)
+    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
     results = {kind: PromptResults.at(settings.thresholds, settings.boundary_thresholds) for kind in settings.prompts}
     evaluator = QueryEvaluator(prompted, drawer.rows, settings.image_prompt_weight, results, name_shared=True)
     with prompted.evaluating():
