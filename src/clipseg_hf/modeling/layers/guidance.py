@@ -56,6 +56,13 @@ def fit_lines(values: Tensor, seen: Tensor) -> Tensor:
 
 def _average(maps: Tensor) -> Tensor:
     """Over each window, of what of it is inside."""
-    for kernel, padding in (((2 * RADIUS + 1, 1), (RADIUS, 0)), ((1, 2 * RADIUS + 1), (0, RADIUS))):
-        maps = F.avg_pool2d(maps, kernel, stride=1, padding=padding, count_include_pad=False)
-    return maps
+    inside = _sum(torch.ones_like(maps[:1, :1]))
+    return _sum(maps) / inside
+
+
+def _sum(maps: Tensor) -> Tensor:
+    """Over each window, by shifted copies: a few times as fast as PyTorch's pooling on a CPU."""
+    height, width = maps.shape[2:]
+    maps = F.pad(maps, (RADIUS, RADIUS, RADIUS, RADIUS))
+    maps = sum((maps[:, :, step : step + height] for step in range(1, 2 * RADIUS + 1)), maps[:, :, :height])
+    return sum((maps[..., step : step + width] for step in range(1, 2 * RADIUS + 1)), maps[..., :width])
