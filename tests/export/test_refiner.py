@@ -11,6 +11,7 @@ from clipseg_hf.inference.onnx_model import GRAPHS, OnnxModel
 ort = pytest.importorskip("onnxruntime")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the export takes a minute
 
+CLOSE = 1e-3  # logits of up to 17, added in another order, and flat windows magnify what differs by 1 / eps = 66
 CASES = [(256, 256, 4), (96, 320, 17), (16, 16, 1)]  # height, width, prompts
 
 
@@ -47,12 +48,12 @@ def test_the_graphs_are_the_model(model, folder, height, width, prompts):
     session = ort.InferenceSession(folder / GRAPHS / "model.onnx")
     whole = {"pixel_values": pixels, **inputs}
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in whole.items()})
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=2e-5)  # logits of up to 17, added in another order
+    np.testing.assert_allclose(found, expected, atol=CLOSE)
 
     runner = OnnxModel(folder, device="cpu")
     (features,) = runner.encode_images(pixels.numpy())
     found = runner.decode(features, model.get_conditional_embeddings(**inputs).numpy())
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=2e-5)  # logits of up to 17, added in another order
+    np.testing.assert_allclose(found, expected, atol=CLOSE)
 
 
 def base_logits(model, pixels, inputs):
