@@ -317,7 +317,9 @@ def _table(results: dict) -> str:
         "| | mean IoU | boundary IoU | better | worse | weights | training, s | image, ms | prompt, ms | of decode |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, way in ways.items():
+    for name in ("none", *FILTERS, *CANDIDATES, RECIPE):
+        if (way := ways.get(name)) is None:
+            continue
         row = [name, f"{way['miou']:.4f}", f"{way['boundary_iou']:.4f}", *[""] * 7]
         if name != "none":
             row[3:5] = [f"{way['better']:.0%}", f"{way['worse']:.0%}"]
