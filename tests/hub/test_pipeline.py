@@ -217,6 +217,14 @@ def test_borders_follow_the_picture(segment, segmenter):
     assert found[0]["score"] != segment(SCENE, prompts=PROMPTS)[0]["score"]
 
 
+def test_what_a_pipeline_was_made_with_can_be_switched_off(segment):
+    edged = clipseg_hf.pipeline("prompted-image-segmentation", model="emoji-tiny", device="cpu", guided_filter=True)
+    assert _same(edged(SCENE, prompts=PROMPTS), segment(SCENE, prompts=PROMPTS, guided_filter=True))
+    assert _same(edged(SCENE, prompts=PROMPTS, guided_filter=False), segment(SCENE, prompts=PROMPTS))
+    with pytest.raises(TypeError, match=r"guided_filter is True, False or a GuidedFilter\(\.\.\.\), got 'yes'"):
+        segment(SCENE, prompts=PROMPTS, guided_filter="yes")
+
+
 def test_a_decoder_alone(segment, tmp_path):
     segment.model.save_pretrained(tmp_path, decoder_only=True)
     segment.processor.save_pretrained(tmp_path)

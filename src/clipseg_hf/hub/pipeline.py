@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -145,7 +145,9 @@ class PromptedImageSegmentationPipeline(Pipeline):
         if subtask is not None and subtask not in SUBTASKS:
             raise ValueError(f"subtask is one of {', '.join(SUBTASKS)}; got {subtask!r}.")
         given: dict[str, Any] = {"threshold": threshold, "subtask": subtask, "objects": objects}
-        given["guided_filter"] = GuidedFilter() if guided_filter is True else guided_filter or None
+        if not isinstance(guided_filter, bool | GuidedFilter | None):
+            raise TypeError(f"guided_filter is True, False or a GuidedFilter(...), got {guided_filter!r}.")
+        given["guided_filter"] = GuidedFilter() if guided_filter is True else guided_filter
         given["operations"] = MaskOperations(**operations) if operations else None
         asked = {} if prompts is None else {"question": self._segmenter.ask(prompts)}
         return {}, asked, asked | {name: value for name, value in given.items() if value is not None}
@@ -183,12 +185,12 @@ class PromptedImageSegmentationPipeline(Pipeline):
         threshold: float | Sequence[float] | None = None,
         subtask: str = "prompted",
         objects: bool = False,
-        guided_filter: GuidedFilter | None = None,
+        guided_filter: GuidedFilter | Literal[False] = False,
         operations: MaskOperations | None = None,
     ) -> list[dict[str, Any]]:
         question = question or self._own_question
         logits = outputs["logits"][0]  # transformers takes a batch apart into batches of one
-        result = question.answer(outputs["image"], np.asarray(logits), threshold, guided_filter)
+        result = question.answer(outputs["image"], np.asarray(logits), threshold, guided_filter or None)
         if subtask == "semantic":
             result = result.exclusive()
         if operations:

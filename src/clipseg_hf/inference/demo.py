@@ -224,7 +224,7 @@ def rank_phrases(segmenter: Segmenter, scenes: Mapping[str, dict]) -> list[tuple
 
 def _draw_unpicked(figure: Any, place: Any, ranked: Sequence[tuple[float, str, Segmentation, int]]) -> None:
     """Those at `PLACES` among all."""
-    parts = place.subgridspec(1, 5, width_ratios=(1, 1, 1, 1, 1), wspace=0.05)
+    parts = place.subgridspec(1, 5, wspace=0.05)
     for number, (name, share) in enumerate(PLACES.items()):
         iou, phrase, result, which = ranked[round(share * (len(ranked) - 1))]
         left, right = (figure.add_subplot(parts[2 * number + column]) for column in range(2))
