@@ -81,6 +81,7 @@ def prompted_masks(
     target_sizes: Sequence[tuple[int, int]] | torch.Tensor | None = None,
     thresholds: float | Sequence[float] = PAPER_THRESHOLD,
     presence_threshold: float = PAPER_THRESHOLD,
+    own_logits: torch.Tensor | None = None,
 ) -> list[list[PromptedMask]]:
     """Masks of N prompts, sorted by image.
 
@@ -90,6 +91,7 @@ def prompted_masks(
         target_sizes: (height, width) of each image; left out, masks have the size of the logits.
         thresholds: for the masks, one or one for each prompt.
         presence_threshold: for `is_present`.
+        own_logits: the model's, for which presence is calibrated, where `logits` were filtered.
 
     Returns:
         for each image the masks of its prompts, in their order; an image without prompts has an empty list.
@@ -99,7 +101,8 @@ def prompted_masks(
     """
     logits, owners, sizes = _sort_out(logits, prompt_to_image, target_sizes)
     thresholds = threshold_of_each(thresholds, len(logits))
-    presence = presence_scores(logits).tolist()
+    own = logits if own_logits is None else own_logits.view_as(logits)
+    presence = presence_scores(own).tolist()
     results: list[list[PromptedMask]] = [[] for _ in sizes]
     for number, image in enumerate(owners):
         probabilities = resize_probabilities(logits[number : number + 1], sizes[image])[0]

@@ -200,12 +200,13 @@ class CLIPSegProcessor(ProcessorMixin):
             for each image, for each of its prompts: a `PromptedMask` with mask, probabilities, score, presence and
             is_present. `results[0][0].mask` and `results[0][0]["mask"]` are the same.
         """
-        logits, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
+        own, owners = _logits_of(outputs), getattr(outputs, "prompt_to_image", None)
+        logits = own
         if guides is not None:
             pictures = [load_image(guide, f"guides[{number}]") for number, guide in enumerate(guides)]
-            logits = follow_edges(logits, owners, pictures)
+            logits = follow_edges(own, owners, pictures)
         thresholds = self._thresholds(threshold, prompt_kinds or getattr(outputs, "prompt_kinds", None), logits)
-        return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"])
+        return prompted_masks(logits, owners, target_sizes, thresholds, self.mask_thresholds["presence"], own)
 
     def post_process_semantic_segmentation(
         self,

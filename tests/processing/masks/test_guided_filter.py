@@ -91,6 +91,7 @@ def test_post_processing_takes_the_pictures_and_leaves_them_away_by_default():
     assert guided[1].mask.shape == (64, 128) and expected[1, 0, 39] > logits[1, 0, 39]
     same_size = processor.post_process_prompted_segmentation(output, threshold=0.5, guides=[picture])[0]
     torch.testing.assert_close(same_size[1].probabilities, expected[1].sigmoid(), atol=1e-4, rtol=0)
+    assert [one.presence for one in guided] == [one.presence for one in plain]  # calibrated on the model's own logits
     single = SimpleNamespace(logits=logits[0])
     [[one]] = processor.post_process_prompted_segmentation(single, threshold=0.5, guides=[picture])
     torch.testing.assert_close(one.probabilities, expected[0].sigmoid(), atol=1e-4, rtol=0)
