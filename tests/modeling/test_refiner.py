@@ -42,7 +42,7 @@ def test_a_fresh_one_changes_nothing(tiny, prompts):
     plain = CLIPSegForImageSegmentation.from_clip(tiny.clip(), extract_layers=(0, 1), reduce_dim=16)
     torch.manual_seed(0)
     fresh = CLIPSegForImageSegmentation.from_clip(tiny.clip(), extract_layers=(0, 1), reduce_dim=16, refiner={})
-    assert fresh.refiner.stem.out_channels == 16 and fresh.refiner.stem.weight.std() > 0.1
+    assert fresh.refiner.stem.out_channels == 8 and fresh.refiner.stem.weight.std() > 0.1
     assert not fresh.refiner.finish.weight.any() and not fresh.refiner.finish.bias.any()
     with torch.no_grad():
         assert torch.equal(fresh(**prompts).logits, plain(**prompts).logits)
@@ -65,7 +65,7 @@ def test_a_linear_function_of_the_colours_by_hand():
     logits = torch.zeros(1, 6, 10)
     found = refiner(torch.zeros(1, 1, 1, 8), logits, refiner.encode(pixels))
     line = 4 * (0.2 * pixels[:, 0] - 0.1 * pixels[:, 1] + 0.05)
-    torch.testing.assert_close(found, 8 * torch.tanh(line / 8))
+    torch.testing.assert_close(found, line)
 
 
 def test_it_is_the_guided_filter_where_that_is_trusted():
@@ -73,15 +73,15 @@ def test_it_is_the_guided_filter_where_that_is_trusted():
     refiner = zeroed()
     refiner.finish.bias.data[0] = 1.0
     picture = np.kron(np.random.default_rng(0).random((4, 5, 3)), np.ones((16, 16, 1))).astype(np.float32)
-    logits = np.full((64, 80), -9.0, dtype=np.float32)
-    logits[10:30, 20:45] = 3.0  # not where the squares of colour are
+    logits = np.full((64, 80), -40.0, dtype=np.float32)  # which both take for their limit, 4
+    logits[10:30, 20:45] = 40.0  # not where the squares of colour are
     pixels = torch.from_numpy((picture - 0.45) / 0.26).permute(2, 0, 1)[None]
     with torch.no_grad():
         found = refiner(torch.zeros(1, 1, 1, 8), torch.from_numpy(logits)[None], refiner.encode(pixels))[0].numpy()
-    moved = 4 * np.tanh(logits / 4) + 8 * np.arctanh((found - logits) / 8)
+    moved = np.clip(logits, -4, 4) + found - logits
     expected = GuidedFilter(radius=8, eps=1e-3, limit=4).filter(logits, picture)
-    assert np.abs(expected - 4 * np.tanh(logits / 4)).mean() > 0.4
-    assert np.abs(moved - expected).mean() < 0.1
+    assert np.abs(expected - np.clip(logits, -4, 4)).mean() > 0.4
+    assert np.abs(moved - expected).mean() < 0.15
     assert ((moved > 0) != (expected > 0)).mean() < 0.02
 
 
@@ -182,7 +182,7 @@ def test_its_weights_are_at_most_a_twentieth_of_the_decoders(tiny, intermediate)
     fields |= {"vision_config": {"hidden_size": 192}, "use_complex_transposed_convolution": True}
     model = CLIPSegForImageSegmentation(tiny.config(**fields))
     decoder, refiner = (sum(p.numel() for p in part.parameters()) for part in (model.decoder, model.refiner))
-    assert 0.01 < refiner / decoder < 0.05
+    assert 0.004 < refiner / decoder < 0.05
 
 
 # Checkpoints
@@ -273,7 +273,7 @@ def test_a_foreign_one_is_refused(refined, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("refiner", "message"),
     [
-        ("big", r"refiner='big' must be None, \{\} or \{\"channels\": 16\}"),
+        ("big", r"refiner='big' must be None, \{\} or \{\"channels\": 8\}"),
         ({"width": 8}, r"refiner=\{'width': 8\} must be None"),
         ({"channels": 5}, "an even number of at least 4, got 5"),
         ({"channels": 2}, "an even number of at least 4, got 2"),

@@ -9,7 +9,7 @@ from clipseg_hf.modeling.thresholds import check_thresholds
 
 # Fields that stock's configuration keeps but does not know, with the values that stand for stock's behaviour.
 OPTIONAL_FIELDS: dict[str, Any] = {"decoder_dropout": 0.0, "loss_type": "bce", "refiner": None}
-REFINER_CHANNELS = 16
+REFINER_CHANNELS = 8
 
 # What a tower's configuration holds for its own class only.
 _OWN_FIELDS = ("model_type", "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path")

@@ -154,7 +154,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             extract_layers: zero-based layers of the vision tower that the decoder reads (the default is the paper's).
             reduce_dim: D, the decoder's width.
             use_complex_transposed_convolution: the refined readout, for patch size 16.
-            refiner: {} for a refiner that looks at the pixels, {"channels": 16} for its width; None for none.
+            refiner: {} for a refiner that looks at the pixels, {"channels": 8} for its width; None for none.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.
             clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `attn_implementation`, ...).
 

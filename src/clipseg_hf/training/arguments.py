@@ -59,7 +59,7 @@ class CLIPSegTrainingArguments:
         high=1,
     )
     refiner: dict | None = _option(  # noqa: RUF009
-        None, "a head that looks at the pixels: {}, or {channels: 16} for its width; default: the checkpoint's own"
+        None, "a head that looks at the pixels: {}, or {channels: 8} for its width; default: the checkpoint's own"
     )
     freeze_decoder: bool = _option(False, "train the refiner alone")
     loss_type: str | None = _option(

@@ -76,7 +76,7 @@ class PixelRefiner(nn.Module):
         """
         colours, (pixels, seen) = pixel_features[0], pixel_features[1].split((2 * self.join.out_channels, SEEN), dim=1)
         # four pixels of each: (n, H, W) -> (n, 4, H/2, W/2) -> (n, 1, H/4, W/4)
-        settled = torch.tanh(F.pixel_unshuffle(_even(logits), 2) / SETTLED)
+        settled = F.pixel_unshuffle(_even(logits), 2).mul(1 / SETTLED).clamp(-1, 1)
         small = F.avg_pool2d(settled.mean(1, keepdim=True), 2, ceil_mode=True)
         lines = fit_lines(small, seen)  # (n, 4, H/4, W/4)
         guided = (lines[:, :3] * seen[:, :3]).sum(1, keepdim=True) + lines[:, 3:]
@@ -88,7 +88,7 @@ class PixelRefiner(nn.Module):
         # (n, 5, H/2, W/2): what four pixels have in common
         trust, lines = _resize(torch.cat([trust, trust * lines + more], dim=1), colours).split((1, 4), dim=1)
         added = (lines[:, :3, None] * colours.unflatten(1, (3, 4))).sum(1) + lines[:, 3:]
-        added = LIMIT * torch.tanh((added - trust * settled) * (SETTLED / LIMIT))
+        added = (added - trust * settled).mul(SETTLED).clamp(-LIMIT, LIMIT)
         return logits + F.pixel_shuffle(added, 2)[:, 0, : logits.shape[1], : logits.shape[2]].to(logits.dtype)
 
 
