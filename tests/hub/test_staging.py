@@ -128,6 +128,17 @@ def test_a_model_that_cannot_be_read_back_is_not_published(trained, tmp_path):
         check_loading(copy, checkpoint.model, checkpoint.processor, whole=True)
 
 
+def test_a_decoder_that_stock_cannot_run_is_published_alone(trained, tmp_path):
+    checkpoint = Checkpoint.load(trained)
+    model = CLIPSegForImageSegmentation.from_pretrained(trained, conditional_layers=[0, 1])
+    model.save_pretrained(tmp_path)
+    checkpoint.processor.save_pretrained(tmp_path)
+    message = r"conditional_layers=\[0, 1\]\), which transformers' own CLIPSeg would leave away .*--decoder-only"
+    with pytest.raises(ValueError, match=message):
+        check_loading(tmp_path, model, checkpoint.processor, whole=True)
+    check_loading(tmp_path, model, checkpoint.processor, whole=False)
+
+
 def test_places_that_do_not_fit(trained, tmp_path):
     (tmp_path / "a file").touch()
     with pytest.raises(FileExistsError, match="is not empty; name a new folder"):

@@ -53,6 +53,27 @@ def test_a_decoder_and_its_base_are_the_model_again_bit_by_bit(trained, saved, p
     assert not again.training
 
 
+def test_films_of_further_steps_are_kept(base, prompts, tmp_path):
+    model = CLIPSegForImageSegmentation.from_clip(
+        base, extract_layers=(0, 1, 3), reduce_dim=16, conditional_layers=(0, 2)
+    )
+    torch.nn.init.normal_(model.decoder.films["2"].add.weight)
+    expected = model(**prompts).logits
+    for decoder_only in (False, True):
+        model.save_pretrained(tmp_path / str(decoder_only), decoder_only=decoder_only)
+        again = CLIPSegForImageSegmentation.from_pretrained(tmp_path / str(decoder_only))
+        assert again.config.conditional_layers == [0, 2]
+        assert torch.equal(again(**prompts).logits, expected)
+
+
+def test_films_of_further_steps_can_be_put_on_a_trained_decoder(trained, saved, prompts, tmp_path):
+    trained.save_pretrained(tmp_path / "whole")
+    for folder in (saved, tmp_path / "whole"):
+        model = CLIPSegForImageSegmentation.from_pretrained(folder, conditional_layers=[0, 1, 2])
+        assert sorted(model.decoder.films) == ["1", "2"]
+        assert torch.equal(model(**prompts).logits, trained(**prompts).logits)
+
+
 def test_the_file_holds_the_decoder_and_names_its_base(saved, base):
     with safe_open(saved / "decoder.safetensors", framework="pt") as file:
         assert all(name.startswith("decoder.") for name in file.keys())  # noqa: SIM118

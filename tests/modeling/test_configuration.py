@@ -18,6 +18,13 @@ from clipseg_hf.modeling.configuration import check_config, clip_config_of, clip
             r"conditional_layer=3 would never be reached: the decoder has 3 steps .* from 0 to 2",
         ),
         ({"conditional_layer": -1}, "conditional_layer=-1 would never be reached"),
+        *(
+            (
+                {"conditional_layer": 1, "conditional_layers": steps},
+                r"conditional_layers=.* must be None or name steps .* 0 to 2, conditional_layer=1 among .*\[0, 1, 2\]",
+            )
+            for steps in ([], [0, 2], [1, 3], [-1, 1], [2, 1], [1, 1], 1, "all")
+        ),
         ({"reduce_dim": 18}, "reduce_dim=18 is not a multiple of decoder_num_attention_heads=4"),
         ({"decoder_dropout": 1.0}, "decoder_dropout=1.0 must be at least 0 and below 1"),
         ({"loss_type": "iou"}, 'loss_type="iou" is unknown, choose one of bce, bce_dice, dice, focal'),

@@ -92,6 +92,15 @@ def test_the_same_seed_gives_the_same_decoder(make_args):
     assert first.equal(second) and not first.equal(other)
 
 
+def test_the_prompt_may_modulate_several_steps(make_args, tmp_path):
+    fresh = assembly.build_model(make_args(conditional_layers=(0, 1)))
+    assert fresh.config.conditional_layers == [0, 1] and list(fresh.decoder.films) == ["1"]
+    assembly.build_model(make_args()).save_pretrained(tmp_path / "plain")
+    tuning = CLIPSegTrainingArguments(model_name_or_path=str(tmp_path / "plain"), conditional_layers=(0, 1))
+    tuned = assembly.build_model(tuning)
+    assert list(tuned.decoder.films) == ["1"] and not any(weight.any() for weight in tuned.decoder.films.parameters())
+
+
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
     (tmp_path / "r.yaml").write_text(json.dumps({"learning_rat": 1}))
     assert main([str(tmp_path / "r.yaml")]) == 2

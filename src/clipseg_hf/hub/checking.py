@@ -30,6 +30,12 @@ def check_loading(folder: Path, model: Any, processor: Any, *, whole: bool) -> N
     again = CLIPSegProcessor.from_pretrained(folder)
     if again.to_dict() != processor.to_dict():
         raise ValueError("The processor that clipseg-hf loads from what was written has other settings than before.")
+    if whole and any(name.startswith("decoder.films.") for name in expected):
+        raise ValueError(
+            f"The decoder is modulated at several steps (conditional_layers={model.config.conditional_layers}), which "
+            "transformers' own CLIPSeg would leave away and give other masks: publish the decoder alone "
+            "(--decoder-only), which it refuses. Nothing was uploaded."
+        )
     if whole:
         known = {name: weight for name, weight in expected.items() if not name.startswith("refiner.")}
         _compare_weights(StockModel.from_pretrained(folder, dtype="auto").state_dict(), known, "transformers")

@@ -8,7 +8,12 @@ from clipseg_hf.modeling.loss import LOSSES
 from clipseg_hf.modeling.thresholds import check_thresholds
 
 # Fields that stock's configuration keeps but does not know, with the values that stand for stock's behaviour.
-OPTIONAL_FIELDS: dict[str, Any] = {"decoder_dropout": 0.0, "loss_type": "bce", "refiner": None}
+OPTIONAL_FIELDS: dict[str, Any] = {
+    "decoder_dropout": 0.0,
+    "loss_type": "bce",
+    "refiner": None,
+    "conditional_layers": None,
+}
 REFINER_CHANNELS = 8
 
 # What a tower's configuration holds for its own class only.
@@ -36,6 +41,23 @@ def refiner_channels(config: CLIPSegConfig) -> int | None:
     if not isinstance(channels, int) or channels < 4 or channels % 2:
         raise ValueError(f"a refiner's channels must be an even number of at least 4, got {channels!r}")
     return channels
+
+
+def conditional_layers(config: CLIPSegConfig) -> list[int]:
+    """The steps of the decoder at which the prompt modulates the tokens: stock's `conditional_layer`, or several.
+
+    Raises:
+        ValueError: `config.conditional_layers` names steps that the decoder does not have, twice, or without stock's.
+    """
+    steps, first, count = get_field(config, "conditional_layers"), config.conditional_layer, len(config.extract_layers)
+    if steps is None:
+        return [first]
+    if not isinstance(steps, (list, tuple)) or list(steps) != sorted({*steps} & {*range(count)}) or first not in steps:
+        raise ValueError(
+            f"conditional_layers={steps!r} must be None or name steps of the decoder in their order, from 0 to "
+            f"{count - 1}, conditional_layer={first} among them: {list(range(count))} for all"
+        )
+    return list(steps)
 
 
 def vision_fields(config: CLIPSegConfig | CLIPConfig) -> Any:
@@ -108,6 +130,7 @@ def check_config(config: CLIPSegConfig) -> None:
     loss_type = get_field(config, "loss_type")
     if loss_type not in LOSSES:
         raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
+    conditional_layers(config)
     refiner_channels(config)
     check_thresholds(getattr(config, "mask_thresholds", None))
 

@@ -86,12 +86,12 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     ) -> Any:
         """Load a checkpoint of transformers' CLIPSeg, a whole one of ours, or a decoder-only one.
 
-        Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type` and `refiner` included, with
-        one default of its own: a checkpoint of float16 is loaded as float32 unless `dtype` says otherwise, because the
-        decoder is fragile in half precision.
+        Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type`, `refiner` and
+        `conditional_layers` included, with one default of its own: a checkpoint of float16 is loaded as float32 unless
+        `dtype` says otherwise, because the decoder is fragile in half precision.
 
         `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
-        it is trained, on a checkpoint that has none.
+        it is trained, on a checkpoint that has none. So does `conditional_layers=[0, 1, 2]` for steps it adds.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
@@ -141,6 +141,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         decoder_intermediate_size: int = 2048,
         decoder_dropout: float = 0.0,
         conditional_layer: int = 0,
+        conditional_layers: Sequence[int] | None = None,
         loss_type: str = "bce",
         refiner: dict[str, Any] | None = None,
         generator: torch.Generator | None = None,
@@ -154,6 +155,9 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             extract_layers: zero-based layers of the vision tower that the decoder reads (the default is the paper's).
             reduce_dim: D, the decoder's width.
             use_complex_transposed_convolution: the refined readout, for patch size 16.
+            conditional_layer: step of the decoder, from 0, at which the prompt modulates the tokens (FiLM).
+            conditional_layers: several such steps, that one among them, for example [0, 1, 2]; None for that one. Stock
+                cannot run such a decoder.
             refiner: {} for a refiner that looks at the pixels, {"channels": 8} for its width; None for none.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.
             clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `attn_implementation`, ...).
@@ -181,6 +185,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             decoder_intermediate_size=decoder_intermediate_size,
             decoder_dropout=decoder_dropout,
             conditional_layer=conditional_layer,
+            conditional_layers=None if conditional_layers is None else list(conditional_layers),
             loss_type=loss_type,
             refiner=refiner,
             base_model_name_or_path=base,

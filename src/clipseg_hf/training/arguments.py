@@ -52,6 +52,9 @@ class CLIPSegTrainingArguments:
     reduce_dim: int | None = _option(None, "width of the decoder; default: 64", low=1)
     decoder_intermediate_size: int | None = _option(None, "width of its blocks' MLP; default: 2048", low=1)
     use_complex_transposed_convolution: bool | None = _option(None, "the refined readout; default: False")
+    conditional_layers: tuple[int, ...] | None = _option(
+        None, "steps of the decoder at which the prompt modulates the tokens; default: (0,), the paper's"
+    )
     decoder_dropout: float | None = _option(
         None,
         "dropout probability in the decoder; default: 0.1 for a fresh decoder, else the checkpoint's own",

@@ -56,6 +56,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         changes = {
             "decoder_dropout": args.decoder_dropout,
             "refiner": args.refiner,
+            "conditional_layers": list(args.conditional_layers) if args.conditional_layers else None,
             "loss_type": args.loss_type,
             "revision": args.model_revision,
         }
@@ -77,6 +78,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         reduce_dim=args.reduce_dim or REDUCE_DIM,
         decoder_intermediate_size=args.decoder_intermediate_size or INTERMEDIATE_SIZE,
         use_complex_transposed_convolution=bool(args.use_complex_transposed_convolution),
+        conditional_layers=args.conditional_layers,
         decoder_dropout=DECODER_DROPOUT if args.decoder_dropout is None else args.decoder_dropout,
         loss_type=args.loss_type or "bce",
         refiner=args.refiner,

@@ -68,6 +68,43 @@ def test_film_acts_at_the_conditional_layer(tiny, step):
 
 
 @torch.no_grad()
+def test_film_at_several_steps_by_hand(tiny):
+    """A block ends in a norm of (1, -1, 1, -1), to which the second step adds no skip."""
+    decoder = CLIPSegDecoder(tiny.config(extract_layers=[0, 1], reduce_dim=4, conditional_layers=[0, 1]))
+    for name, parameter in decoder.named_parameters():
+        nn.init.zeros_(parameter) if "layer_norm" not in name else None
+    decoder.reduces[0].bias.copy_(torch.tensor([3.0, 1.0, 3.0, 1.0]))
+    decoder.film_mul.bias.fill_(1.0)
+    decoder.films["1"].mul.weight[:, 0] = torch.tensor([1.0, 0.0, 0.0, -0.5])
+    decoder.films["1"].add.bias[1] = 0.25
+    vectors = torch.zeros(1, 24)
+    vectors[0, 0] = 2.0
+    blocks = []
+    decoder.layers[1].register_forward_pre_hook(lambda _, arguments: blocks.append(arguments[0]))
+    decode(decoder, [torch.zeros(1, 2, 48)] * 2, vectors)
+    # (1 + 2) * 1, 1 * -1 + 0.25, 1 * 1, (1 - 1) * -1
+    torch.testing.assert_close(blocks[0], torch.tensor([[[3.0, -0.75, 1.0, 0.0]] * 2]), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("first", "steps"), [(0, [0, 1, 2]), (1, [1, 2]), (2, [0, 2])])
+def test_further_films_change_nothing_at_first_and_act_where_they_are_named(tiny, first, steps):
+    plain = tiny.model(conditional_layer=first).decoder
+    decoder = tiny.model(conditional_layer=first, conditional_layers=steps).decoder
+    initialize_decoder(decoder)
+    decoder.load_state_dict(plain.state_dict(), strict=False)
+    inputs = ([torch.randn(2, 5, 48) for _ in range(3)], torch.randn(5, 24), (2, 2), torch.tensor([0, 1, 1, 0, 1]))
+    expected = plain(*inputs).logits
+    torch.testing.assert_close(decoder(*inputs).logits, expected)
+    for film in decoder.films.values():
+        before, film.add.weight.data = film.add.weight.data, torch.randn(decoder.config.reduce_dim, 24)
+        changed = decoder(*inputs).logits
+        assert (changed - expected).abs().max() > 0.01
+        torch.testing.assert_close(decoder(*inputs, decode_chunk_size=2).logits, changed, atol=1e-5, rtol=1e-4)
+        film.add.weight.data = before
+
+
+@torch.no_grad()
 def test_activations_enter_from_deep_to_shallow(tiny):
     decoder = tiny.model().decoder
     activations, vectors = [torch.randn(1, 5, 48) for _ in range(3)], torch.randn(1, 24)

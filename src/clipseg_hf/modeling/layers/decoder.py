@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
-from clipseg_hf.modeling.configuration import get_field, vision_fields
+from clipseg_hf.modeling.configuration import conditional_layers, get_field, vision_fields
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
 from clipseg_hf.modeling.layers.refiner import RectifiedConvolution, ZeroConvolution
@@ -22,6 +22,7 @@ DECODE_TOKENS_CPU = 2_048
 DECODE_TOKENS_ACCELERATOR = 32_768
 
 Refine = Callable[[Tensor, Tensor, Tensor], Tensor]
+Films = dict[int, tuple[Tensor, Tensor]]  # step -> scale and shift, (N, 1, D) each
 
 
 class CLIPSegDecoder(nn.Module):
@@ -31,6 +32,9 @@ class CLIPSegDecoder(nn.Module):
     tokens like the skips of a U-Net, and followed by a transformer block. At step `conditional_layer` the prompt vector
     modulates all tokens (FiLM). Only then does anything depend on the prompt, so the projections are computed once for
     each image, however many prompts ask about it.
+
+    `conditional_layers` lets it modulate them at further steps as well, which neither the paper nor stock does: what a
+    block says of the prompt is otherwise all that the next one, and the skip that joins it, can know.
     """
 
     def __init__(self, config: CLIPSegConfig):
@@ -39,6 +43,8 @@ class CLIPSegDecoder(nn.Module):
         self.config = config
         self.film_mul = nn.Linear(prompt_width, dim)
         self.film_add = nn.Linear(prompt_width, dim)
+        further = [step for step in conditional_layers(config) if step != config.conditional_layer]
+        self.films = nn.ModuleDict({str(step): FurtherFilm(prompt_width, dim) for step in further})
         self.reduces = nn.ModuleList(nn.Linear(vision.hidden_size, dim) for _ in config.extract_layers)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in config.extract_layers)
         refined = config.use_complex_transposed_convolution
@@ -72,15 +78,17 @@ class CLIPSegDecoder(nn.Module):
         """
         dtype = cast(DecoderLayer, self.layers[0]).layer_norm1.weight.dtype  # what no quantization touches
         conditional_embeddings = conditional_embeddings.to(dtype)  # (N, projection_dim)
-        scale = self.film_mul(conditional_embeddings)[:, None]  # (N, 1, D)
-        shift = self.film_add(conditional_embeddings)[:, None]  # (N, 1, D)
+        # step -> scale and shift, (N, 1, D) each
+        films = {self.config.conditional_layer: self._film(conditional_embeddings)}
+        films |= {int(step): film(conditional_embeddings) for step, film in self.films.items()}
         # deep to shallow, (B, tokens, width) -> (B, tokens, D)
         skips = [reduce(a.to(dtype)) for reduce, a in zip(self.reduces, reversed(activations), strict=True)]
 
         size = _chunk_size(decode_chunk_size, skips[0])
-        chunks: Iterable[tuple[Tensor, Tensor, Tensor]] = [(prompt_to_image, scale, shift)]
+        chunks: Iterable[tuple[Tensor, Films]] = [(prompt_to_image, films)]
         if size is not None:
-            chunks = zip(prompt_to_image.split(size), scale.split(size), shift.split(size), strict=True)
+            parts = (slice(start, start + size) for start in range(0, max(1, len(prompt_to_image)), size))
+            chunks = ((prompt_to_image[part], {s: (a[part], b[part]) for s, (a, b) in films.items()}) for part in parts)
         decoded = [
             self._decode(skips, *chunk, grid, output_hidden_states, output_attentions, refine) for chunk in chunks
         ]
@@ -91,12 +99,15 @@ class CLIPSegDecoder(nn.Module):
             attentions=tuple(map(_join, zip(*attentions, strict=True))) if output_attentions else None,
         )
 
+    def _film(self, conditional_embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, projection_dim) -> scale and shift, (N, 1, D) each."""
+        return self.film_mul(conditional_embeddings)[:, None], self.film_add(conditional_embeddings)[:, None]
+
     def _decode(
         self,
         skips: list[Tensor],
         prompt_to_image: Tensor,
-        scale: Tensor,
-        shift: Tensor,
+        films: Films,
         grid: tuple[int, int],
         output_hidden_states: bool,
         output_attentions: bool,
@@ -109,7 +120,8 @@ class CLIPSegDecoder(nn.Module):
         for step, (skip, layer) in enumerate(zip(skips, self.layers, strict=True)):
             if step > 0:
                 tokens = tokens + skip[prompt_to_image]
-            if step == self.config.conditional_layer:
+            if step in films:
+                scale, shift = films[step]
                 tokens = scale * tokens + shift
             if output_hidden_states and not hidden_states:
                 hidden_states.append(tokens)
@@ -123,6 +135,24 @@ class CLIPSegDecoder(nn.Module):
         if refine is not None:
             logits = refine(patches, logits, prompt_to_image)
         return logits, hidden_states, attentions
+
+
+class FurtherFilm(nn.Module):
+    """FiLM at a further step. It starts from scales of one and shifts of zero: a fresh one changes nothing, so that it
+    can be put on a trained decoder."""
+
+    def __init__(self, prompt_width: int, dim: int):
+        super().__init__()
+        self.mul = ZeroLinear(prompt_width, dim)
+        self.add = ZeroLinear(prompt_width, dim)
+
+    def forward(self, conditional_embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, projection_dim) -> scale and shift, (N, 1, D) each."""
+        return 1 + self.mul(conditional_embeddings)[:, None], self.add(conditional_embeddings)[:, None]
+
+
+class ZeroLinear(nn.Linear):
+    """A linear layer that starts from zero."""
 
 
 class DecoderLayer(GradientCheckpointingLayer):
@@ -225,7 +255,7 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
     if isinstance(module, AttentionProjection):
         init.uniform_(module.weight, -module.initial_bound, module.initial_bound, generator=generator)
         init.zeros_(module.bias)
-    elif isinstance(module, ZeroConvolution):
+    elif isinstance(module, (ZeroLinear, ZeroConvolution)):
         for parameter in module.parameters():
             init.zeros_(parameter)
     elif isinstance(module, RectifiedConvolution):
