@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
-from clipseg_hf.inference.demo import WAYS, format_numbers, measure
+from clipseg_hf.inference.demo import WAYS, format_numbers, measure_ways
 
 
 def main() -> None:
@@ -23,9 +22,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="measured.json")
     given = parser.parse_args()
     rows = load_phrasecut_plus(given.world, split="test")
-    model = CLIPSegForImageSegmentation.from_pretrained(given.model)
-    processor = CLIPSegProcessor.from_pretrained(given.model)
-    numbers = {name: measure(model, processor, rows, progress=True, **options) for name, options in WAYS.items()}
+    numbers = measure_ways(given.model, rows, progress=True)
     world = json.loads((Path(given.world) / "emoji_scenes.json").read_text(encoding="utf-8"))
     record = {
         "data": f"The {len(rows)} test scenes of the emoji world (seed {world['seed']})",
@@ -35,7 +32,7 @@ def main() -> None:
     }
     Path(given.output).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, values in numbers.items():
-        print(f"{name}:\n{format_numbers(values)}")
+        print(f"{WAYS[name][0]}:\n{format_numbers(values)}")
 
 
 if __name__ == "__main__":

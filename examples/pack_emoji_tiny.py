@@ -1,10 +1,11 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-tiny/final outputs/emoji-clip measured.json \\
-        src/clipseg_hf/assets/emoji-tiny
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-tiny/final outputs/emoji-clip \\
+        measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
-is fragile in half precision. Numbers are to be measured on the packed folder.
+is fragile in half precision. The refiner stays in float32, and knows the decoder by its stored weights. Numbers are to
+be measured on the packed folder.
 """
 
 import argparse
@@ -13,6 +14,10 @@ import shutil
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
+
+from clipseg_hf import CLIPSegForImageSegmentation
+from clipseg_hf.inference.demo import WAYS
+from clipseg_hf.modeling.checkpoints import save_refiner
 
 CARD = """\
 ---
@@ -24,8 +29,9 @@ tags: [clipseg, zero-shot-segmentation, one-shot-segmentation, emoji]
 # emoji-tiny
 
 A CLIPSeg of {parameters:.1f} M parameters that knows the emoji world and nothing else: a small CLIP trained from
-scratch, and a decoder on it ({trainable:.2f} M parameters, refined readout). It makes everything in clipseg-hf run
-without a network, in seconds, on a CPU. It is no model for photographs.
+scratch, a decoder on it ({trainable:.2f} M parameters, refined readout), and a refiner of {refiner:,} weights that
+looks at the pixels. It makes everything in clipseg-hf run without a network, in seconds, on a CPU. It is no model for
+photographs. Stock `transformers` loads it, too, without the refiner.
 
 ```python
 from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor
@@ -39,24 +45,16 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 decoder was trained on (the CLIP below it saw all). Example images show another scene's emoji with its mask. AUROC says
 how well presence tells a thing that is there from one that is not.
 
-| prompt | seen, 0.5 | unseen, 0.5 | seen, 0.3 | unseen, 0.3 | AUROC | phrases |
-| --- | --- | --- | --- | --- | --- | --- |
-{rows}
-
-The same, with masks that follow the picture's edges (`guided_filter`, which is off unless asked for; presence stays):
-
-| prompt | seen, 0.5 | unseen, 0.5 | seen, 0.3 | unseen, 0.3 | AUROC | phrases |
-| --- | --- | --- | --- | --- | --- | --- |
-{guided}
+{tables}
 
 Measured by `{script}`; `measured.json` holds the numbers. Thresholds for masks and presence in `config.json` were
 calibrated on validation scenes.
 
 ## How it was made
 
-`recipe.yaml` is the decoder's recipe as it ran, `provenance.json` says with which versions, data and seed,
-`pretraining.json` is the CLIP's recipe with its accuracy at naming single emoji. The commands are in the project's
-README ("The emoji world").
+`recipe.yaml` is the decoder's recipe as it ran, `refiner-recipe.yaml` the refiner's, which left the decoder as it was;
+`provenance.json` and `refiner-provenance.json` say with which versions, data and seed; `pretraining.json` is the CLIP's
+recipe with its accuracy at naming single emoji. The commands are in the project's README ("The emoji world").
 
 ## Licence
 
@@ -64,9 +62,17 @@ MIT. Trained on scenes of emoji of the Noto Color Emoji font (SIL Open Font Lice
 """
 
 
+FILES = ("processor_config.json", "tokenizer.json", "tokenizer_config.json")
+TABLE = """\
+| prompt | seen, 0.5 | unseen, 0.5 | seen, 0.3 | unseen, 0.3 | AUROC | phrases |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model", type=Path, help="folder of the finished model")
+    parser.add_argument("model", type=Path, help="folder of the finished model, with its refiner")
+    parser.add_argument("decoder", type=Path, help="folder of the finished model that the refiner was put on")
     parser.add_argument("clip", type=Path, help="folder of its CLIP, for pretraining.json")
     parser.add_argument("measured", type=Path, help="what measure_emoji_tiny.py wrote; may not exist yet")
     parser.add_argument("output", type=Path, help="folder to write")
@@ -80,23 +86,45 @@ def main() -> None:
     config["dtype"] = "float32"
     for name in ("base_model_name_or_path", "base_model_revision"):
         config.pop(name, None)  # the CLIP is inside
-    (given.output / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json", "recipe.yaml", "provenance.json"):
-        shutil.copy(given.model / name, given.output / name)
-    shutil.copy(given.clip / "pretraining.json", given.output / "pretraining.json")
+    _put_refiner(given, config)
+    for name in FILES:
+        _copy(given.model / name, given.output / name)
+    for name in ("recipe.yaml", "provenance.json"):
+        _copy(given.decoder / name, given.output / name)
+        _copy(given.model / name, given.output / f"refiner-{name}")
+    _copy(given.clip / "pretraining.json", given.output / "pretraining.json")
 
     if given.measured.is_file():
+        _copy(given.measured, given.output / "measured.json")
         measured = json.loads(given.measured.read_text(encoding="utf-8"))
-        if given.measured.resolve() != (given.output / "measured.json").resolve():
-            shutil.copy(given.measured, given.output / "measured.json")
+        sizes = {name: tensor.numel() for name, tensor in weights.items()}
+        refiner = sum(tensor.numel() for tensor in load_file(given.output / "refiner.safetensors").values())
         card = CARD.format(
-            parameters=sum(tensor.numel() for tensor in weights.values()) / 1e6,
-            trainable=sum(tensor.numel() for name, tensor in weights.items() if name.startswith("decoder.")) / 1e6,
-            rows=_rows(measured["numbers"]),
-            guided=_rows(measured["guided"]),
+            parameters=sum(sizes.values()) / 1e6,
+            trainable=sum(size for name, size in sizes.items() if name.startswith("decoder.")) / 1e6,
+            refiner=refiner,
+            tables="\n\n".join(
+                f"{title.capitalize()}:\n\n{TABLE}{_rows(measured[n])}" for n, (title, *_) in WAYS.items()
+            ),
             **{key: measured[key] for key in ("data", "script")},
         )
         (given.output / "README.md").write_text(card, encoding="utf-8")
+
+
+def _put_refiner(given: argparse.Namespace, config: dict) -> None:
+    """Write the configuration, and the refiner for the decoder whose weights have been rounded."""
+    path, refiner = given.output / "config.json", config.pop("refiner")
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    packed = CLIPSegForImageSegmentation.from_pretrained(given.output, refiner=refiner)
+    trained = CLIPSegForImageSegmentation.from_pretrained(given.model)
+    packed.refiner.load_state_dict(trained.refiner.state_dict())
+    save_refiner(packed, given.output)
+    path.write_text(json.dumps(config | {"refiner": refiner}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.resolve() != target.resolve():
+        shutil.copy(source, target)
 
 
 def _rows(numbers: dict) -> str:

@@ -30,8 +30,8 @@ def test_its_thresholds_are_calibrated(checkpoint):
     assert processor.mask_thresholds == model.config.mask_thresholds
 
 
-def test_stock_transformers_gives_the_same_logits(checkpoint):
-    model, processor = checkpoint
+def test_stock_transformers_gives_the_logits_without_the_refiner(checkpoint):
+    model, processor = CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY, refiner=None), checkpoint[1]
     row = load_scenes()["2"]
     image = row["image"].convert("RGB")
     inputs = processor(text=["penguin", "dog"], images=image, return_tensors="pt")
@@ -47,6 +47,7 @@ def test_stock_transformers_gives_the_same_logits(checkpoint):
             pixel_values=inputs["pixel_values"].expand(2, -1, -1, -1),
         ).logits
         torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-4, rtol=1e-4)
+        assert (checkpoint[0](**inputs).logits - expected).abs().max() > 1
 
 
 def test_it_is_about_as_good_on_the_shipped_scenes_as_on_all(checkpoint):
@@ -56,3 +57,10 @@ def test_it_is_about_as_good_on_the_shipped_scenes_as_on_all(checkpoint):
     for kind, values in quoted.items():
         for name in ("seen", "unseen", "auroc"):
             assert live[kind][name] > values[name] - 0.15
+
+
+def test_the_refiner_is_better_than_the_filter_and_that_than_nothing():
+    measured = json.loads((Path(EMOJI_TINY) / "measured.json").read_text())
+    for kind in ("text", "image", "mix"):
+        base, guided, refined = (measured[way][kind]["seen"] for way in ("base", "guided", "numbers"))
+        assert base + 0.03 < guided < refined

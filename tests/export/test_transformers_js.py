@@ -12,8 +12,9 @@ from threading import Thread
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import CLIPSegConfig
 
-from clipseg_hf.assets import EMOJI_SCENES
+from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.inference import Segmenter
 
 NODE = Path(__file__).parent / "node"
@@ -75,6 +76,7 @@ def test_the_page_finds_the_same_in_a_browser(exported, expected, tmp_path):
         server.server_close()
     assert '<p id="status" role="status">Done.</p>' in result.stdout
     found = re.findall(r"<li[^>]*>(.*?): ([\d.]+) % of the picture", result.stdout)
-    shares = 100 * (1 / (1 + np.exp(-logits)) > 0.48).mean((1, 2))  # the checkpoint's threshold for texts
+    threshold = CLIPSegConfig.from_pretrained(EMOJI_TINY).mask_thresholds["text"]
+    shares = 100 * (1 / (1 + np.exp(-logits)) > threshold).mean((1, 2))
     assert [text for text, _ in found] == TEXTS
     np.testing.assert_allclose([float(share) for _, share in found], shares, atol=0.01)

@@ -22,6 +22,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 import clipseg_hf
+from clipseg_hf.assets import EMOJI_TINY
 from clipseg_hf.hub.remote_code import REPOSITORY_FILES
 from clipseg_hf.processing import decode_rle
 from hub.published_folder import NAMES, SCENE, endpoint, make_published
@@ -78,7 +79,8 @@ def _pixels(mask: Image.Image) -> np.ndarray:
 def test_the_official_client_gets_masks(url, ours, online):
     expected = ours(SCENE)
     client = InferenceClient(url)
-    for given in ({}, {"threshold": 0.48}, {"mask_threshold": 0.48}):  # as an image, as base64
+    own = json.loads((Path(EMOJI_TINY) / "config.json").read_text())["mask_thresholds"]["text"]
+    for given in ({}, {"threshold": own}, {"mask_threshold": own}):  # as an image, as base64
         found = client.image_segmentation(SCENE, **given)
         assert [entry.label for entry in found] == NAMES
         assert [entry.score for entry in found] == pytest.approx([entry["score"] for entry in expected], abs=1e-3)

@@ -12,9 +12,9 @@ def test_demo_prints_numbers_and_draws_a_poster(tmp_path):
     figure = run_demo(tmp_path / "new" / "folder", echo=lines.append)
     text = "\n".join(lines)
     assert "24 scenes" in text
-    assert text.count("  example image ") == 4  # of the shipped scenes and of the full measurement, each in two ways
-    plain, guided = [float(line.split()[1]) for line in text.splitlines() if line.split()[:1] == ["text"]][:2]
-    assert guided > plain + 0.03  # masks that follow the picture's edges
+    assert text.count("  example image ") == 5  # of the shipped scenes in two ways, of the full measurement in three
+    refined, base = [float(line.split()[1]) for line in text.splitlines() if line.split()[:1] == ["text"]][:2]
+    assert refined > base + 0.03
     assert str(figure) in text
     picture = Image.open(figure)
     assert picture.width >= 1200
