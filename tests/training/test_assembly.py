@@ -95,6 +95,7 @@ def test_the_same_seed_gives_the_same_decoder(make_args):
 def test_the_prompt_may_modulate_several_steps(make_args, tmp_path):
     fresh = assembly.build_model(make_args(conditional_layers=(0, 1)))
     assert fresh.config.conditional_layers == [0, 1] and list(fresh.decoder.films) == ["1"]
+    assert all(weight.std() > 0.01 for weight in fresh.decoder.films.parameters())
     assembly.build_model(make_args()).save_pretrained(tmp_path / "plain")
     tuning = CLIPSegTrainingArguments(model_name_or_path=str(tmp_path / "plain"), conditional_layers=(0, 1))
     tuned = assembly.build_model(tuning)

@@ -138,8 +138,8 @@ class CLIPSegDecoder(nn.Module):
 
 
 class FurtherFilm(nn.Module):
-    """FiLM at a further step. It starts from scales of one and shifts of zero: a fresh one changes nothing, so that it
-    can be put on a trained decoder."""
+    """FiLM at a further step. Put on a trained decoder it starts from scales of one and shifts of zero, and so changes
+    nothing; a fresh decoder's are drawn around these."""
 
     def __init__(self, prompt_width: int, dim: int):
         super().__init__()
@@ -152,7 +152,7 @@ class FurtherFilm(nn.Module):
 
 
 class ZeroLinear(nn.Linear):
-    """A linear layer that starts from zero."""
+    """A linear layer that starts from zero, unless everything is fresh."""
 
 
 class DecoderLayer(GradientCheckpointingLayer):
@@ -240,9 +240,15 @@ class DecoderMLP(nn.Module):
 
 
 def initialize_decoder(decoder: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Fresh weights for the whole decoder, or for a refiner, drawn from `generator` (None: PyTorch's global one)."""
+    """Fresh weights for the whole decoder, or for a refiner, drawn from `generator` (None: PyTorch's global one).
+
+    The films of further steps are drawn, too: starting from zero, which is for trained decoders, they learn later.
+    """
     for module in decoder.modules():
-        initialize_decoder_module(module, generator)
+        if isinstance(module, ZeroLinear):
+            _draw(module, generator)
+        else:
+            initialize_decoder_module(module, generator)
 
 
 @torch.no_grad()
@@ -264,12 +270,17 @@ def initialize_decoder_module(module: nn.Module, generator: torch.Generator | No
         for bias in list(module.parameters())[1:]:
             init.zeros_(bias)
     elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        bound = module.weight[0].numel() ** -0.5
-        for parameter in module.parameters(recurse=False):  # weight and bias
-            init.uniform_(parameter, -bound, bound, generator=generator)
+        _draw(module, generator)
     elif isinstance(module, nn.LayerNorm):
         init.ones_(module.weight)
         init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def _draw(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: torch.Generator | None) -> None:
+    bound = module.weight[0].numel() ** -0.5
+    for parameter in module.parameters(recurse=False):  # weight and bias
+        init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def _chunk_size(asked: int | None, tokens: Tensor) -> int | None:
