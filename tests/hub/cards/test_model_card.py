@@ -70,3 +70,12 @@ def test_the_card_of_a_decoder(card):
     assert rendered.data.library_name == "clipseg-hf" and rendered.data.base_model_relation == "adapter"
     assert "The decoder of a CLIPSeg: 1,127,009 parameters" in rendered.text
     assert "transformers' own CLIPSeg needs the whole model" in rendered.text and "pipeline(" not in rendered.text
+
+
+def test_what_stock_does_not_know_is_told(card):
+    assert "By transformers alone:" in card.render().text
+    text = replace(card, refined=True).render().text
+    assert "By transformers alone, which leaves away the refiner, so that borders are coarser:" in text
+    several = replace(card, release=replace(card.release, decoder_only=True), modulated=(0, 1, 2)).render().text
+    assert "transformers' own CLIPSeg cannot run this decoder, which the prompt modulates at several blocks." in several
+    assert "needs the whole model" not in several and "transformers import" not in several

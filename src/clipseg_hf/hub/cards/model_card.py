@@ -36,6 +36,8 @@ class CheckpointCard:
         size: (height, width) of pictures.
         graphs: a table of its ONNX graphs, if there are any.
         files: names of the other files in the repository.
+        refined: whether it has a refiner, which stock leaves away.
+        modulated: the steps of its decoder that the prompt modulates; stock knows only one.
     """
 
     release: Release
@@ -51,6 +53,8 @@ class CheckpointCard:
     size: tuple[int, int]
     graphs: str
     files: Sequence[str]
+    refined: bool = False
+    modulated: Sequence[int] = (0,)
 
     def render(self) -> ModelCard:
         """The card, as it goes into README.md."""
