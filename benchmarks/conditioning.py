@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 from reporting import put_table
 
-from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor
-from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
-from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation import ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation.benchmarks.benchmark_data import subsets_for
+from clipseg_hf.reproduction.embedded_clip import write_embedded_clip
 from clipseg_hf.training import CLIPSegTrainingArguments, train
 from clipseg_hf.training.devices.accelerator import processor_name
 
@@ -48,7 +49,9 @@ HALFWAY = {
 def main() -> None:
     given = _arguments()
     torch.set_num_threads(1)
-    clip = _write_clip(given.work / "clip")
+    clip = given.work / "clip"
+    if not clip.exists():
+        write_embedded_clip(clip)
     for seed in given.seeds:
         for recipe in given.recipes:
             run = given.work / f"{recipe}-{seed}"
@@ -59,6 +62,8 @@ def main() -> None:
     done = [
         seed for seed in SEEDS if all((given.work / f"{r}-{seed}" / "measured.json").exists() for r in RECIPES.values())
     ]
+    if not done:
+        return
     results = {
         "processor": processor_name(),
         "torch": torch.__version__,
@@ -83,7 +88,7 @@ def read(run: Path, steps: int) -> dict:
 
 
 def fit(recipe: str, seed: int, run: Path, clip: Path, given: argparse.Namespace) -> float:
-    """Train; -> the processor's seconds, without those of the caches."""
+    """Train; -> how many seconds its steps took, without caches and checkpoints."""
     changes = {
         "output_dir": str(run),
         "train_data": str(given.world),
@@ -111,7 +116,7 @@ def measure(checkpoint: Path, world: Path) -> dict:
     """Mean IoU and presence on all test scenes; weights; and a prompt's decode in milliseconds, at 352 x 352."""
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint)
     rows = load_phrasecut_plus(str(world), split="test")
-    concepts = ConceptSubsets({"unseen": [c.name for c in load_concepts() if not c.seen]}, rest="seen")
+    concepts = subsets_for(world)
 
     def subsets(row: dict, phrase: dict) -> list[str]:
         return concepts(row, phrase) + ["relations"] * bool(phrase["relations"])
@@ -163,16 +168,6 @@ def table(results: dict) -> str:
 def _spread(values: list[float], digits: int) -> str:
     mean, low, high = (f"{value:.{digits}f}" for value in (statistics.mean(values), min(values), max(values)))
     return f"{mean} ({low} to {high})"
-
-
-def _write_clip(folder: Path) -> Path:
-    """emoji-tiny's CLIP as a checkpoint of its own."""
-    if not folder.exists():
-        CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY).clip.save_pretrained(folder)
-        processor = CLIPSegProcessor.from_pretrained(EMOJI_TINY)
-        processor.tokenizer.save_pretrained(folder)
-        processor.image_processor.save_pretrained(folder)
-    return folder
 
 
 def _arguments() -> argparse.Namespace:

@@ -38,8 +38,7 @@ def expected():
     return picture, segmenter.processor.tokenizer(TEXTS, padding=True)["input_ids"], segmenter(picture, TEXTS)[0].logits
 
 
-# The refiner magnifies, at edges, what half precision rounds.
-@pytest.mark.parametrize(("dtype", "atol"), [("fp32", 1e-3), ("fp16", 0.3), ("q8", 2)])
+@pytest.mark.parametrize(("dtype", "atol"), [("fp32", 1e-3), ("fp16", 0.1), ("q8", 2)])
 def test_logits_are_those_of_torch(exported, expected, tmp_path, dtype, atol):
     picture, tokens, logits = expected
     picture.save(tmp_path / "scene.png")
@@ -49,7 +48,11 @@ def test_logits_are_those_of_torch(exported, expected, tmp_path, dtype, atol):
     found = json.loads(result.stdout.splitlines()[-1])
     assert found["tokens"] == tokens
     found = np.reshape(found["logits"], found["shape"])
-    np.testing.assert_allclose(found, logits, atol=atol, rtol=0)
+    away = np.abs(found - logits)
+    if dtype == "fp16":  # the refiner magnifies, at a few edges, what half precision rounds
+        assert (away > atol).mean() < 1e-3 and away.max() < 3 * atol
+    else:
+        assert away.max() < atol
     assert ((found > 0) != (logits > 0)).mean() < 0.003
 
 

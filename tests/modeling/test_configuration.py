@@ -23,7 +23,7 @@ from clipseg_hf.modeling.configuration import check_config, clip_config_of, clip
                 {"conditional_layer": 1, "conditional_layers": steps},
                 r"conditional_layers=.* must be None or name steps .* 0 to 2, conditional_layer=1 among .*\[0, 1, 2\]",
             )
-            for steps in ([], [0, 2], [1, 3], [-1, 1], [2, 1], [1, 1], 1, "all")
+            for steps in ([], [0, 2], [1, 3], [-1, 1], [2, 1], [1, 1], 1, "all", [1.0, 2.0], [True], [[1]])
         ),
         ({"reduce_dim": 18}, "reduce_dim=18 is not a multiple of decoder_num_attention_heads=4"),
         ({"decoder_dropout": 1.0}, "decoder_dropout=1.0 must be at least 0 and below 1"),

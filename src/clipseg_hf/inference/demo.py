@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
-from clipseg_hf.data.emoji_world.emoji_glyphs import load_concepts
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_mask
 from clipseg_hf.drawing.overlay import overlay, palette
 from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_referring, summarize
+from clipseg_hf.evaluation.benchmarks.benchmark_data import unseen_emoji
 from clipseg_hf.inference.prompts import Prompt
 from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.segmenter import Segmenter
@@ -113,9 +113,8 @@ def measure(
         kind of prompt -> {"seen", "unseen"} at threshold 0.5, {"seen_0.3", "unseen_0.3"} at the paper's 0.3, "auroc",
         and "samples", the number of phrases.
     """
-    unseen = [concept.name for concept in load_concepts() if not concept.seen]
     settings = ReferringSettings(boundary_thresholds=(), guided_filter=guided_filter)
-    subsets = ConceptSubsets({"unseen": unseen}, rest="seen")
+    subsets = ConceptSubsets({"unseen": unseen_emoji()}, rest="seen")
     results = summarize(evaluate_referring(model, processor, rows, settings, subsets=subsets, progress=progress))
     return {kind: _pick(subset) for kind, subset in results.items()}
 
@@ -192,7 +191,7 @@ def _draw_row(axes: Sequence[Any], segmenter: Segmenter, scene: dict, phrase: st
         Prompt(text=phrase, image=example, mask=Image.fromarray(mask)),
     ]
     result = segmenter(picture, prompts)[0]
-    unseen = {concept.name for concept in load_concepts() if not concept.seen}
+    unseen = unseen_emoji()
     _show(axes[0], picture)
     _show(axes[2], _dimmed(example, mask))
     axes[2].contour(mask, [0.5], colors=OUTLINE, linewidths=1.6)

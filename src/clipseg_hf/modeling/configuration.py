@@ -52,7 +52,8 @@ def conditional_layers(config: CLIPSegConfig) -> list[int]:
     steps, first, count = get_field(config, "conditional_layers"), config.conditional_layer, len(config.extract_layers)
     if steps is None:
         return [first]
-    if not isinstance(steps, (list, tuple)) or list(steps) != sorted({*steps} & {*range(count)}) or first not in steps:
+    are_numbers = isinstance(steps, (list, tuple)) and all(type(step) is int for step in steps)
+    if not are_numbers or list(steps) != sorted({*steps} & {*range(count)}) or first not in steps:
         raise ValueError(
             f"conditional_layers={steps!r} must be None or name steps of the decoder in their order, from 0 to "
             f"{count - 1}, conditional_layer={first} among them: {list(range(count))} for all"

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import CLIPImageProcessorPil
 
 from clipseg_hf._counted import counted
-from clipseg_hf.assets import EMOJI_TINY
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation import BenchmarkOptions, read_samples, run_benchmark, write_report
 from clipseg_hf.evaluation.benchmarks.benchmark_data import WHERE_TO_GET
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.reproduction.embedded_clip import write_embedded_clip
 from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, Place, Table, check_names, paper_tables
 from clipseg_hf.reproduction.reproduction_report import compare_rows, write_reproduction
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
@@ -207,12 +206,8 @@ def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
         aside.rename(work / "world")
     recover(work)
     if not (work / "clip" / MANIFEST).is_file():
-        processor = CLIPSegProcessor.from_pretrained(EMOJI_TINY)
-        pixels = processor.image_processor
         with write_whole(work / "clip") as folder:
-            CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY).clip.save_pretrained(folder)
-            processor.tokenizer.save_pretrained(folder)
-            CLIPImageProcessorPil(image_mean=pixels.image_mean, image_std=pixels.image_std).save_pretrained(folder)
+            write_embedded_clip(folder)
 
 
 def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callable[[str], None]) -> None:

@@ -56,7 +56,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         changes = {
             "decoder_dropout": args.decoder_dropout,
             "refiner": args.refiner,
-            "conditional_layers": list(args.conditional_layers) if args.conditional_layers else None,
+            "conditional_layers": None if args.conditional_layers is None else list(args.conditional_layers),
             "loss_type": args.loss_type,
             "revision": args.model_revision,
         }

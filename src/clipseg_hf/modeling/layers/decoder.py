@@ -78,7 +78,6 @@ class CLIPSegDecoder(nn.Module):
         """
         dtype = cast(DecoderLayer, self.layers[0]).layer_norm1.weight.dtype  # what no quantization touches
         conditional_embeddings = conditional_embeddings.to(dtype)  # (N, projection_dim)
-        # step -> scale and shift, (N, 1, D) each
         films = {self.config.conditional_layer: self._film(conditional_embeddings)}
         films |= {int(step): film(conditional_embeddings) for step, film in self.films.items()}
         # deep to shallow, (B, tokens, width) -> (B, tokens, D)
