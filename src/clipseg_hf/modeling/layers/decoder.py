@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
 from clipseg_hf.modeling.configuration import conditional_layers, get_field, vision_fields
+from clipseg_hf.modeling.layers.dropout import dropout
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
 from clipseg_hf.modeling.layers.refiner import RectifiedConvolution, ZeroConvolution
@@ -169,8 +170,8 @@ class DecoderLayer(GradientCheckpointingLayer):
     def forward(self, tokens: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         """(n, tokens, D) -> (n, tokens, D), and the attention weights where asked for."""
         attended, weights = self.self_attn(tokens, output_attentions)
-        tokens = self.layer_norm1(tokens + F.dropout(attended, self.dropout, self.training))
-        tokens = self.layer_norm2(tokens + F.dropout(self.mlp(tokens), self.dropout, self.training))
+        tokens = self.layer_norm1(tokens + dropout(attended, self.dropout, self.training))
+        tokens = self.layer_norm2(tokens + dropout(self.mlp(tokens), self.dropout, self.training))
         return tokens, weights
 
 
@@ -197,13 +198,15 @@ class DecoderAttention(nn.Module):
             projection(tokens).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        dropout = self.dropout if self.training else 0.0
-        if output_attentions or self.config._attn_implementation == "eager":
+        drops = self.training and self.dropout > 0
+        # a processor's fused attention is of no use with dropout: it falls back to this, with a slower one
+        if output_attentions or self.config._attn_implementation == "eager" or (drops and tokens.device.type == "cpu"):
             scores = torch.matmul(query, key.transpose(-1, -2)) * query.shape[-1] ** -0.5
             weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)  # (n, heads, tokens, tokens)
-            attended = torch.matmul(F.dropout(weights, dropout), value)
+            attended = torch.matmul(dropout(weights, self.dropout, self.training), value)
         else:
-            weights, attended = None, F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+            probability = self.dropout if drops else 0.0
+            weights, attended = None, F.scaled_dot_product_attention(query, key, value, dropout_p=probability)
         # (n, heads, tokens, head) -> (n, tokens, D)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), weights
 
@@ -235,7 +238,7 @@ class DecoderMLP(nn.Module):
         tokens = tokens if self.training or is_quantized else to_onednn(tokens)
         # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
         hidden = F.relu(self.fc1(tokens), inplace=records_nothing())  # (n, tokens, intermediate)
-        return from_onednn(self.fc2(F.dropout(hidden, self.dropout, self.training)))
+        return from_onednn(self.fc2(dropout(hidden, self.dropout, self.training)))
 
 
 def initialize_decoder(decoder: nn.Module, generator: torch.Generator | None = None) -> None:
