@@ -53,7 +53,7 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images encoded at once.")] = None,
     guided_filter: Annotated[
-        bool, typer.Option("--guided-filter", help="referring: let masks follow the images' edges.")
+        bool, typer.Option("--guided-filter", help="Let masks follow the images' edges; not for visual-prompts.")
     ] = False,
     arithmetic: Annotated[Arithmetic, typer.Option(help="clipseg is the original's arithmetic.")] = Arithmetic.default,
     seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,

@@ -217,6 +217,23 @@ def test_the_emoji_world_serves_all(benchmark, tiny_model, tiny_processor, tmp_p
         assert summary["text"]["thing to eat"]["samples"] == 3 and summary["text"]["thing to ride"]["samples"] == 2
 
 
+@pytest.mark.parametrize("benchmark", [name for name in BENCHMARKS if name != "visual-prompts"])
+def test_masks_of_every_benchmark_can_follow_edges(benchmark, tiny_model, tiny_processor, tmp_path):
+    data = write_phrasecut(tmp_path / "emoji", names=("pizza", "tomato", "horse"), record=True)
+    plain, guided = (
+        run_benchmark(
+            benchmark,
+            tiny_model,
+            tiny_processor,
+            data,
+            BenchmarkOptions(episodes=2, folds=(0,), at=(0.5,), guided_filter=chosen),
+        )
+        for chosen in (False, True)
+    )
+    assert guided.settings == plain.settings | {"guided_filter": True}
+    assert guided.summary.keys() == plain.summary.keys() and guided.summary != plain.summary
+
+
 def test_rows_in_memory_serve(color_model, color_processor, color_rows):
     evaluation = run_benchmark("referring", color_model, color_processor, color_rows)
     assert evaluation.summary["text"]["all"]["samples"] == 6 and evaluation.rows is color_rows
@@ -293,8 +310,8 @@ def test_missing_data_is_named(color_model, color_processor, tmp_path):
             run_benchmark(benchmark, color_model, color_processor, tmp_path / "here")
     with pytest.raises(ValueError, match="There is no benchmark 'refering'; there are referring, zero-shot"):
         run_benchmark("refering", color_model, color_processor, tmp_path)
-    with pytest.raises(ValueError, match="guided_filter is an option of the benchmark referring, not of zero-shot"):
-        run_benchmark("zero-shot", color_model, color_processor, tmp_path, BenchmarkOptions(guided_filter=True))
+    with pytest.raises(ValueError, match="guided_filter is for masks, and the benchmark visual-prompts has none"):
+        run_benchmark("visual-prompts", color_model, color_processor, tmp_path, BenchmarkOptions(guided_filter=True))
     with pytest.raises(ValueError, match=r"unseen is one of 2, 4, 6, 8, 10, got 5"):
         run_benchmark("zero-shot", color_model, color_processor, tmp_path, BenchmarkOptions(unseen=5))
     with pytest.raises(ValueError, match="limit is at least 1"):

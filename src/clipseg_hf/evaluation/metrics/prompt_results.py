@@ -125,6 +125,8 @@ class Evaluation:
         summary: group (kind of prompt, say) -> subset -> numbers.
         results: kind of prompt -> what was counted, for curves, samples and comparisons; of the protocols that keep it.
         rows: what was asked about; of the protocols that keep `results` the rows that their samples are of.
+        probabilities: of the protocol of visual prompts: way of showing an object ("plain image" too) -> of each object
+            the probability of its true name.
     """
 
     benchmark: str
@@ -132,3 +134,4 @@ class Evaluation:
     summary: dict[str, dict[str, dict]]
     results: dict[str, PromptResults] = field(default_factory=dict)
     rows: Sequence[dict] | None = field(default=None, repr=False)
+    probabilities: Mapping[str, Sequence[float]] = field(default_factory=dict, repr=False)

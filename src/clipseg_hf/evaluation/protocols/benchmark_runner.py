@@ -65,7 +65,7 @@ class BenchmarkOptions:
         folds: numbers of the folds, for "one-shot": those that the model was trained for.
         episodes: of each fold, for "one-shot"; or the path of a published list.
         batch_size: images encoded at once.
-        guided_filter: let masks follow the pictures' edges, for "referring".
+        guided_filter: let masks follow the pictures' edges; of all benchmarks but "visual-prompts", which has no masks.
         at: fixed thresholds to report.
         arithmetic: "default", or "clipseg" for the original's arithmetic.
         seed: of all that is drawn.
@@ -111,8 +111,8 @@ def run_benchmark(benchmark: str, model, processor, data, options: BenchmarkOpti
     if benchmark not in BENCHMARKS:
         raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
     options = options or BenchmarkOptions()
-    if options.guided_filter and benchmark != "referring":
-        raise ValueError(f"guided_filter is an option of the benchmark referring, not of {benchmark}: leave it out.")
+    if options.guided_filter and benchmark == "visual-prompts":
+        raise ValueError("guided_filter is for masks, and the benchmark visual-prompts has none: leave it out.")
     evaluation = BENCHMARKS[benchmark](model, processor, data, options)
     split = options.split or _split_of(evaluation.rows)
     return replace(evaluation, settings={**evaluation.settings, "split": split, "limit": options.limit})
@@ -147,7 +147,7 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
 
 
 def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    settings = options.apply(ZeroShotSettings(), "templates", "batch_size")
+    settings = options.apply(ZeroShotSettings(), "templates", "batch_size", "guided_filter")
     if is_emoji_world(data):
         rows = _rows(data, "zero-shot", options)
         unseen = frequent_names(rows, unseen_emoji(), EMOJI_CLASSES)
@@ -177,7 +177,8 @@ def _one_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
         if lacking:
             raise ValueError(f"There is no {', '.join(lacking)}; there are {', '.join(folds)}.")
         folds = {name: folds[name] for name in wanted}
-    settings = options.apply(OneShotSettings(seed=options.seed), "prompts", "templates", "batch_size")
+    settings = OneShotSettings(seed=options.seed)
+    settings = options.apply(settings, "prompts", "templates", "batch_size", "guided_filter")
     episodes = None
     if isinstance(options.episodes, str):
         episodes = read_episodes(options.episodes, rows, folds)
@@ -205,7 +206,7 @@ def _folds(data, rows) -> dict[str, tuple[str, ...]]:
 def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     rows = _rows(data, "generalized", options)
     prompts = EMOJI_PROMPTS if is_emoji_world(data) else GENERALIZED_PROMPTS
-    settings = options.apply(GeneralizedSettings(), "templates", "batch_size")
+    settings = options.apply(GeneralizedSettings(), "templates", "batch_size", "guided_filter")
     results = evaluate_generalized(
         model, processor, rows, prompts, settings, shard=current_shard(), progress=options.progress
     )
@@ -223,7 +224,8 @@ def _visual_prompts(model, processor, data, options: BenchmarkOptions) -> Evalua
     settings = options.apply(settings, "templates", "batch_size")
     study = study_visual_prompts(model, processor, rows, settings, shard=current_shard(), progress=options.progress)
     study = merge_processes({"study": study})["study"]
-    return Evaluation("visual-prompts", asdict(settings), study.summary(), rows=rows)
+    probabilities = study.probabilities()
+    return Evaluation("visual-prompts", asdict(settings), study.summary(), rows=rows, probabilities=probabilities)
 
 
 BENCHMARKS: dict[str, Callable[..., Evaluation]] = {

@@ -16,6 +16,7 @@ from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Query, QueryEvaluator, batches, true_pixels
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class GeneralizedSettings:
         images_per_prompt: at most so many, evenly spread over the rows; None for all.
         thresholds: at which pixels are counted.
         batch_size: images encoded at once.
+        guided_filter: let masks follow the pictures' edges, by `GuidedFilter`'s own settings.
     """
 
     templates: tuple[str, ...] = ("{}",)
     images_per_prompt: int | None = None
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     batch_size: int = 4
+    guided_filter: bool = False
 
     def __post_init__(self):
         if self.images_per_prompt is not None and self.images_per_prompt < 1:
@@ -72,7 +75,7 @@ def evaluate_generalized(
             "phrases should bear the names of LVIS or COCO categories, or those of the map that is given."
         )
     results = {"text": PromptResults.at(settings.thresholds)}
-    prompted = PromptedModel(model, processor, settings.templates)
+    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
     evaluator = QueryEvaluator(prompted, rows, 0.0, results)
     numbers = sorted(asked)
     with prompted.evaluating():

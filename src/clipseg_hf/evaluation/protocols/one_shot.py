@@ -27,6 +27,7 @@ from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import ALL, PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Place, Query, QueryEvaluator, batches, check_kinds, true_pixels
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.rle import is_empty
 
 MEAN = "mean of folds"
@@ -43,6 +44,7 @@ class OneShotSettings:
         image_prompt_weight: for "mix".
         thresholds: at which pixels are counted.
         batch_size: episodes asked at once.
+        guided_filter: let masks follow the pictures' edges, by `GuidedFilter`'s own settings.
         seed: of the episodes.
     """
 
@@ -52,6 +54,7 @@ class OneShotSettings:
     image_prompt_weight: float = 0.5
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     batch_size: int = 4
+    guided_filter: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -217,7 +220,7 @@ def evaluate_one_shot(
         places = _once_a_picture(places, rows)
         episodes = draw_episodes(places, folds, settings.episodes, settings.seed)
     results = {kind: PromptResults.at(settings.thresholds) for kind in settings.prompts}
-    prompted = PromptedModel(model, processor, settings.templates)
+    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
     evaluator = QueryEvaluator(prompted, rows, settings.image_prompt_weight, results)
     with prompted.evaluating():
         for numbers in batches(len(episodes), settings.batch_size, shard, "one-shot" if progress else None):

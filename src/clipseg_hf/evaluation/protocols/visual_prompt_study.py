@@ -24,6 +24,7 @@ from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 
 PLAIN = VisualPromptSettings(crop=False, blur=False, background=1.0)
 """The image as it is."""
+PLAIN_IMAGE = "plain image"
 
 
 def _whole(**options) -> VisualPromptSettings:
@@ -99,11 +100,15 @@ class StudyResult:
         prompted = {name: values.tolist() for name, values in below("prompted", arrays).items()}
         return StudyResult(arrays["plain"].tolist(), prompted)
 
+    def probabilities(self) -> dict[str, list[float]]:
+        """Way of showing an object, the plain image first -> probability of each object's true name."""
+        return {PLAIN_IMAGE: self.plain, **self.prompted}
+
     def summary(self) -> dict[str, dict[str, dict]]:
         """Visual prompt -> {"all": numbers}: `gain`, its standard `error`, the mean `probability`, `samples`, and the
         paper's gain as `published`."""
         plain = np.array(self.plain)
-        summary = {"plain image": {"all": {"samples": len(plain), "probability": float(exact_mean(plain))}}}
+        summary = {PLAIN_IMAGE: {"all": {"samples": len(plain), "probability": float(exact_mean(plain))}}}
         for name, values in self.prompted.items():
             gains = np.array(values) - plain
             numbers = {

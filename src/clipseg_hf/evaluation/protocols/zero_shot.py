@@ -14,6 +14,7 @@ from clipseg_hf.evaluation.benchmarks.label_maps import BACKGROUND, LabelMap
 from clipseg_hf.evaluation.metrics.travelling import Arrays
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import batches
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 WITHOUT_BACKGROUND, WITH_BACKGROUND = "without background", "with background"
 
@@ -27,12 +28,14 @@ class ZeroShotSettings:
         background: the word for what is none of the classes.
         background_factor: times which its probability competes.
         batch_size: images encoded at once.
+        guided_filter: let masks follow the pictures' edges, by `GuidedFilter`'s own settings.
     """
 
     templates: tuple[str, ...] = ("{}",)
     background: str = "background"
     background_factor: float = 3.0
     batch_size: int = 4
+    guided_filter: bool = False
 
 
 class ConfusionMatrix:
@@ -99,7 +102,7 @@ def evaluate_zero_shot(
     settings = settings or ZeroShotSettings()
     if not len(maps) or not classes:
         raise ValueError(f"There is nothing to evaluate: {len(maps)} pictures, {len(classes)} classes.")
-    prompted = PromptedModel(model, processor, settings.templates)
+    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
     matrices = {
         WITHOUT_BACKGROUND: ConfusionMatrix(classes),
         WITH_BACKGROUND: ConfusionMatrix([settings.background, *classes]),
@@ -110,7 +113,9 @@ def evaluate_zero_shot(
             batch = [maps[number] for number in numbers]
             features = prompted.encode_images([picture.image for picture in batch])
             for n, picture in enumerate(batch):
-                logits = prompted.logits(features, vectors, [n] * len(vectors))
+                owners = [n] * len(vectors)
+                logits = prompted.logits(features, vectors, owners)
+                logits = prompted.at_edges(logits, owners, [picture.image for picture in batch])
                 _count(matrices, logits.sigmoid(), picture.labels, settings)
     return matrices
 
