@@ -11,7 +11,6 @@ import yaml
 
 from clipseg_hf.reproduction.paper_tables import VARIANTS, check_names, paper_tables
 from clipseg_hf.reproduction.reproduce import PHRASECUT_RECIPE, reproduce
-from clipseg_hf.reproduction.reproduction_report import compare_rows, table_text
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 SAME_AS = {
@@ -47,9 +46,12 @@ def test_the_base_is_the_papers_recipe():
 
 
 def test_the_ablation_trains_what_the_paper_does():
-    table = paper_tables("phrasecut")["ablation"]
-    assert len(table.variants) == 9 and len(table.measurements) == 9
+    table, unpublished = (paper_tables("phrasecut")[name] for name in ("ablation", "sampling"))
+    assert len(table.variants) == 6 and len(table.measurements) == 6
     assert {row.title: row.published for row in table.rows}["D = 16"] == (37.4, 71.5, 24.7, 51.2)
+    # what has no published numbers stands apart, beside the same reference
+    assert unpublished.variants == ["pc-plus", "no-negatives", "half-negatives", "no-interpolation"]
+    assert {row.published for row in unpublished.rows[1:]} == {(None,) * 4}
 
 
 def test_real_classes_are_held_out_in_trainings_of_their_own():
@@ -66,7 +68,22 @@ def test_real_classes_are_held_out_in_trainings_of_their_own():
 
 def test_tables_keep_the_papers_order():
     assert check_names(["one-shot", "referring"]) == ["referring", "one-shot"]
-    assert len(check_names([])) == 6
+    assert len(check_names([])) == 7
+
+
+@pytest.mark.parametrize(
+    "seeds, overrides, message",
+    [
+        ((), {}, r"seeds are different numbers of at least 0, one or more, got \[\]"),
+        ((1, 1), {}, r"got \[1, 1\]"),
+        ((-1,), {}, r"got \[-1\]"),
+        ((0,), {"seed": 3}, r"The recipe's seed cannot be set to 3: give it by seeds \(--seeds\)"),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused(tmp_path, seeds, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        reproduce("emoji", tmp_path / "out", seeds=seeds, overrides=overrides)
+    assert not (tmp_path / "out").exists()
 
 
 def test_unknown_names_are_refused(tmp_path):
@@ -74,54 +91,6 @@ def test_unknown_names_are_refused(tmp_path):
         reproduce("emoji", tmp_path, only=["figure-1"])
     with pytest.raises(ValueError, match=r"The tables are made on emoji or phrasecut, got 'coco'"):
         reproduce("coco", tmp_path)
-
-
-PLACE = ("text", "all", "miou_0.3")
-
-
-def _table(*rows: tuple[str, float | None, float | None]) -> dict:
-    lines = [{"title": title, "published": [published], "measured": [here]} for title, published, here in rows]
-    return {"title": "T", "columns": ["mIoU"], "reference": 0, "rows": lines}
-
-
-def test_marks_say_on_which_side_of_the_reference_a_row_is():
-    table = _table(("ours", 40, 60), ("worse", 30, 50), ("better", 50, 55), ("unpublished", None, 70))
-    found = compare_rows(table, [[PLACE]] * 4, {})
-    assert found["marks"] == [[None], ["✓"], ["✗"], [None]]
-    # ours > worse agrees, better > ours does not, better > worse does
-    assert found["order"] == [[2, 3]]
-
-
-def _samples(ious: list[float]) -> list[dict]:
-    return [
-        {
-            "prompt": "text",
-            "image_id": str(n),
-            "phrase_id": "p",
-            "subsets": [],
-            "intersection_0.3": 100 * iou,
-            "union_0.3": 100,
-        }
-        for n, iou in enumerate(ious)
-    ]
-
-
-def test_a_difference_by_chance_is_no_order():
-    table = _table(("ours", 40, 60), ("same", 30, 59), ("worse", 30, 20))
-    ours = [0.6 + 0.3 * (-1) ** n for n in range(30)]
-    same = [0.59 - 0.3 * (-1) ** n for n in range(30)]
-    samples = {"ours": _samples(ours), "same": _samples(same), "worse": _samples([iou - 0.3 for iou in ours])}
-    assert compare_rows(table, [[PLACE]] * 3, samples)["marks"] == [[None], ["≈"], ["✓"]]
-
-
-def test_a_table_in_words():
-    table = _table(("ours", 40, 60), ("worse", 30, 50), ("unpublished", None, 70))
-    text = table_text(table | compare_rows(table, [[PLACE]] * 3, {}))
-    assert text.splitlines()[2:] == [
-        "| ours | 40.0 | 60.0 |",
-        "| worse | 30.0 | 50.0 ✓ |",
-        "| unpublished | – | 70.0 |",
-    ]
 
 
 @pytest.fixture
@@ -146,7 +115,7 @@ def test_a_table_from_training_to_readme(real, tmp_path):
     lines: list[str] = []
     results = reproduce("phrasecut", tmp_path / "out", **real, echo=lines.append)
     assert "[1/2] CLIPSeg (PC+): 3 steps." in lines and "[2/2] pc-referring: measuring." in lines
-    report = json.loads((tmp_path / "out/work/reports/pc-referring/report.json").read_text())
+    report = json.loads((tmp_path / "out/work/seed-0/reports/pc-referring/report.json").read_text())
     row = results["tables"]["referring"]["rows"][1]
     assert row["measured"][0] == pytest.approx(100 * report["results"]["text"]["all"]["miou_0.3"])
     readme = (tmp_path / "out/README.md").read_text()
@@ -160,8 +129,8 @@ def test_a_table_from_training_to_readme(real, tmp_path):
     assert sum("before" in line for line in lines) == 4
 
     # a model that is lost is trained again, to the same bits, so its report still holds; a torn report does not
-    shutil.rmtree(tmp_path / "out/work/models/pc")
-    (tmp_path / "out/work/reports/pc-plus-referring/report.json").write_text("{}")
+    shutil.rmtree(tmp_path / "out/work/seed-0/models/pc")
+    (tmp_path / "out/work/seed-0/reports/pc-plus-referring/report.json").write_text("{}")
     lines.clear()
     assert reproduce("phrasecut", tmp_path / "out", **real, echo=lines.append)["tables"] == results["tables"]
     assert lines[:4] == [
@@ -170,6 +139,32 @@ def test_a_table_from_training_to_readme(real, tmp_path):
         "[1/2] pc-plus-referring: measuring.",
         "[2/2] pc-referring: measured before.",
     ]
+
+
+def test_seeds_join_what_is_there(real, tmp_path):
+    """A folder begun with one seed takes two more; the table has their mean, spread and intervals."""
+    first = reproduce("phrasecut", tmp_path / "out", **real, echo=lambda line: None)
+    lines: list[str] = []
+    results = reproduce("phrasecut", tmp_path / "out", **real, seeds=(0, 1, 2), echo=lines.append)
+    assert lines[:4] == [
+        "seed 0 [1/2] CLIPSeg (PC+): trained before.",
+        "seed 0 [2/2] CLIPSeg (PC): trained before.",
+        "seed 0 [1/2] pc-plus-referring: measured before.",
+        "seed 0 [2/2] pc-referring: measured before.",
+    ]
+    assert "seed 2 [2/2] CLIPSeg (PC): 3 steps." in lines
+    rows = results["tables"]["referring"]["rows"]
+    for row, alone in zip(rows, first["tables"]["referring"]["rows"], strict=True):
+        for by_seed, mean, of_one in zip(row["by_seed"], row["measured"], alone["measured"], strict=True):
+            assert by_seed[0] == of_one and mean == pytest.approx(sum(by_seed) / 3)
+        assert len(set(row["by_seed"][2])) == 3  # average precision: no seed is another one's
+    for column, (difference, low, high) in enumerate(results["tables"]["referring"]["differences"][1]):
+        assert difference == pytest.approx(rows[1]["measured"][column] - rows[0]["measured"][column])
+        assert low <= difference <= high
+    assert low < high  # the last of them is the average precision's
+    readme = (tmp_path / "out/README.md").read_text()
+    assert "clipseg-hf reproduce phrasecut --seeds 0,1,2" in readme and "6 trainings of 3 steps" in readme
+    assert "mean over the seeds 0, 1, 2" in readme and "Difference to CLIPSeg (PC+), with its 95 % interval:" in readme
 
 
 def test_it_goes_on_where_it_was_cut_off(real, tmp_path):

@@ -8,22 +8,33 @@ and found again, so a run that was cut off goes on where it stood.
 
 import json
 import shutil
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
-from clipseg_hf.evaluation import BenchmarkOptions, read_samples, run_benchmark, write_report
+from clipseg_hf.evaluation import BenchmarkOptions, run_benchmark, write_report
 from clipseg_hf.evaluation.benchmarks.benchmark_data import WHERE_TO_GET
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
+from clipseg_hf.reproduction.differences import Number, mean_number
 from clipseg_hf.reproduction.embedded_clip import write_embedded_clip
-from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, Place, Table, check_names, paper_tables
+from clipseg_hf.reproduction.kept_counts import draw_number, keep_counts
+from clipseg_hf.reproduction.paper_tables import (
+    PC_PLUS,
+    VARIANTS,
+    Measurement,
+    Place,
+    Row,
+    Table,
+    check_names,
+    paper_tables,
+)
 from clipseg_hf.reproduction.reproduction_report import compare_rows, write_reproduction
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.loop import train
@@ -106,6 +117,7 @@ def reproduce(
     only: Sequence[str] = (),
     quick: bool = False,
     root: str | Path = "data",
+    seeds: Sequence[int] = (0,),
     overrides: Mapping | None = None,
     echo: Callable[[str], None] = print,
 ) -> dict:
@@ -117,6 +129,8 @@ def reproduce(
         only: names of tables (`paper_tables.TABLE_NAMES`); all where left out.
         quick: a few steps on few scenes, to see it work. The numbers mean nothing.
         root: for "phrasecut", the folder that holds `FOLDERS`.
+        seeds: every variant is trained once with each. What is there of a seed is kept, so that a folder can be begun
+            with one and widened later.
         overrides: training arguments that replace the recipe's, for all variants.
         echo: takes each line about the progress.
 
@@ -124,31 +138,40 @@ def reproduce(
         What results.json holds.
 
     Raises:
-        ValueError: there is no such world or table, or output_dir was begun with other options.
+        ValueError: there is no such world or table, a seed is named twice or among the overrides, or output_dir was
+            begun with other options.
         FileNotFoundError: the real data are missing, or the emoji font.
     """
     tables = [table for name, table in paper_tables(world).items() if name in check_names(only)]
     output, work = Path(output_dir), Path(output_dir) / "work"
     here = _emoji_world(work, quick) if world == "emoji" else _real_world(Path(root), tables, quick)
+    _check_seeds(seeds, overrides or {})
     _check_plan(work / PLAN, {"world": world, "quick": quick, "overrides": dict(overrides or {})})
     if world == "emoji":
         _draw_world(work, quick, echo)
 
     variants = list(dict.fromkeys(name for table in tables for name in table.variants))
-    for number, name in enumerate(variants, 1):
-        _train(work, here, name, overrides or {}, lambda line, at=f"[{number}/{len(variants)}]": echo(f"{at} {line}"))
     measurements = list(dict.fromkeys(m for table in tables for m in table.measurements))
-    for number, measurement in enumerate(measurements, 1):
-        _measure(work, here, measurement, lambda line, at=f"[{number}/{len(measurements)}]": echo(f"{at} {line}"))
+    for seed in seeds:
+        # one seed to its end before the next begins: whoever stops early has whole tables
+        of_seed = f"seed {seed} " if len(seeds) > 1 else ""
+        for number, name in enumerate(variants, 1):
+            at = f"{of_seed}[{number}/{len(variants)}]"
+            _train(work, here, name, seed, overrides or {}, lambda line, at=at: echo(f"{at} {line}"))
+        for number, measurement in enumerate(measurements, 1):
+            at = f"{of_seed}[{number}/{len(measurements)}]"
+            _measure(_of_seed(work, seed), here, measurement, lambda line, at=at: echo(f"{at} {line}"))
 
+    homes = [_of_seed(work, seed) for seed in seeds]
     results = {
         "world": world,
         "quick": quick,
         "recipe": CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict(),
-        "provenance": json.loads((_model(work, variants[0]) / PROVENANCE).read_text(encoding="utf-8")),
+        "provenance": json.loads((_model(homes[0], variants[0]) / PROVENANCE).read_text(encoding="utf-8")),
         "threads": torch.get_num_threads(),
-        "training_seconds": {name: _seconds(work / "models" / name) for name in variants},
-        "tables": {table.name: _fill(work, table) for table in tables},
+        "seeds": list(seeds),
+        "training_seconds": {name: [_seconds(home / "models" / name) for home in homes] for name in variants},
+        "tables": {table.name: _fill(homes, table) for table in tables},
     }
     results["recipe"].pop("output_dir")
     for path in write_reproduction(results, output):
@@ -183,6 +206,13 @@ def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
     return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
 
 
+def _check_seeds(seeds: Sequence[int], overrides: Mapping) -> None:
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds are different numbers of at least 0, one or more, got {list(seeds)}.")
+    if "seed" in overrides:
+        raise ValueError(f"The recipe's seed cannot be set to {overrides['seed']}: give it by seeds (--seeds).")
+
+
 def _check_plan(path: Path, plan: dict) -> None:
     """Whoever goes on, goes on with the same options."""
     if path.is_file():
@@ -210,9 +240,9 @@ def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
             write_embedded_clip(folder)
 
 
-def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callable[[str], None]) -> None:
+def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, echo: Callable[[str], None]) -> None:
     """Train a variant, unless it is there."""
-    variant, folder = VARIANTS[name], work / "models" / name
+    variant, folder = VARIANTS[name], _of_seed(work, seed) / "models" / name
     args = CLIPSegTrainingArguments.from_dict(
         {
             **world.recipe,
@@ -223,6 +253,7 @@ def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callab
             **overrides,
             **variant.changes,
             **world.changes.get(name, {}),
+            "seed": seed,
             "output_dir": str(folder),
             "cache_dir": str(work / "cache"),
         }
@@ -237,9 +268,9 @@ def _train(work: Path, world: World, name: str, overrides: Mapping, echo: Callab
         shutil.rmtree(checkpoint)
 
 
-def _measure(work: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
+def _measure(home: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
     """Run a benchmark, unless its report is there and of this very model."""
-    folder, model_folder = _report(work, measurement), _model(work, measurement.variant)
+    folder, model_folder = _report(home, measurement), _model(home, measurement.variant)
     options = {**world.options.get(measurement.benchmark, {}), **dict(measurement.options)}
     # the files alone: the facts beside them say how long the training took
     files = json.loads((model_folder / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -259,6 +290,7 @@ def _measure(work: Path, world: World, measurement: Measurement, echo: Callable[
     drawn = (model, processor) if measurement.variant == PC_PLUS else None
     with write_whole(folder, key=key) as aside:
         write_report(evaluation, aside, model=VARIANTS[measurement.variant].title, data=data.name, segmenter=drawn)
+        keep_counts(evaluation, aside)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -269,12 +301,17 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _model(work: Path, variant: str) -> Path:
-    return work / "models" / variant / "final"
+def _of_seed(work: Path, seed: int) -> Path:
+    """Where the models and reports of one seed are; the world, its CLIP and the caches serve all."""
+    return work / f"seed-{seed}"
 
 
-def _report(work: Path, measurement: Measurement) -> Path:
-    return work / "reports" / measurement.name
+def _model(home: Path, variant: str) -> Path:
+    return home / "models" / variant / "final"
+
+
+def _report(home: Path, measurement: Measurement) -> Path:
+    return home / "reports" / measurement.name
 
 
 def _seconds(folder: Path) -> float:
@@ -283,31 +320,37 @@ def _seconds(folder: Path) -> float:
     return round(max(line.get("seconds", 0.0) for line in lines), 1)
 
 
-def _fill(work: Path, table: Table) -> dict:
-    """A table with its numbers, in percent."""
-    rows = []
-    for row in table.rows:
-        summaries = [
-            json.loads((_report(work, m) / "report.json").read_text(encoding="utf-8"))["results"]
-            for m in row.measurements
-        ]
-        measured = [_mean([_look_up(summary, place) for summary in summaries]) for place in row.places]
-        rows.append({"title": row.title, "published": list(row.published), "measured": measured})
-    samples = {}
-    for row, line in zip(table.rows, rows, strict=True):
-        if len(row.measurements) == 1 and (_report(work, row.measurements[0]) / "samples.jsonl").is_file():
-            samples[line["title"]] = read_samples(_report(work, row.measurements[0]))
-    places = [row.places for row in table.rows]
+def _fill(homes: Sequence[Path], table: Table) -> dict:
+    """A table with its numbers of all seeds, in percent."""
+    numbers = [[_row_number(homes, row, place) for place in row.places] for row in table.rows]
+    rows = [
+        {
+            "title": row.title,
+            "published": list(row.published),
+            "measured": [number and number.mean for number in line],
+            "by_seed": [number and list(number.by_seed) for number in line],
+        }
+        for row, line in zip(table.rows, numbers, strict=True)
+    ]
     filled = {"title": table.title, "columns": list(table.columns), "reference": table.reference, "rows": rows}
-    return filled | compare_rows(filled, places, samples)
+    return filled | compare_rows(filled, numbers)
 
 
-def _look_up(summary: Mapping, place: Place) -> float | None:
-    """A number of a report; None where the world has nothing to ask."""
+def _row_number(homes: Sequence[Path], row: Row, place: Place) -> Number | None:
+    """A row's number, None where the world has nothing to ask."""
+    numbers = [_number([_report(home, measurement) for home in homes], place) for measurement in row.measurements]
+    known = [number for number in numbers if number is not None]
+    return mean_number(known) if len(known) == len(numbers) else None
+
+
+def _number(reports: Sequence[Path], place: Place) -> Number | None:
+    """A number of a measurement, from one report for each seed."""
     group, subset, metric = place
-    value = summary.get(group, {}).get(subset, {}).get(metric)
-    return None if value is None else 100 * value
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    return None if None in values else statistics.fmean(values)
+    values = []
+    for report in reports:
+        results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
+        values.append(results.get(group, {}).get(subset, {}).get(metric))
+    if None in values:
+        return None
+    draws, units = zip(*(draw_number(report, place) for report in reports), strict=True)
+    return Number(tuple(100 * value for value in values), np.mean(draws, axis=0), units[0])

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from statistics import mean, stdev
 
-from clipseg_hf.evaluation import compare
 from clipseg_hf.evaluation.reports.report import to_json
+from clipseg_hf.reproduction.differences import Interval, Number, difference_of
 
 SAME, OTHER, UNCERTAIN = "✓", "✗", "≈"
 WORLDS = {"emoji": "the emoji world", "phrasecut": "PhraseCut, Pascal VOC and LVIS"}
@@ -22,55 +23,48 @@ photographs; what can be compared is which variant is better than which.
 HERE, PAPER, WRONG = "#2563eb", "#9ca3af", "#dc2626"
 
 
-def compare_rows(table: Mapping, places: Sequence[Sequence[tuple]], samples: Mapping[str, Sequence[dict]]) -> dict:
-    """Does a table order its rows as the paper does?
+def compare_rows(table: Mapping, numbers: Sequence[Sequence[Number | None]]) -> dict:
+    """Does a table order its rows as the paper does, and is what it says more than luck?
 
     Args:
-        table: `rows` with `title`, `published` and `measured` (None where there is no number), and `reference`.
-        places: of each row's numbers: (kind of prompt, subset, metric).
-        samples: title -> lines of samples.jsonl, for those rows whose samples can be compared one by one.
+        table: `rows` with `title` and `published` (None where there is no number), `columns`, and `reference`.
+        numbers: what was measured: of each row and column.
 
     Returns:
-        `marks`, for each row and column: "✓" where the row is on the same side of the reference as in the paper, "✗"
-        where it is on the other, "≈" where the difference here is within the 95 % interval of a paired bootstrap over
-        images (for mIoU), None where there is nothing to compare; and `order`: for each column, how many of the pairs
-        of rows with a published number stand in the paper's order, and how many pairs there are.
+        `differences`: of each row and column the difference to the reference with the ends of its 95 % interval
+        (`difference_of`), None for the reference itself and where there is no number; `marks`: "✓" where the row is on
+        the same side of the reference as in the paper, "✗" where it is on the other, "≈" where the interval holds 0,
+        None where nothing was published; and `order`: for each column, of the pairs of rows with a published number
+        how many stand in the paper's order and how many there are, then both of those whose interval leaves 0 out.
     """
-    rows, reference = table["rows"], table["rows"][table["reference"]]
-    marks, columns = [], range(len(table["columns"]))
-    for row, row_places in zip(rows, places, strict=True):
-        line = []
-        for column in columns:
-            same = _same_order(row, reference, column) if row is not reference else None
-            pair = samples.get(reference["title"]), samples.get(row["title"])
-            if same is not None and _is_within_chance(pair, row_places[column], places[table["reference"]][column]):
-                line.append(UNCERTAIN)
-            else:
-                line.append(None if same is None else SAME if same else OTHER)
-        marks.append(line)
+    rows, reference = table["rows"], table["reference"]
+    columns = range(len(table["columns"]))
+    published = [row["published"] for row in rows]
+
+    def compared(first: int, second: int, column: int) -> tuple[Interval | None, str | None]:
+        ours, theirs = numbers[first][column], numbers[second][column]
+        if ours is None or theirs is None:
+            return None, None
+        interval = difference_of(ours, theirs)
+        before, after = published[first][column], published[second][column]
+        if before is None or after is None or before == after:
+            return interval, None
+        same = (after > before) == (theirs.mean > ours.mean) and theirs.mean != ours.mean
+        return interval, SAME if same else OTHER
+
+    differences: list[list] = []
+    marks: list[list[str | None]] = []
+    for number in range(len(rows)):
+        line = [compared(reference, number, column) if number != reference else (None, None) for column in columns]
+        differences.append([interval and list(interval) for interval, _ in line])
+        marks.append([mark and (UNCERTAIN if interval and not interval.is_clear else mark) for interval, mark in line])
     order = []
     for column in columns:
-        agreeing = [_same_order(first, second, column) for first, second in combinations(rows, 2)]
-        order.append([agreeing.count(True), len(agreeing) - agreeing.count(None)])
-    return {"marks": marks, "order": order}
-
-
-def _same_order(first: Mapping, second: Mapping, column: int) -> bool | None:
-    """Whether two rows differ in the direction that was published; None where a number lacks or there is a tie."""
-    numbers = [row[kind][column] for kind in ("published", "measured") for row in (first, second)]
-    if None in numbers or numbers[0] == numbers[1]:
-        return None
-    return (numbers[0] > numbers[1]) == (numbers[2] > numbers[3]) and numbers[2] != numbers[3]
-
-
-def _is_within_chance(pair: Sequence[Sequence[dict] | None], place: tuple, reference_place: tuple) -> bool:
-    kind, subset, metric = place
-    name, _, threshold = metric.rpartition("_")
-    if None in pair or name != "miou" or place != reference_place or pair[0] is pair[1]:
-        return False
-    chosen = None if subset == "all" else subset
-    difference = compare(*pair, prompt=kind, threshold=float(threshold), metric=name, subset=chosen)
-    return difference.low <= 0 <= difference.high
+        pairs = [compared(first, second, column) for first, second in combinations(range(len(rows)), 2)]
+        told = [(interval, mark) for interval, mark in pairs if mark]
+        clear = [mark for interval, mark in told if interval and interval.is_clear]
+        order.append([[mark for _, mark in told].count(SAME), len(told), clear.count(SAME), len(clear)])
+    return {"differences": differences, "marks": marks, "order": order}
 
 
 def write_reproduction(results: Mapping, folder: Path) -> list[Path]:
@@ -81,7 +75,8 @@ def write_reproduction(results: Mapping, folder: Path) -> list[Path]:
     parts = [_introduction(results)]
     for name, table in results["tables"].items():
         picture = _plot(table, folder / f"{name}.png", results["world"])
-        parts.append(f"## {table['title']}\n\n{table_text(table)}\n{_order_text(table)}\n\n![]({picture.name})\n")
+        sections = [f"## {table['title']}", table_text(table).rstrip(), *_differences(table), _order_text(table)]
+        parts.append("\n\n".join(filter(None, [*sections, f"![]({picture.name})"])) + "\n")
         written.append(picture)
     written[1].write_text("\n".join(parts), encoding="utf-8")
     return written
@@ -89,25 +84,40 @@ def write_reproduction(results: Mapping, folder: Path) -> list[Path]:
 
 def _introduction(results: Mapping) -> str:
     provenance, recipe = results["provenance"], results["recipe"]
-    seconds = sum(results["training_seconds"].values())
-    trained = f"{len(results['training_seconds'])} trainings of {recipe['max_steps']} steps, {seconds / 60:.0f} minutes"
+    seconds, seeds = results["training_seconds"], results["seeds"]
+    trained = f"{len(seconds) * len(seeds)} trainings of {recipe['max_steps']} steps"
+    trained += f", {sum(sum(each) for each in seconds.values()) / 60:.0f} minutes in all"
+    luck = (
+        f"The mean over the seeds {', '.join(map(str, seeds))} of the training, with their standard deviation"
+        if len(seeds) > 1
+        else "One training each, so the luck of a seed is in every number"
+    )
     threads = (
         f", {results['threads']} thread{'s' * (results['threads'] > 1)}"
         if provenance["device"].startswith("cpu")
         else ""
     )
     quick = "\n**A quick run: the numbers mean nothing.**\n" if results["quick"] else ""
-    command = f"clipseg-hf reproduce {results['world']}{' --quick' if results['quick'] else ''}"
+    options = [" --quick"] * results["quick"] + [f" --seeds {','.join(map(str, seeds))}"] * (seeds != [0])
+    command = f"clipseg-hf reproduce {results['world']}{''.join(options)}"
     return f"""# The paper's tables on {WORLDS[results["world"]]}
 {quick}
 Made by `{command}`: {trained}, on {provenance["device"]}{threads},
-torch {provenance["versions"]["torch"]}, precision {provenance["mixed_precision"]}. One training each, so the luck of a
-seed is in every number.
+torch {provenance["versions"]["torch"]}, precision {provenance["mixed_precision"]}. {luck}.
 
 "Paper" is what was published on the real data, in percent; "here" is this run. {SAME} on the same side of the first row
-(of the last one, for visual prompts) as in the paper; {OTHER} on the other side; {UNCERTAIN} here too close to tell (a
-paired bootstrap over images, where samples can be paired). Rows without a published number have no mark.
+(of the last one, for visual prompts) as in the paper; {OTHER} on the other side; {UNCERTAIN} here too close to tell:
+the 95 % interval of the difference holds 0. It accounts for {_accounted(len(seeds))}.
+With so many marks, one in twenty would be clear by chance. Rows without a published number have no mark.
 {NOTES[results["world"]]}"""
+
+
+def _accounted(seeds: int) -> str:
+    images = (
+        "what was measured on (a bootstrap over images,\nobjects or, for zero-shot, classes; paired where they are the "
+        "same)"
+    )
+    return f"the luck of the seeds and for {images}" if seeds > 1 else f"{images}, not for the luck of a seed"
 
 
 def table_text(table: Mapping) -> str:
@@ -116,10 +126,34 @@ def table_text(table: Mapping) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     for row, marks in zip(table["rows"], table["marks"], strict=True):
         cells = [row["title"]]
-        for published, measured, mark in zip(row["published"], row["measured"], marks, strict=True):
-            cells += [_number(published), " ".join(filter(None, [_number(measured), mark]))]
+        for published, by_seed, mark in zip(row["published"], row["by_seed"], marks, strict=True):
+            cells += [_number(published), " ".join(filter(None, [_mean_text(by_seed), mark]))]
         lines.append(cells)
+    return _markdown(lines)
+
+
+def _differences(table: Mapping) -> list[str]:
+    """The differences to the reference with their intervals: a sentence, and a table in Markdown."""
+    reference, columns = table["rows"][table["reference"]]["title"], table["columns"]
+    lines = [["", *columns], ["---", *[":---:"] * len(columns)]]
+    for row, differences in zip(table["rows"], table["differences"], strict=True):
+        if any(differences):
+            lines.append([row["title"], *(_interval(difference) for difference in differences)])
+    return [f"Difference to {reference}, with its 95 % interval:", _markdown(lines).rstrip()] if len(lines) > 2 else []
+
+
+def _interval(difference: Sequence[float] | None) -> str:
+    return "–" if difference is None else "{:+.1f} ({:+.1f} … {:+.1f})".format(*difference)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _mean_text(by_seed: Sequence[float] | None) -> str:
+    if by_seed is None or len(by_seed) == 1:
+        return _number(by_seed and by_seed[0])
+    return f"{mean(by_seed):.1f} ± {stdev(by_seed):.1f}"
 
 
 def _number(value: float | None) -> str:
@@ -128,8 +162,8 @@ def _number(value: float | None) -> str:
 
 def _order_text(table: Mapping) -> str:
     counted = [
-        f"{column} {agreeing} of {pairs}"
-        for column, (agreeing, pairs) in zip(table["columns"], table["order"], strict=True)
+        f"{column} {agreeing} of {pairs} ({clearly_agreeing} of the {clear} that are clear)"
+        for column, (agreeing, pairs, clearly_agreeing, clear) in zip(table["columns"], table["order"], strict=True)
         if pairs
     ]
     return f"Pairs of rows in the paper's order: {', '.join(counted)}." if counted else ""
@@ -154,6 +188,8 @@ def _plot(table: Mapping, path: Path, world: str) -> Path:
                 axes.scatter(published, place, s=34, facecolor="white", edgecolor=PAPER, linewidth=1.6, zorder=2)
             if measured is not None:
                 axes.scatter(measured, place, s=34, color=color, zorder=3)
+                each = row["by_seed"][number] if len(row["by_seed"][number]) > 1 else []
+                axes.scatter(each, [place] * len(each), marker="|", s=60, color=color, alpha=0.7, zorder=4)
         axes.set_title(column, fontsize=10)
         axes.set_yticks(places, [row["title"] for row in rows], fontsize=9)
         axes.set_ylim(-0.6, len(rows) - 0.4)
