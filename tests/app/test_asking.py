@@ -16,6 +16,7 @@ from clipseg_hf.app.scenes import EXAMPLES
 from clipseg_hf.app.showing import Files, legend, show_cutouts, show_heat_maps, show_label_map, show_overlay
 from clipseg_hf.app.words import WORDS, PageError, language_of
 from clipseg_hf.inference import MaskOperations, Segmenter
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 SCENE, TEXT = EXAMPLES[0]
 
@@ -44,6 +45,17 @@ def test_words_and_sliders_do_not_encode_the_picture_again(desk, monkeypatch):
     shrunk = desk.answer(Asked(SCENE, TEXT, operations=MaskOperations(erode=3)))
     assert sum(shrunk.areas) < sum(first.areas)
     assert desk.answer(Asked(Path(SCENE).read_bytes(), "banana")).areas == first.areas[:1]
+
+
+def test_borders_follow_edges_on_request_and_the_kept_picture_stays(desk, monkeypatch):
+    plain = desk.answer(Asked(SCENE, TEXT))
+    monkeypatch.setattr(desk.segmenter, "encode", None)
+    guided = desk.answer(Asked(SCENE, TEXT, guided_filter=True))
+    image = Image.open(SCENE).convert("RGB")
+    segmenter = Segmenter(desk.segmenter.model, desk.segmenter.processor, guided_filter=GuidedFilter())
+    expected = segmenter(image, TEXT.splitlines())[0]
+    assert guided.areas == expected.areas != plain.areas
+    assert desk.answer(Asked(SCENE, TEXT)).areas == plain.areas
 
 
 def test_kept_pictures_are_bounded(desk):

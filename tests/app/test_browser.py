@@ -57,6 +57,8 @@ def test_sliders_do_not_show_the_picture_to_the_model_again(visit, page):
     visitor.until(lambda: visitor.find("#erode").is_displayed())
     before = visitor.mask()
     visitor.find("#erode input[type=range]").send_keys(*[Keys.ARROW_RIGHT] * 5)
+    before = visitor.changed(before)
+    visitor.find("#guided-filter input").click()
     visitor.changed(before)
     assert len(page.encoded) == seen
 

@@ -3,13 +3,14 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clipseg_hf.app.limits import Limits, Source, read_file, read_lines, read_mask, read_picture
 from clipseg_hf.app.words import PageError
 from clipseg_hf.inference import MaskOperations, Prompt, Segmentation, Segmenter, parse_prompt
 from clipseg_hf.inference.prompts import Combination
 from clipseg_hf.inference.question import EncodedImage
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Asked:
         mix: the example's share where it goes with the first line.
         threshold: 0 is the checkpoint's own.
         operations: done to the masks.
+        guided_filter: let their borders follow the picture's edges first.
         example_name: what to call the example.
     """
 
@@ -34,6 +36,7 @@ class Asked:
     mix: float = 0.5
     threshold: float = 0
     operations: MaskOperations = field(default_factory=MaskOperations)
+    guided_filter: bool = False
     example_name: str = "example"
 
 
@@ -67,6 +70,8 @@ class Desk:
             question = self.segmenter.ask(prompts)
         except ValueError as error:
             raise PageError("unreadable_prompt", reason=error) from error
+        if asked.guided_filter:
+            image = replace(image, guided_filter=image.guided_filter or GuidedFilter())
         return image.answer(question, asked.threshold or None).clean(asked.operations)
 
     def reduced_from(self, picture: Source) -> tuple[int, int] | None:

@@ -47,7 +47,7 @@ def build_page(desk: Desk) -> gr.Blocks:
     """The page, with a desk behind it; not yet started."""
     files = Files()
 
-    def asked(picture, text, threshold, example, mix, *sizes, language: str) -> Asked:
+    def asked(picture, text, threshold, example, mix, guided_filter, *sizes, language: str) -> Asked:
         return Asked(
             picture,
             text or "",
@@ -55,6 +55,7 @@ def build_page(desk: Desk) -> gr.Blocks:
             mix,
             threshold,
             MaskOperations(**dict(zip(_WIDTHS, sizes, strict=True))),
+            guided_filter,
             WORDS[language]["like_example"],
         )
 
@@ -118,6 +119,9 @@ def build_page(desk: Desk) -> gr.Blocks:
                     )
                     mix = gr.Slider(0, 1, 0.5, step=0.05, label=TEXTS("mix"), info=TEXTS("mix_info"), elem_id="mix")
                 with gr.Accordion(TEXTS("operations"), open=False, elem_id="operations"):
+                    edges = gr.Checkbox(
+                        label=TEXTS("guided_filter"), info=TEXTS("guided_filter_info"), elem_id="guided-filter"
+                    )
                     sizes = [
                         gr.Slider(0, most, 0, step=1, label=TEXTS(name), elem_id=name.replace("_", "-"))
                         for name, most in _WIDTHS.items()
@@ -152,7 +156,7 @@ def build_page(desk: Desk) -> gr.Blocks:
             elem_id="scenes",
         )
 
-        given = [picture, prompts, threshold, example, mix, *sizes]
+        given = [picture, prompts, threshold, example, mix, edges, *sizes]
         gr.on(
             [page.load, *(part.change for part in given)],
             answer,
