@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from clipseg_hf._counted import counted
@@ -22,20 +21,11 @@ from clipseg_hf.evaluation import BenchmarkOptions, run_benchmark, write_report
 from clipseg_hf.evaluation.benchmarks.benchmark_data import WHERE_TO_GET
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.reproduction.differences import Number, mean_number
 from clipseg_hf.reproduction.embedded_clip import write_embedded_clip
-from clipseg_hf.reproduction.kept_counts import draw_number, keep_counts
-from clipseg_hf.reproduction.paper_tables import (
-    PC_PLUS,
-    VARIANTS,
-    Measurement,
-    Place,
-    Row,
-    Table,
-    check_names,
-    paper_tables,
-)
-from clipseg_hf.reproduction.reproduction_report import compare_rows, write_reproduction
+from clipseg_hf.reproduction.filled_tables import fill_table, report_folder
+from clipseg_hf.reproduction.kept_counts import keep_counts
+from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, Table, check_names, paper_tables
+from clipseg_hf.reproduction.reproduction_report import write_reproduction
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.loop import train
 from clipseg_hf.training.runs.checkpoints import checkpoints_in
@@ -171,7 +161,7 @@ def reproduce(
         "threads": torch.get_num_threads(),
         "seeds": list(seeds),
         "training_seconds": {name: [_seconds(home / "models" / name) for home in homes] for name in variants},
-        "tables": {table.name: _fill(homes, table) for table in tables},
+        "tables": {table.name: fill_table(homes, table) for table in tables},
     }
     results["recipe"].pop("output_dir")
     for path in write_reproduction(results, output):
@@ -270,7 +260,7 @@ def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, e
 
 def _measure(home: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
     """Run a benchmark, unless its report is there and of this very model."""
-    folder, model_folder = _report(home, measurement), _model(home, measurement.variant)
+    folder, model_folder = report_folder(home, measurement), _model(home, measurement.variant)
     options = {**world.options.get(measurement.benchmark, {}), **dict(measurement.options)}
     # the files alone: the facts beside them say how long the training took
     files = json.loads((model_folder / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -310,47 +300,7 @@ def _model(home: Path, variant: str) -> Path:
     return home / "models" / variant / "final"
 
 
-def _report(home: Path, measurement: Measurement) -> Path:
-    return home / "reports" / measurement.name
-
-
 def _seconds(folder: Path) -> float:
     """How long the steps of a run took, without caches and checkpoints."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return round(max(line.get("seconds", 0.0) for line in lines), 1)
-
-
-def _fill(homes: Sequence[Path], table: Table) -> dict:
-    """A table with its numbers of all seeds, in percent."""
-    numbers = [[_row_number(homes, row, place) for place in row.places] for row in table.rows]
-    rows = [
-        {
-            "title": row.title,
-            "published": list(row.published),
-            "measured": [number and number.mean for number in line],
-            "by_seed": [number and list(number.by_seed) for number in line],
-        }
-        for row, line in zip(table.rows, numbers, strict=True)
-    ]
-    filled = {"title": table.title, "columns": list(table.columns), "reference": table.reference, "rows": rows}
-    return filled | compare_rows(filled, numbers)
-
-
-def _row_number(homes: Sequence[Path], row: Row, place: Place) -> Number | None:
-    """A row's number, None where the world has nothing to ask."""
-    numbers = [_number([_report(home, measurement) for home in homes], place) for measurement in row.measurements]
-    known = [number for number in numbers if number is not None]
-    return mean_number(known) if len(known) == len(numbers) else None
-
-
-def _number(reports: Sequence[Path], place: Place) -> Number | None:
-    """A number of a measurement, from one report for each seed."""
-    group, subset, metric = place
-    values = []
-    for report in reports:
-        results = json.loads((report / "report.json").read_text(encoding="utf-8"))["results"]
-        values.append(results.get(group, {}).get(subset, {}).get(metric))
-    if None in values:
-        return None
-    draws, units = zip(*(draw_number(report, place) for report in reports), strict=True)
-    return Number(tuple(100 * value for value in values), np.mean(draws, axis=0), units[0])
