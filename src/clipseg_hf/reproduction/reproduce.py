@@ -171,14 +171,13 @@ def reproduce(
 
 def _emoji_world(work: Path, quick: bool) -> World:
     recipe = {**EMOJI_RECIPE, "clip_name_or_path": str(work / "clip"), "train_data": str(work / "world")}
+    few = {"one-shot": {"episodes": 10}, **{name: {"limit": 30} for name in QUICKER}}
     return World(
         "emoji",
         {**recipe, **QUICK} if quick else recipe,
         dict.fromkeys(FOLDERS, work / "world"),
         changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
-        options={"one-shot": {"episodes": 10}, **{name: {"limit": 30} for name in QUICKER}}
-        if quick
-        else {"one-shot": {"episodes": 250}},
+        options=_options(few if quick else {"one-shot": {"episodes": 250}}),
     )
 
 
@@ -192,8 +191,13 @@ def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
                 "--root, or leave out what needs it by --only."
             )
     recipe = {**PHRASECUT_RECIPE, "train_data": str(data["referring"])}
-    options = {benchmark: {"limit": 20} for benchmark in needed} if quick else {}
+    options = _options({benchmark: {"limit": 20} for benchmark in needed} if quick else {})
     return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
+
+
+def _options(options: Mapping[str, Mapping]) -> dict[str, dict]:
+    """With no mixture of text and example asked of referring expressions, for which the paper has no numbers."""
+    return {**options, "referring": {"prompts": ("text", "image"), **options.get("referring", {})}}
 
 
 def _check_seeds(seeds: Sequence[int], overrides: Mapping) -> None:
