@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 from clipseg_hf.evaluation.reports.report import to_json
 from clipseg_hf.reproduction.differences import Interval, Number, difference_of
+from clipseg_hf.reproduction.paper_tables import TABLE_NAMES
 
 SAME, OTHER, UNCERTAIN = "✓", "✗", "≈"
 WORLDS = {"emoji": "the emoji world", "phrasecut": "PhraseCut, Pascal VOC and LVIS"}
@@ -99,6 +100,8 @@ def _introduction(results: Mapping) -> str:
     )
     quick = "\n**A quick run: the numbers mean nothing.**\n" if results["quick"] else ""
     options = [" --quick"] * results["quick"] + [f" --seeds {','.join(map(str, seeds))}"] * (seeds != [0])
+    if len(results["tables"]) < len(TABLE_NAMES):
+        options.append(f" --only {','.join(results['tables'])}")
     command = f"clipseg-hf reproduce {results['world']}{''.join(options)}"
     return f"""# The paper's tables on {WORLDS[results["world"]]}
 {quick}
@@ -108,7 +111,7 @@ torch {provenance["versions"]["torch"]}, precision {provenance["mixed_precision"
 "Paper" is what was published on the real data, in percent; "here" is this run. {SAME} on the same side of the first row
 (of the last one, for visual prompts) as in the paper; {OTHER} on the other side; {UNCERTAIN} here too close to tell:
 the 95 % interval of the difference holds 0. It accounts for {_accounted(len(seeds))}.
-With so many marks, one in twenty would be clear by chance. Rows without a published number have no mark.
+Of twenty differences that are none, one would still be clear. Rows without a published number have no mark.
 {NOTES[results["world"]]}"""
 
 
@@ -161,11 +164,11 @@ def _number(value: float | None) -> str:
 
 
 def _order_text(table: Mapping) -> str:
-    counted = [
-        f"{column} {agreeing} of {pairs} ({clearly_agreeing} of the {clear} that are clear)"
-        for column, (agreeing, pairs, clearly_agreeing, clear) in zip(table["columns"], table["order"], strict=True)
-        if pairs
-    ]
+    counted = []
+    for column, (agreeing, pairs, clearly_agreeing, clear) in zip(table["columns"], table["order"], strict=True):
+        if pairs:
+            of_clear = f"{clearly_agreeing} of the {clear} that are clear" if clear else "none is clear"
+            counted.append(f"{column} {agreeing} of {pairs} ({of_clear})")
     return f"Pairs of rows in the paper's order: {', '.join(counted)}." if counted else ""
 
 
