@@ -14,7 +14,7 @@ PAGES = {
     "Home": ["README*.md"],
     "Guides": ["docs/*.md", "examples/*.md"],
     "API": ["api/*.md"],
-    "Measurements": ["benchmarks/README.md", "benchmarks/*/README.md"],
+    "Measurements": ["benchmarks/README.md", "benchmarks/*/*.md"],
     "Project": ["CHANGELOG.md", "CONTRIBUTING.md"],
 }
 FILES = [

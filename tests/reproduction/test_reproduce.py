@@ -163,7 +163,10 @@ def test_seeds_join_what_is_there(real, tmp_path):
         assert low <= difference <= high
     assert low < high  # the last of them is the average precision's
     readme = (tmp_path / "out/README.md").read_text()
-    assert "clipseg-hf reproduce phrasecut --seeds 0,1,2 --only referring`" in readme and "6 trainings of 3 steps" in readme
+    assert (
+        "clipseg-hf reproduce phrasecut --seeds 0,1,2 --only referring`" in readme
+        and "6 trainings of 3 steps" in readme
+    )
     assert "mean over the seeds 0, 1, 2" in readme and "Difference to CLIPSeg (PC+), with its 95 % interval:" in readme
 
 

@@ -105,7 +105,8 @@ def _introduction(results: Mapping) -> str:
     command = f"clipseg-hf reproduce {results['world']}{''.join(options)}"
     return f"""# The paper's tables on {WORLDS[results["world"]]}
 {quick}
-Made by `{command}`: {trained}, on {provenance["device"]}{threads},
+Made by `{command}`:
+{trained}, on {provenance["device"]}{threads},
 torch {provenance["versions"]["torch"]}, precision {provenance["mixed_precision"]}. {luck}.
 
 "Paper" is what was published on the real data, in percent; "here" is this run. {SAME} on the same side of the first row
@@ -117,10 +118,10 @@ Of twenty differences that are none, one would still be clear. Rows without a pu
 
 def _accounted(seeds: int) -> str:
     images = (
-        "what was measured on (a bootstrap over images,\nobjects or, for zero-shot, classes; paired where they are the "
-        "same)"
+        "what was measured on\n(a bootstrap over images, objects or, for zero-shot, classes; paired where they are "
     )
-    return f"the luck of the seeds and for {images}" if seeds > 1 else f"{images}, not for the luck of a seed"
+    images += "the same)"
+    return f"the luck of the seeds and for {images}" if seeds > 1 else f"{images}, not for\nthe luck of a seed"
 
 
 def table_text(table: Mapping) -> str:
@@ -154,7 +155,7 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _mean_text(by_seed: Sequence[float] | None) -> str:
-    if by_seed is None or len(by_seed) == 1:
+    if by_seed is None or len(set(by_seed)) == 1:  # one seed, or nothing that was trained
         return _number(by_seed and by_seed[0])
     return f"{mean(by_seed):.1f} ± {stdev(by_seed):.1f}"
 
@@ -204,9 +205,12 @@ def _plot(table: Mapping, path: Path, world: str) -> Path:
     handles = [
         panels[0].scatter([], [], s=34, facecolor="white", edgecolor=PAPER, linewidth=1.6, label="paper, real data"),
         panels[0].scatter([], [], s=34, color=HERE, label=f"here, {WORLDS[world]}"),
-        panels[0].scatter([], [], s=34, color=WRONG, label="here, not in the paper's order"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    if any(len(set(by_seed or ())) > 1 for row in rows for by_seed in row["by_seed"]):
+        handles.append(panels[0].scatter([], [], marker="|", s=60, color=HERE, alpha=0.7, label="each seed"))
+    if any(OTHER in marks for marks in table["marks"]):
+        handles.append(panels[0].scatter([], [], s=34, color=WRONG, label="here, not in the paper's order"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
     figure.savefig(path)
     return path
 
