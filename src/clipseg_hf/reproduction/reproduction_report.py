@@ -192,7 +192,7 @@ def _plot(table: Mapping, path: Path, world: str) -> Path:
                 axes.scatter(published, place, s=34, facecolor="white", edgecolor=PAPER, linewidth=1.6, zorder=2)
             if measured is not None:
                 axes.scatter(measured, place, s=34, color=color, zorder=3)
-                each = row["by_seed"][number] if len(row["by_seed"][number]) > 1 else []
+                each = row["by_seed"][number] if len(set(row["by_seed"][number])) > 1 else []
                 axes.scatter(each, [place] * len(each), marker="|", s=60, color=color, alpha=0.7, zorder=4)
         axes.set_title(column, fontsize=10)
         axes.set_yticks(places, [row["title"] for row in rows], fontsize=9)
