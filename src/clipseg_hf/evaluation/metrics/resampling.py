@@ -10,7 +10,7 @@ import numpy as np
 
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation.metrics.arithmetic import average_precision, ratio
-from clipseg_hf.evaluation.metrics.segmentation_counts import SegmentationCounts
+from clipseg_hf.evaluation.metrics.segmentation_counts import SegmentationCounts, read_histograms
 
 
 def draw_weights(units: Sequence[str], draws: int) -> np.ndarray:
@@ -59,23 +59,17 @@ def _drawn_histograms(counts: SegmentationCounts, group: np.ndarray, weights: np
     return np.tensordot(weights, summed, axes=1)
 
 
-def _passing(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., 2, K + 1) -> pixels that pass at least k thresholds, k from 1: false and true positives, (..., K) each."""
-    above = histograms[..., ::-1].cumsum(axis=-1)[..., ::-1]
-    return above[..., 0, 1:], above[..., 1, 1:]
-
-
 def _average_precision(histogram: np.ndarray) -> float:
-    false_positives, true_positives = _passing(histogram)
-    negatives, positives = histogram.sum(axis=-1)
-    return average_precision(true_positives, false_positives, positives - true_positives, int(negatives))
+    counts = read_histograms(histogram)
+    negatives = int(counts["fp"][0] + counts["tn"][0])
+    return average_precision(counts["tp"], counts["fp"], counts["fn"], negatives)
 
 
 def _cumulative_iou(histograms: np.ndarray, k: int, *, with_background: bool) -> np.ndarray:
-    fp, tp = (part[:, k] for part in _passing(histograms))
-    negatives, positives = histograms.sum(axis=-1).T
-    foreground = ratio(tp, positives + fp)
-    return (foreground + ratio(negatives - fp, negatives + positives - tp)) / 2 if with_background else foreground
+    counts = read_histograms(histograms)
+    tp, fp, fn, tn = (counts[name][:, k] for name in ("tp", "fp", "fn", "tn"))
+    foreground = ratio(tp, tp + fp + fn)
+    return (foreground + ratio(tn, tn + fp + fn)) / 2 if with_background else foreground
 
 
 def _mean_iou(counts: SegmentationCounts, group: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:

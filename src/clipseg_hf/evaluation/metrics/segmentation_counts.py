@@ -123,11 +123,7 @@ class SegmentationCounts:
     def counts(self) -> dict[str, np.ndarray]:
         """Pixels per sample and threshold: `tp`, `fp`, `fn`, `tn`, each (S, K) int64."""
         histograms = np.stack(self.histograms) if self.histograms else np.zeros((0, 2, len(self.thresholds) + 1), int)
-        above = histograms[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]  # (S, 2, K + 1): passes at least k thresholds
-        total = above[:, :, :1]
-        above = above[:, :, 1:]
-        below = total - above
-        return {"tp": above[:, 1], "fp": above[:, 0], "fn": below[:, 1], "tn": below[:, 0]}
+        return read_histograms(histograms)
 
     def per_sample(self, threshold: float, arithmetic: str = "default") -> np.ndarray:
         """IoU of each sample at one of the thresholds: (S,)."""
@@ -236,6 +232,16 @@ class SegmentationCounts:
     @staticmethod
     def _parts(counts: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return counts["tp"], counts["fp"], counts["fn"]
+
+
+def read_histograms(histograms: np.ndarray) -> dict[str, np.ndarray]:
+    """How many pixels pass each threshold, and how many do not: (..., 2, K + 1) -> `tp`, `fp`, `fn`, `tn`, (..., K)
+    each. Histograms of several samples may be summed before."""
+    above = histograms[..., ::-1].cumsum(axis=-1)[..., ::-1]  # passes at least k thresholds
+    total = above[..., :1]
+    above = above[..., 1:]
+    below = total - above
+    return {"tp": above[..., 1, :], "fp": above[..., 0, :], "fn": below[..., 1, :], "tn": below[..., 0, :]}
 
 
 def _iou(tp, fp, fn, arithmetic: str) -> np.ndarray:

@@ -16,7 +16,6 @@ from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Query, QueryEvaluator, batches, true_pixels
-from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def evaluate_generalized(
             "phrases should bear the names of LVIS or COCO categories, or those of the map that is given."
         )
     results = {"text": PromptResults.at(settings.thresholds)}
-    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
+    prompted = PromptedModel.asked_by(model, processor, settings)
     evaluator = QueryEvaluator(prompted, rows, 0.0, results)
     numbers = sorted(asked)
     with prompted.evaluating():

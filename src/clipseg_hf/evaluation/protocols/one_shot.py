@@ -27,7 +27,6 @@ from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import ALL, PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel
 from clipseg_hf.evaluation.protocols.queries import Place, Query, QueryEvaluator, batches, check_kinds, true_pixels
-from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.rle import is_empty
 
 MEAN = "mean of folds"
@@ -220,7 +219,7 @@ def evaluate_one_shot(
         places = _once_a_picture(places, rows)
         episodes = draw_episodes(places, folds, settings.episodes, settings.seed)
     results = {kind: PromptResults.at(settings.thresholds) for kind in settings.prompts}
-    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
+    prompted = PromptedModel.asked_by(model, processor, settings)
     evaluator = QueryEvaluator(prompted, rows, settings.image_prompt_weight, results)
     with prompted.evaluating():
         for numbers in batches(len(episodes), settings.batch_size, shard, "one-shot" if progress else None):

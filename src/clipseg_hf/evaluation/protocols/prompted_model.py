@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,18 @@ from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.postprocessing import follow_edges
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
+
+
+class MaskSettings(Protocol):
+    """What the settings of protocols that look at masks have in common."""
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Sentences around a phrase."""
+
+    @property
+    def guided_filter(self) -> bool:
+        """Whether masks follow the pictures' edges, by `GuidedFilter`'s own settings."""
 
 
 class PromptedModel:
@@ -45,6 +58,11 @@ class PromptedModel:
             )
         self.model, self.processor, self.templates = model, processor, tuple(templates)
         self.guided_filter = guided_filter
+
+    @classmethod
+    def asked_by(cls, model: CLIPSegForImageSegmentation, processor, settings: "MaskSettings") -> "PromptedModel":
+        """As the settings of a protocol say."""
+        return cls(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

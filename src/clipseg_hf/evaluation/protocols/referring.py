@@ -22,7 +22,6 @@ from clipseg_hf.evaluation.protocols.queries import (
     check_kinds,
     true_pixels,
 )
-from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 SubsetFunction = Callable[[dict, dict], Iterable[str]]
 
@@ -99,7 +98,7 @@ def evaluate_referring(
     if not len(rows):
         raise ValueError("There are no rows to evaluate on: is the split empty, or did a filter drop all of them?")
     drawer = _Drawer(undecoded(rows), settings, subsets, PhraseIndex(rows) if index is None else index)
-    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
+    prompted = PromptedModel.asked_by(model, processor, settings)
     results = {kind: PromptResults.at(settings.thresholds, settings.boundary_thresholds) for kind in settings.prompts}
     evaluator = QueryEvaluator(prompted, drawer.rows, settings.image_prompt_weight, results, name_shared=True)
     with prompted.evaluating():

@@ -14,7 +14,6 @@ from clipseg_hf.evaluation.benchmarks.label_maps import BACKGROUND, LabelMap
 from clipseg_hf.evaluation.metrics.travelling import Arrays
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel
 from clipseg_hf.evaluation.protocols.queries import batches
-from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 WITHOUT_BACKGROUND, WITH_BACKGROUND = "without background", "with background"
 
@@ -102,7 +101,7 @@ def evaluate_zero_shot(
     settings = settings or ZeroShotSettings()
     if not len(maps) or not classes:
         raise ValueError(f"There is nothing to evaluate: {len(maps)} pictures, {len(classes)} classes.")
-    prompted = PromptedModel(model, processor, settings.templates, GuidedFilter() if settings.guided_filter else None)
+    prompted = PromptedModel.asked_by(model, processor, settings)
     matrices = {
         WITHOUT_BACKGROUND: ConfusionMatrix(classes),
         WITH_BACKGROUND: ConfusionMatrix([settings.background, *classes]),
