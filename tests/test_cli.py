@@ -533,3 +533,13 @@ def test_the_program_fails_with_one_line(folder):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert "--model emoji-tiny" in done.stderr
+
+
+def test_seeds_of_a_reproduction(calls):
+    made = calls("clipseg_hf.reproduction.reproduce.reproduce", {})
+    succeed("reproduce", "emoji", "-o", "tables", "--seeds", "0,1, 2", "--only", "ablation, referring")
+    ((place, options),) = made
+    assert place == ("emoji", Path("tables"))
+    assert options["seeds"] == (0, 1, 2) and options["only"] == ["ablation", "referring"]
+    for wrong in ("0,a", "", "0,,1", "1.5"):
+        assert f"{wrong!r} is no list of whole numbers" in fail("reproduce", "emoji", "--seeds", wrong)

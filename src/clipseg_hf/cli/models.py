@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
-from clipseg_hf.console.commands import hide_bars_from_files
+from clipseg_hf.console.commands import hide_bars_from_files, parse_integers
 from clipseg_hf.evaluation.__main__ import evaluate
 
 
@@ -84,13 +84,6 @@ def convert(
 
     hide_bars_from_files()
     folder = convert_file(
-        checkpoint, output, clip=clip, extract_layers=_integers(extract_layers), decoder_only=decoder_only
+        checkpoint, output, clip=clip, extract_layers=parse_integers(extract_layers), decoder_only=decoder_only
     )
     typer.echo(f"The model is in {folder}.")
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of whole numbers such as 3,6,9.") from None

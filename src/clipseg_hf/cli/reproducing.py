@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clipseg_hf.cli.app import app
-from clipseg_hf.console.commands import hide_bars_from_files
+from clipseg_hf.console.commands import hide_bars_from_files, parse_integers
 
 
 class WorldName(StrEnum):
@@ -51,11 +51,5 @@ def reproduce(
         raise typer.BadParameter(f"DATA is {world.value} and --data is {data.value}; give one of them.")
     names = [name.strip() for given in only for name in given.split(",") if name.strip()]
     chosen = world or data or WorldName.emoji
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--seeds takes numbers with commas between them, such as 0,1,2; got {seeds!r}."
-        ) from None
-    overrides = parse_overrides(set)
+    numbers, overrides = parse_integers(seeds), parse_overrides(set)
     run(chosen.value, output, only=names, quick=quick, root=root, seeds=numbers, overrides=overrides, echo=typer.echo)

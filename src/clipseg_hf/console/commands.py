@@ -136,3 +136,11 @@ def hide_bars_from_files() -> None:
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
+
+
+def parse_integers(text: str) -> tuple[int, ...]:
+    """An option's whole numbers with commas between them."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers such as 3,6,9.") from None
