@@ -27,18 +27,19 @@ from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize
 from clipseg_hf.evaluation.protocols.queries import batches
 from clipseg_hf.evaluation.protocols.zero_shot import WITHOUT_BACKGROUND, evaluate_zero_shot
 from clipseg_hf.reproduction.paper_tables import PC_PLUS
+from clipseg_hf.reproduction.reproduction_report import mean_text
 from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent / "reproduction"
 THRESHOLD = 0.3  # the paper's, of PhraseCut
 LINES = {
-    "pictures that show a class": ("pictures", "{:.1f}"),
-    "area of its things, % of the picture": ("area", "{:.1f}"),
-    "CLIP names the thing, cut out, among the 20, %": ("clip", "{:.1f}"),
-    "IoU of the class asked alone, at 0.3": ("alone", "{:.1f}"),
-    "mIoU, classes of its own group to choose from": ("among_its_group", "{:.1f}"),
-    "mIoU, all 20 to choose from (the table's)": ("among_all", "{:.1f}"),
-    "pixels given to a class of the other group, %": ("lost", "{:.1f}"),
+    "pictures that show a class": "pictures",
+    "area of its things, % of the picture": "area",
+    "CLIP names the thing, cut out, among the 20, %": "clip",
+    "IoU of the class asked alone, at 0.3": "alone",
+    "mIoU, classes of its own group to choose from": "among_its_group",
+    "mIoU, all 20 to choose from (the table's)": "among_all",
+    "pixels given to a class of the other group, %": "lost",
 }
 
 
@@ -134,12 +135,8 @@ def _places(picture: LabelMap) -> list[int]:
 def table(seeds: Sequence[dict]) -> str:
     """Seen and unseen side by side, the mean over seeds with the standard deviation where seeds differ."""
     lines = ["| | seen | unseen |", "| --- | ---: | ---: |"]
-    for title, (key, form) in LINES.items():
-        cells = []
-        for group in ("seen", "unseen"):
-            values = [seed[group][key] for seed in seeds]
-            spread = f" ± {statistics.stdev(values):.1f}" if len(set(values)) > 1 else ""
-            cells.append(form.format(statistics.fmean(values)) + spread)
+    for title, key in LINES.items():
+        cells = [mean_text([seed[group][key] for seed in seeds]) for group in ("seen", "unseen")]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -99,6 +99,9 @@ FOLDERS = {
 }
 """Benchmark -> where its data lie below the root, for the real reproduction."""
 
+ASKED = {"referring": {"prompts": ("text", "image")}}
+"""Benchmark -> options: for mixtures of text and example the paper has no numbers."""
+
 
 def reproduce(
     world: str,
@@ -177,7 +180,7 @@ def _emoji_world(work: Path, quick: bool) -> World:
         {**recipe, **QUICK} if quick else recipe,
         dict.fromkeys(FOLDERS, work / "world"),
         changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
-        options=_options(few if quick else {"one-shot": {"episodes": 250}}),
+        options=few if quick else {"one-shot": {"episodes": 250}},
     )
 
 
@@ -191,13 +194,8 @@ def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
                 "--root, or leave out what needs it by --only."
             )
     recipe = {**PHRASECUT_RECIPE, "train_data": str(data["referring"])}
-    options = _options({benchmark: {"limit": 20} for benchmark in needed} if quick else {})
+    options = {benchmark: {"limit": 20} for benchmark in needed} if quick else {}
     return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
-
-
-def _options(options: Mapping[str, Mapping]) -> dict[str, dict]:
-    """With no mixture of text and example asked of referring expressions, for which the paper has no numbers."""
-    return {**options, "referring": {"prompts": ("text", "image"), **options.get("referring", {})}}
 
 
 def _check_seeds(seeds: Sequence[int], overrides: Mapping) -> None:
@@ -265,7 +263,8 @@ def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, e
 def _measure(home: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
     """Run a benchmark, unless its report is there and of this very model."""
     folder, model_folder = report_folder(home, measurement), _model(home, measurement.variant)
-    options = {**world.options.get(measurement.benchmark, {}), **dict(measurement.options)}
+    own, of_world = (options.get(measurement.benchmark, {}) for options in (ASKED, world.options))
+    options = {**own, **of_world, **dict(measurement.options)}
     # the files alone: the facts beside them say how long the training took
     files = json.loads((model_folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     key = digest(json.dumps(files, sort_keys=True), repr(sorted(options.items())))

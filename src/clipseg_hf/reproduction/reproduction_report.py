@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from statistics import mean, stdev
 
 from clipseg_hf.evaluation.reports.report import to_json
 from clipseg_hf.reproduction.differences import Interval, Number, difference_of
@@ -117,10 +116,8 @@ Of twenty differences that are none, one would still be clear. Rows without a pu
 
 
 def _accounted(seeds: int) -> str:
-    images = (
-        "what was measured on\n(a bootstrap over images, objects or, for zero-shot, classes; paired where they are "
-    )
-    images += "the same)"
+    images = """what was measured on
+(a bootstrap over images, objects or, for zero-shot, classes; paired where they are the same)"""
     return f"the luck of the seeds and for {images}" if seeds > 1 else f"{images}, not for\nthe luck of a seed"
 
 
@@ -131,7 +128,7 @@ def table_text(table: Mapping) -> str:
     for row, marks in zip(table["rows"], table["marks"], strict=True):
         cells = [row["title"]]
         for published, by_seed, mark in zip(row["published"], row["by_seed"], marks, strict=True):
-            cells += [_number(published), " ".join(filter(None, [_mean_text(by_seed), mark]))]
+            cells += [_number(published), " ".join(filter(None, [mean_text(by_seed), mark]))]
         lines.append(cells)
     return _markdown(lines)
 
@@ -154,10 +151,12 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _mean_text(by_seed: Sequence[float] | None) -> str:
+def mean_text(by_seed: Sequence[float] | None) -> str:
+    """The mean over seeds, with their standard deviation where they differ."""
     if by_seed is None or len(set(by_seed)) == 1:  # one seed, or nothing that was trained
         return _number(by_seed and by_seed[0])
-    return f"{mean(by_seed):.1f} ± {stdev(by_seed):.1f}"
+    number = Number(tuple(by_seed))
+    return f"{number.mean:.1f} ± {number.spread:.1f}"
 
 
 def _number(value: float | None) -> str:
