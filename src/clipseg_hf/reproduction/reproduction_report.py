@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from clipseg_hf._counted import counted
 from clipseg_hf.evaluation.reports.report import to_json
 from clipseg_hf.reproduction.differences import Interval, Number, difference_of
 from clipseg_hf.reproduction.paper_tables import TABLE_NAMES
@@ -86,7 +87,7 @@ def _introduction(results: Mapping) -> str:
     provenance, recipe = results["provenance"], results["recipe"]
     seconds, seeds = results["training_seconds"], results["seeds"]
     trained = f"{len(seconds) * len(seeds)} trainings of {recipe['max_steps']} steps"
-    trained += f", {sum(sum(each) for each in seconds.values()) / 60:.0f} minutes in all"
+    trained += f", {counted(round(sum(sum(each) for each in seconds.values()) / 60), 'minute')} in all"
     luck = (
         f"The mean over the seeds {', '.join(map(str, seeds))} of the training, with their standard deviation"
         if len(seeds) > 1
