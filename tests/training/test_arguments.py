@@ -79,9 +79,14 @@ def test_a_recipe_extends_another_and_overrides_come_last(tmp_path):
         ("cache_features: true", ValueError, "cache_features keeps one encoding of each image, which crop would"),
         ("eval_steps: null\nearly_stopping_patience: 2", ValueError, "needs validations: set eval_steps"),
         (
-            "model_name_or_path: a\nclip_name_or_path: b",
+            "model_name_or_path: a\nclip_name_or_path: b\nfreeze_decoder: true",
             ValueError,
-            "either model_name_or_path .* or clip_name_or_path",
+            r"decoder of 'a' as it is, but on another CLIP \('b'\) its masks mean nothing until it is trained",
+        ),
+        (
+            "model_name_or_path: a\nclip_name_or_path: b\nmodel_revision: v1",
+            ValueError,
+            "could be of model_name_or_path or of clip_name_or_path: download that revision",
         ),
         ("model_name_or_path: a\nreduce_dim: 16", ValueError, "reduce_dim can only be chosen for a fresh decoder"),
         ("model_name_or_path: a\npretrained_clip: false", ValueError, "pretrained_clip=False goes with clip_name"),

@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from transformers import CLIPConfig, CLIPModel
 
+from clipseg_hf import CLIPSegForImageSegmentation
 from clipseg_hf.training import CLIPSegTrainingArguments, assembly
 from clipseg_hf.training.__main__ import main
 
@@ -123,3 +126,34 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "max_steps = 20000: optimizer steps" in capsys.readouterr().out
+
+
+def test_a_decoder_goes_on_on_another_clip(make_args, clip, tmp_path):
+    base, other = tmp_path / "base", tmp_path / "other"
+    trained = CLIPSegForImageSegmentation.from_clip(
+        str(clip), extract_layers=(0, 2), reduce_dim=16, conditional_layers=[0, 1], refiner={}
+    )
+    trained.config.mask_thresholds = {"text": 0.4}
+    trained.save_pretrained(base)
+    torch.manual_seed(1)
+    another = CLIPModel(trained.clip.config)
+    another.save_pretrained(other)
+    moving = {"model_name_or_path": str(base), "clip_name_or_path": str(other), "extract_layers": None}
+    model = assembly.build_model(make_args(**moving, reduce_dim=None))
+    for name, tensor in model.state_dict().items():
+        expected = another if name.startswith("clip.") else trained
+        assert torch.equal(tensor, expected.state_dict()[name.removeprefix("clip.") if expected is another else name])
+    assert model.config.base_model_name_or_path == str(other)
+    assert getattr(model.config, "mask_thresholds", None) is None
+    assert not any(weight.requires_grad for weight in model.clip.parameters())
+    assert all(weight.requires_grad for weight in model.decoder.parameters())
+
+
+def test_a_decoder_is_not_put_on_a_clip_of_another_width(make_args, clip, tmp_path):
+    CLIPSegForImageSegmentation.from_clip(str(clip), extract_layers=(0, 2), reduce_dim=16).save_pretrained(tmp_path / "a")
+    wide = CLIPConfig.from_pretrained(clip)
+    wide.vision_config.hidden_size *= 2
+    CLIPModel(wide).save_pretrained(tmp_path / "b")
+    moving = {"model_name_or_path": str(tmp_path / "a"), "clip_name_or_path": str(tmp_path / "b")}
+    with pytest.raises(ValueError, match=r"decoder of .*a does not fit the CLIP .*b: its decoder\.reduces\.0\.weight is"):
+        assembly.build_model(make_args(**moving, extract_layers=None, reduce_dim=None))

@@ -39,10 +39,10 @@ class CLIPSegTrainingArguments:
         "clipseg-output", "folder of the run: checkpoints, logs, pictures, the finished model", free=True
     )
 
-    # Model: exactly one of the first two.
+    # Model: one of the first two, or both.
     model_name_or_path: str | None = _option(None, "CLIPSeg checkpoint to fine-tune (Hub name or folder)", free=True)
     clip_name_or_path: str | None = _option(
-        None, "CLIP checkpoint that gets a fresh decoder (Hub name or folder)", free=True
+        None, "CLIP checkpoint that gets a fresh decoder, or that of model_name_or_path (Hub name or folder)", free=True
     )
     model_revision: str | None = _option(None, "revision of that checkpoint on the Hub; default: its main branch")
     pretrained_clip: bool = _option(True, "False: CLIP's architecture with random weights (the paper's ablation)")
@@ -212,13 +212,19 @@ class CLIPSegTrainingArguments:
         fresh = ("extract_layers", "reduce_dim", "decoder_intermediate_size", "use_complex_transposed_convolution")
         given = [name for name in fresh if getattr(self, name) is not None]
         if self.model_name_or_path and self.clip_name_or_path:
-            raise ValueError(
-                "Give either model_name_or_path (fine-tune that CLIPSeg) or clip_name_or_path (a fresh decoder on that "
-                f"CLIP), not both: got {self.model_name_or_path!r} and {self.clip_name_or_path!r}."
-            )
+            if self.freeze_decoder:
+                raise ValueError(
+                    f"freeze_decoder leaves the decoder of {self.model_name_or_path!r} as it is, but on another CLIP "
+                    f"({self.clip_name_or_path!r}) its masks mean nothing until it is trained: train it first."
+                )
+            if self.model_revision:
+                raise ValueError(
+                    "model_revision could be of model_name_or_path or of clip_name_or_path: download that revision "
+                    "(huggingface_hub.snapshot_download) and name its folder."
+                )
         if self.model_name_or_path and given:
             raise ValueError(
-                f"{', '.join(given)} can only be chosen for a fresh decoder (clip_name_or_path); "
+                f"{', '.join(given)} can only be chosen for a fresh decoder (clip_name_or_path alone); "
                 f"{self.model_name_or_path!r} has its own."
             )
         if self.freeze_decoder and not self.model_name_or_path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, CLIPSegConfig
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.rows.pictures import number_pictures
@@ -47,10 +47,11 @@ def build_accelerator(args: CLIPSegTrainingArguments):
 
 
 def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
-    """The model to train: a CLIPSeg as it is, or a CLIP with a fresh decoder drawn from the seed.
+    """The model to train: a CLIPSeg as it is, or its decoder on another CLIP, or a CLIP with a fresh decoder drawn
+    from the seed.
 
     Raises:
-        ValueError: the arguments name no model.
+        ValueError: the arguments name no model, or a decoder and a CLIP that do not fit.
     """
     if args.model_name_or_path:
         changes = {
@@ -62,7 +63,8 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         }
         changes = {name: value for name, value in changes.items() if value is not None}
         torch.manual_seed(stable_seed(args.seed, "refiner"))  # which a checkpoint may not have yet
-        return CLIPSegForImageSegmentation.from_pretrained(args.model_name_or_path, **changes)
+        trained = CLIPSegForImageSegmentation.from_pretrained(args.model_name_or_path, **changes)
+        return _on_clip(trained, args.clip_name_or_path) if args.clip_name_or_path else trained
     if not args.clip_name_or_path:
         raise ValueError(
             "Name the model to train: clip_name_or_path (a CLIP that gets a fresh decoder) or model_name_or_path (a "
@@ -87,6 +89,34 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
     )
 
 
+def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
+    """A trained decoder, with its refiner, on another CLIP, whose activations it is yet to get used to."""
+    fresh = CLIPSegForImageSegmentation.from_clip(name, extract_layers=trained.config.extract_layers)
+    config, of_clip = trained.config.to_dict(), fresh.config.to_dict()
+    config |= {key: value for key, value in of_clip.items() if key in _CLIP_FIELDS}
+    config.pop("mask_thresholds", None)  # found with the other CLIP
+    moved = CLIPSegForImageSegmentation(CLIPSegConfig.from_dict(config))
+    moved.clip = fresh.clip
+    here = moved.state_dict()
+    own = {key: tensor for key, tensor in trained.state_dict().items() if not key.startswith("clip.")}
+    for key, tensor in own.items():
+        if tensor.shape != here[key].shape:
+            raise ValueError(
+                f"The decoder of {trained.name_or_path} does not fit the CLIP {name}: its {key} is "
+                f"{list(tensor.shape)}, that CLIP needs {list(here[key].shape)}. Take a CLIP of the same width and "
+                "projection, or a fresh decoder (clip_name_or_path alone)."
+            )
+    moved.load_state_dict(own, strict=False)
+    moved.freeze_clip()
+    return moved.eval()
+
+
+_CLIP_FIELDS = (
+    "text_config", "vision_config", "projection_dim", "logit_scale_init_value", "initializer_factor",
+    "base_model_name_or_path", "base_model_revision",
+)  # fmt: skip
+
+
 def freeze(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> None:
     """Leave as it is what the recipe does not train.
 
@@ -104,9 +134,11 @@ def freeze(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -
 
 def build_processor(args: CLIPSegTrainingArguments) -> CLIPSegProcessor:
     """The processor to the model, at the size that is trained on."""
-    load = CLIPSegProcessor.from_pretrained if args.model_name_or_path else CLIPSegProcessor.from_clip
     options = {"revision": args.model_revision} if args.model_revision else {}
-    processor = load(args.model_name_or_path or args.clip_name_or_path, **options)
+    if args.clip_name_or_path:
+        processor = CLIPSegProcessor.from_clip(args.clip_name_or_path, **options)
+    else:
+        processor = CLIPSegProcessor.from_pretrained(args.model_name_or_path, **options)
     return fit_processor(processor, args)
 
 

@@ -1,5 +1,6 @@
 """Pre-training a small CLIP on the emoji world."""
 
+import dataclasses
 import json
 import math
 import re
@@ -8,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet, load_concepts
-from clipseg_hf.training.pretraining.captioned_pictures import CaptionedPictures, normalize_pictures
-from clipseg_hf.training.pretraining.pretrain import contrastive_loss, pretrain
+from clipseg_hf.training.pretraining.captioned_pictures import (
+    CaptionedPicture,
+    CaptionedPictures,
+    normalize_pictures,
+)
+from clipseg_hf.training.pretraining.pretrain import contrastive_loss, hard_negatives, pretrain
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe, Stage
-from clipseg_hf.training.pretraining.small_clip import train_tokenizer
+from clipseg_hf.training.pretraining.small_clip import see_some_patches, train_tokenizer
 
 pytestmark = pytest.mark.needs_font
 
+STAGE = "stages: [{{steps: 1, batch_size: 2, image_size: 32, single_share: 1, {}}}]"
 RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "emoji-clip.yaml"
 
 
@@ -39,17 +45,56 @@ def test_pictures_are_the_same_whenever_they_are_drawn():
     stage, glyphs = Stage(2, 2, 64, 0.5), GlyphSheet()
     drawn = [CaptionedPictures(stage, 0, load_concepts(), glyphs, seed=3) for _ in range(2)]
     for index in (3, 0, 1):
-        (picture, caption), (again, same) = drawn[0][index], drawn[1][index]
-        np.testing.assert_array_equal(picture, again)
-        assert caption == same
+        item, again = drawn[0][index], drawn[1][index]
+        np.testing.assert_array_equal(item.picture, again.picture)
+        assert (item.caption, item.names) == (again.caption, again.names)
     assert len(drawn[0]) == 4
-    assert drawn[0][0][0].shape == (64, 64, 3)
+    assert drawn[0][0].picture.shape == (64, 64, 3)
 
 
 def test_caption_names_what_is_shown():
     dog = [concept for concept in load_concepts() if concept.name == "dog"]
     pictures = CaptionedPictures(Stage(1, 20, 64, 1.0), 0, dog, GlyphSheet(), seed=0)
-    assert all("dog" in pictures[index][1] for index in range(20))
+    items = [pictures[index] for index in range(20)]
+    assert all("dog" in item.caption and item.names == ("dog",) and item.swapped is None for item in items)
+
+
+def test_swapped_caption_exchanges_the_things_of_a_relation():
+    concepts = [concept for concept in load_concepts() if concept.name in ("dog", "clown face", "rose")]
+    pictures = CaptionedPictures(Stage(1, 60, 160, 0.0), 0, concepts, GlyphSheet(), seed=0)
+    related = [item for item in map(pictures.__getitem__, range(60)) if item.swapped is not None]
+    assert len(related) > 5
+    for item in related:
+        found, swapped = (
+            re.search("(dog|clown face|rose) (left of|right of|above|below) (dog|clown face|rose)", text)
+            for text in (item.caption, item.swapped)
+        )
+        assert swapped.groups() == found.groups()[::-1]
+        assert item.swapped.replace(swapped[0], found[0]) == item.caption
+        assert {found[1], found[3]} <= set(item.names)
+
+
+def test_hard_negatives_are_all_names_but_those_in_the_picture():
+    picture = np.zeros((1, 1, 3), np.uint8)
+    items = [
+        CaptionedPicture(picture, "a photo of a dog above cat.", ("dog", "cat"), "a photo of a cat above dog."),
+        CaptionedPicture(picture, "a rose.", ("rose",)),
+    ]
+    captions, true = hard_negatives(items, ["dog", "rose", "fox", "cat"], np.random.default_rng(0))
+    assert len(captions) == 5 and captions[-1] == "a photo of a cat above dog."
+    assert all(name in caption for name, caption in zip(["dog", "rose", "fox", "cat"], captions))
+    assert true.tolist() == [[True, False, False, True, False], [False, True, False, False, False]]
+
+
+def test_loss_with_hard_negatives():
+    pictures = torch.eye(2)
+    texts = torch.cat([torch.eye(2), torch.eye(2)])  # the captions, and two others that say the same
+    true = torch.tensor([[True, False], [False, False]])
+    loss = contrastive_loss(pictures, texts, torch.tensor(1.0), ["a", "b"], true)
+    # the first picture is asked (1, 0, -, 0), the second (0, 1, 0, 1), and captions, as ever, the two pictures
+    asked = [math.log((math.e + 2) / math.e), math.log((2 * math.e + 2) / math.e)]
+    captions = math.log(1 + math.exp(-1))
+    assert loss.item() == pytest.approx((sum(asked) / 2 + captions) / 2)
 
 
 def test_normalized_pictures():
@@ -71,10 +116,14 @@ def test_tokenizer_works_as_clips(tmp_path):
         train_tokenizer(["a"], 100, 8)
 
 
-def test_recipe_of_the_embedded_checkpoint():
+def test_recipes_of_the_embedded_checkpoint():
     recipe = PretrainRecipe.from_yaml(RECIPE)
     assert recipe.vision_width == 192
     assert recipe.stages[0] == Stage(1500, 256, 96, 1.0)
+    longer = PretrainRecipe.from_yaml(RECIPE.with_name("emoji-clip-longer.yaml"))
+    sizes = [f.name for f in dataclasses.fields(recipe) if f.name.split("_")[0] in ("vision", "text", "patch", "image")]
+    assert all(getattr(longer, name) == getattr(recipe, name) for name in sizes)
+    assert longer.hard_negatives and longer.stages[0].patch_share == 0.5
 
 
 @pytest.mark.parametrize(
@@ -95,6 +144,10 @@ def test_recipe_of_the_embedded_checkpoint():
         ("stages: []\npatch_size: 0", "recipe.yaml: patch_size is a number of at least 1, got 0"),
         ("stages: []\nlearning_rate: .nan", "learning_rate is a number of at least 0, got nan"),
         ("stages: []\nseed: [1]", "seed takes a whole number, got [1] (list)"),
+        ("stages: []\nhard_negatives: 1", "hard_negatives takes true or false, got 1 (int)"),
+        ("stages: []\nmodel_name_or_path: 1", "model_name_or_path takes a text or null, got 1 (int)"),
+        (STAGE.format("patch_share: 1.5"), "patch_share is a number of at most 1, got 1.5"),
+        (STAGE.format("patch_share: 0"), "patch_share is a number above 0: CLIP must see some of a picture"),
     ],
 )
 def test_wrong_recipes_are_refused(tmp_path, text, message):
@@ -103,12 +156,14 @@ def test_wrong_recipes_are_refused(tmp_path, text, message):
         PretrainRecipe.from_yaml(tmp_path / "recipe.yaml")
 
 
+SMALL = dict(
+    vision_width=32, vision_layers=3, vision_heads=2, image_size=64,
+    text_width=32, text_layers=1, text_heads=2, projection_dim=16, vocabulary=600, precision="no",
+)  # fmt: skip
+
+
 def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
-    recipe = PretrainRecipe(
-        stages=(Stage(3, 4, 32, 1.0), Stage(2, 4, 64, 0.5)),
-        vision_width=32, vision_layers=3, vision_heads=2, image_size=64,
-        text_width=32, text_layers=1, text_heads=2, projection_dim=16, vocabulary=600, precision="no",
-    )  # fmt: skip
+    recipe = PretrainRecipe(stages=(Stage(3, 4, 32, 1.0), Stage(2, 4, 64, 0.5)), **SMALL)
     measured = pretrain(recipe, tmp_path / "one", workers=0)
     assert set(measured) == {"loss", "top1", "top5"}
     assert json.loads((tmp_path / "one" / "pretraining.json").read_text())["measured"] == measured
@@ -122,3 +177,35 @@ def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
     assert again == measured
     one, two = (CLIPModel.from_pretrained(tmp_path / name).state_dict() for name in ("one", "two"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+    further = dataclasses.replace(
+        recipe, stages=(Stage(2, 4, 64, 0.0, 0.5),), model_name_or_path=str(tmp_path / "one"), hard_negatives=True
+    )
+    pretrain(further, tmp_path / "further", workers=0)
+    three = CLIPModel.from_pretrained(tmp_path / "further").state_dict()
+    assert not any(torch.equal(one[name], three[name]) for name in one if "weight" in name and one[name].ndim > 1)
+    assert all((one[name] - three[name]).abs().max() < 0.02 for name in one)  # it went on from there
+    captions = [CLIPTokenizer.from_pretrained(tmp_path / name)("a grey cat").input_ids for name in ("one", "further")]
+    assert captions[0] == captions[1]
+    with pytest.raises(ValueError, match=r"asks for vision_config.hidden_size = 48, but .*one has 32; .* change the"):
+        pretrain(dataclasses.replace(further, vision_width=48), tmp_path / "none", workers=0)
+
+
+def test_clip_sees_some_patches_where_they_are():
+    config = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    vision = CLIPVisionConfig(**config, image_size=32, patch_size=8)
+    text = CLIPTextConfig(**config, vocab_size=10)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision))
+    pixels, seen = torch.randn(3, 3, 32, 32), []
+    model.vision_model.pre_layrnorm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model.get_image_features(pixels)
+    with see_some_patches(model, 0.25):
+        model.get_image_features(pixels)
+    with see_some_patches(model, 1.0):
+        model.get_image_features(pixels)
+    every, some, again = seen
+    torch.testing.assert_close(every, again)
+    assert every.shape == (3, 17, 8) and some.shape == (3, 5, 8)
+    chosen = [[row.tolist().index(token.tolist()) for token in found] for row, found in zip(every, some)]
+    assert all(places[0] == 0 and len(set(places)) == 5 for places in chosen)
+    assert len({tuple(places) for places in chosen}) > 1  # other patches of each picture

@@ -1,6 +1,7 @@
 """Pictures with captions for the contrastive loss, drawn as they are needed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,19 +14,41 @@ from clipseg_hf.data.vocabulary.phrases import PREFIXES
 from clipseg_hf.training.pretraining.pretrain_recipe import Stage
 
 
-def scene_caption(scene: Scene, generator: np.random.Generator) -> str:
-    """What a picture's alt text might say: all of its things, how two of them stand, or one of them."""
+@dataclass
+class CaptionedPicture:
+    """A picture (H, W, 3) uint8 with a caption; `names` are of all that is in it.
+
+    `swapped` is the caption with the two things of its relation exchanged ("cat left of dog" for "dog left of cat"),
+    where it says one and the exchanged one is not true as well; else None.
+    """
+
+    picture: np.ndarray
+    caption: str
+    names: tuple[str, ...]
+    swapped: str | None = None
+
+
+def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPicture:
+    """A caption as alt text might be: all of a scene's things, how two of them stand, or one of them."""
     relations = [phrase.phrase for phrase in scene.phrases if phrase.relations]
     single = [phrase.phrase for phrase in scene.phrases if not phrase.relations]
     names = list(dict.fromkeys(instance.concept.name for instance in scene.instances))
-    choice = generator.uniform()
+    choice, swapped = generator.uniform(), None
     if len(names) == 1 or choice < 0.25:
         caption = single[generator.integers(len(single))]
     elif relations and choice < 0.5:
         caption = relations[generator.integers(len(relations))]
+        ((predicate, other),) = next(phrase.relations for phrase in scene.phrases if phrase.phrase == caption)
+        swapped = f"{other} {predicate} {caption.removesuffix(f' {predicate} {other}')}"
     else:
         caption = " and ".join(names[number] for number in generator.permutation(len(names)))
-    return PREFIXES[generator.integers(len(PREFIXES))].format(caption)
+    prefix = PREFIXES[generator.integers(len(PREFIXES))]
+    return CaptionedPicture(
+        scene.image,
+        prefix.format(caption),
+        tuple(names),
+        None if swapped is None or swapped in relations else prefix.format(swapped),
+    )
 
 
 class CaptionedPictures(Dataset):
@@ -46,13 +69,13 @@ class CaptionedPictures(Dataset):
     def __len__(self):
         return self.stage.steps * self.stage.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, str]:
+    def __getitem__(self, index: int) -> CaptionedPicture:
         generator = np.random.default_rng([self.seed, self.number, index])
         settings = self.single if generator.uniform() < self.stage.single_share else self.several
         scene = draw_scene(generator, self.concepts, self.glyphs, settings)
         while not scene.instances:  # the one emoji did not fit, once it was turned
             scene = draw_scene(generator, self.concepts, self.glyphs, settings)
-        return scene.image, scene_caption(scene, generator)
+        return caption_scene(scene, generator)
 
 
 def normalize_pictures(pictures: np.ndarray) -> torch.Tensor:

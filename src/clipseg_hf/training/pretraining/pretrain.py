@@ -6,7 +6,8 @@ picture, then scenes, so that most steps are cheap. The result is a folder that 
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +15,44 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import CLIPImageProcessorPil, CLIPModel, get_cosine_schedule_with_warmup
+from transformers import BatchEncoding, CLIPImageProcessorPil, CLIPModel, get_cosine_schedule_with_warmup
 
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
-from clipseg_hf.training.pretraining.captioned_pictures import CaptionedPictures, normalize_pictures
+from clipseg_hf.training.pretraining.captioned_pictures import (
+    CaptionedPicture,
+    CaptionedPictures,
+    normalize_pictures,
+)
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
-from clipseg_hf.training.pretraining.small_clip import build_clip, train_tokenizer
+from clipseg_hf.training.pretraining.small_clip import build_clip, load_clip, see_some_patches, train_tokenizer
 
 
 def contrastive_loss(
-    image_embeds: torch.Tensor, text_embeds: torch.Tensor, scale: torch.Tensor, captions: list[str]
+    image_embeds: torch.Tensor,
+    text_embeds: torch.Tensor,
+    scale: torch.Tensor,
+    captions: list[str],
+    true: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """CLIP's symmetric cross-entropy, where pictures with the same caption are not each other's negatives.
 
     Args:
-        image_embeds, text_embeds: (B, D), of any length.
+        image_embeds: (B, D), of any length.
+        text_embeds: (B + N, D): of the captions, and of N others that no picture is the answer to (hard negatives).
         scale: factor on the cosine similarities.
         captions: the B captions.
+        true: (B, N) bool, which of the others are true of a picture all the same, and are left out for it.
     """
-    similarity = scale * F.normalize(image_embeds, dim=-1) @ F.normalize(text_embeds, dim=-1).T  # (B, B)
+    similarity = scale * F.normalize(image_embeds, dim=-1) @ F.normalize(text_embeds, dim=-1).T  # (B, B + N)
+    similarity, others = similarity[:, : len(captions)], similarity[:, len(captions) :]
     kinds = {caption: number for number, caption in enumerate(captions)}
     kind = torch.tensor([kinds[caption] for caption in captions], device=similarity.device)
     twins = (kind[:, None] == kind) & ~torch.eye(len(kind), dtype=torch.bool, device=kind.device)
     similarity = similarity.masked_fill(twins, float("-inf"))
     target = torch.arange(len(kind), device=kind.device)
-    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+    asked = similarity if true is None else torch.cat([similarity, others.masked_fill(true, float("-inf"))], dim=1)
+    return (F.cross_entropy(asked, target) + F.cross_entropy(similarity.T, target)) / 2
 
 
 def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None = None, workers: int = 1) -> dict:
@@ -58,8 +71,12 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
     concepts, glyphs = load_concepts(), GlyphSheet(font)
     for concept in concepts:
         glyphs.find(concept.character)  # drawn before workers start, so that they share them
-    tokenizer = train_tokenizer(_all_phrases(concepts), recipe.vocabulary, recipe.context_length)
-    model = build_clip(recipe, tokenizer).to(device)
+    if recipe.model_name_or_path is None:
+        tokenizer = train_tokenizer(_all_phrases(concepts), recipe.vocabulary, recipe.context_length)
+        model = build_clip(recipe, tokenizer).to(device)
+    else:
+        model, tokenizer = load_clip(recipe)
+        model.to(device)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -72,12 +89,17 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
     losses: list[float] = []
     model.train()
     with tqdm(total=total, unit="step", smoothing=0.05) as progress:
-        for pixel_values, tokens, captions in _batches(recipe, concepts, glyphs, tokenizer, workers):
+        for step in _steps(recipe, concepts, glyphs, tokenizer, workers):
             with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                image_embeds = model.get_image_features(pixel_values.to(device), interpolate_pos_encoding=True)
-                text_embeds = model.get_text_features(**tokens.to(device))
+                with see_some_patches(model, step.patch_share):
+                    image_embeds = model.get_image_features(step.pixel_values.to(device), interpolate_pos_encoding=True)
+                text_embeds = model.get_text_features(**step.tokens.to(device))
             loss = contrastive_loss(
-                image_embeds.pooler_output.float(), text_embeds.pooler_output.float(), model.logit_scale.exp(), captions
+                image_embeds.pooler_output.float(),
+                text_embeds.pooler_output.float(),
+                model.logit_scale.exp(),
+                step.captions,
+                None if step.true is None else step.true.to(device),
             )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -105,19 +127,42 @@ def _all_phrases(concepts: Iterable[EmojiConcept]) -> Iterator[str]:
         yield from (f"{word} {concept.name}" for word in words)
 
 
-def _batches(recipe, concepts, glyphs, tokenizer, workers):
-    """(pixel_values, tokens, captions) of every step."""
+@dataclass
+class _Step:
+    """What a step learns from: `tokens` (B + N, T) are of its B captions, then of N hard negatives, if any."""
 
-    def collate(items):
-        captions = [caption for _, caption in items]
-        tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-        return torch.from_numpy(np.stack([picture for picture, _ in items])), tokens, captions
+    pixel_values: torch.Tensor  # (B, 3, H, W)
+    tokens: BatchEncoding
+    captions: list[str]
+    true: torch.Tensor | None  # (B, N) bool
+    patch_share: float
 
+
+def _steps(recipe, concepts, glyphs, tokenizer, workers) -> Iterator[_Step]:
+    names = [concept.name for concept in concepts]
     for number, stage in enumerate(recipe.stages):
         pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed)
-        loader = DataLoader(pictures, stage.batch_size, num_workers=workers, collate_fn=collate)
-        for picture, tokens, captions in loader:
-            yield normalize_pictures(picture.numpy()), tokens, captions
+        for step, items in enumerate(DataLoader(pictures, stage.batch_size, num_workers=workers, collate_fn=list)):
+            captions, others, true = [item.caption for item in items], [], None
+            if recipe.hard_negatives:
+                others, true = hard_negatives(items, names, np.random.default_rng([recipe.seed, number, step, 1]))
+            tokens = tokenizer(captions + others, padding=True, truncation=True, return_tensors="pt")
+            pixel_values = normalize_pictures(np.stack([item.picture for item in items]))
+            yield _Step(pixel_values, tokens, captions, true, stage.patch_share)
+
+
+def hard_negatives(
+    items: Sequence[CaptionedPicture], names: Sequence[str], generator: np.random.Generator
+) -> tuple[list[str], torch.Tensor]:
+    """N captions of things that most pictures do not show, and which are true of which picture all the same: (B, N).
+
+    They are all names, each in a frame of its own ("a photo of a ..."), and the captions whose relation is exchanged.
+    """
+    frames = generator.integers(len(PREFIXES), size=len(names))
+    captions = [PREFIXES[frame].format(name) for frame, name in zip(frames, names)]
+    swapped = [item.swapped for item in items if item.swapped is not None]
+    shown = torch.tensor([[name in item.names for name in names] for item in items])  # (B, K)
+    return captions + swapped, F.pad(shown, (0, len(swapped)))
 
 
 @torch.inference_mode()
@@ -134,7 +179,7 @@ def _name_accuracy(model, tokenizer, concepts, glyphs, recipe, per_concept: int 
         for index in range(start, min(start + 64, len(names))):
             drawing = CaptionedPictures(stage, 0, [concepts[index]], glyphs, recipe.seed + 1)
             for repeat in range(per_concept):
-                pictures.append(drawing[index * per_concept + repeat][0])
+                pictures.append(drawing[index * per_concept + repeat].picture)
                 targets.append(index)
         pixel_values = normalize_pictures(np.stack(pictures)).to(device)
         image = model.get_image_features(pixel_values, interpolate_pos_encoding=True).pooler_output

@@ -19,15 +19,23 @@ class Stage:
         batch_size: pictures, and captions, of a step.
         image_size: side of the pictures in pixels, a multiple of the patch size.
         single_share: share of the pictures that show one emoji; the others are scenes of two or three.
+        patch_share: share of a picture's patches that CLIP sees in a step, other ones for each picture. Half of them
+            take half the time, and more pictures teach more than more patches do (FLIP, Li et al. 2023).
     """
 
     steps: int
     batch_size: int
     image_size: int
     single_share: float
+    patch_share: float = 1.0
 
     def __post_init__(self):
         _check_numbers(self)
+        for name in ("single_share", "patch_share"):
+            if (share := getattr(self, name)) > 1:
+                raise ValueError(f"{name} is a number of at most 1, got {share}.")
+        if not self.patch_share:
+            raise ValueError("patch_share is a number above 0: CLIP must see some of a picture.")
 
 
 @dataclass
@@ -36,6 +44,10 @@ class PretrainRecipe:
 
     Sizes are CLIP's usual terms. The learning rate rises linearly for `warmup_share` of the steps, then falls to 0 by a
     cosine. `precision` is "bf16" (autocast) or "no".
+
+    `model_name_or_path` is a CLIP to go on from, of the same sizes, whose tokenizer is kept. With `hard_negatives`,
+    captions that are true of no picture are put before every picture beside those of the others: the names of all
+    concepts that are not in it, and relations with their two things exchanged (NegCLIP, Yuksekgonul et al. 2023).
     """
 
     stages: tuple[Stage, ...]
@@ -55,6 +67,8 @@ class PretrainRecipe:
     warmup_share: float = 0.1
     precision: str = "bf16"
     seed: int = 0
+    model_name_or_path: str | None = None
+    hard_negatives: bool = False
 
     def __post_init__(self):
         if not isinstance(self.stages, (list, tuple)):
@@ -98,9 +112,9 @@ def _checked(kind: type, values: Any) -> Any:
 def _check_numbers(made: Any) -> None:
     """Bring numbers to their fields' types: whole ones of at least 1 (a seed of 0), others of at least 0."""
     for name, hint in typing.get_type_hints(type(made)).items():
-        if hint in (int, float, str):
+        if hint in (int, float, str, bool, str | None):
             value = as_type(name, getattr(made, name), hint)
             low = int(hint is int and name != "seed")
-            if hint is not str and not low <= value < 2**63:  # nor NaN
+            if hint in (int, float) and not low <= value < 2**63:  # nor NaN
                 raise ValueError(f"{name} is a number of at least {low}, got {value}.")
             setattr(made, name, value)

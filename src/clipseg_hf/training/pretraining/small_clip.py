@@ -1,8 +1,10 @@
 """A freshly made CLIP: its tokenizer, learned from captions, and its model."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+import torch
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
@@ -69,3 +71,54 @@ def build_clip(recipe: PretrainRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
         CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe.projection_dim),
         attn_implementation="eager",
     )
+
+
+def load_clip(recipe: PretrainRecipe) -> tuple[CLIPModel, CLIPTokenizer]:
+    """The CLIP that a recipe goes on from, with its tokenizer.
+
+    Raises:
+        ValueError: if it is of other sizes than the recipe's.
+    """
+    name = recipe.model_name_or_path
+    model = CLIPModel.from_pretrained(name, attn_implementation="eager", dtype=torch.float32)
+    tokenizer = CLIPTokenizer.from_pretrained(name)
+    wanted, found = build_clip(recipe, tokenizer).config, model.config
+    for part, fields in _SIZES.items():
+        for field in fields:
+            want, have = (getattr(getattr(config, part), field) for config in (wanted, found))
+            if want != have:
+                raise ValueError(
+                    f"The recipe asks for {part}.{field} = {want}, but {name} has {have}; training goes on from a CLIP "
+                    "of the same sizes, so change the recipe's."
+                )
+    return model, tokenizer
+
+
+_SIZES = {
+    "vision_config": (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size", "image_size", "projection_dim"
+    ),
+    "text_config": ("hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "vocab_size"),
+}  # fmt: skip
+
+
+@contextmanager
+def see_some_patches(model: CLIPModel, share: float) -> Iterator[None]:
+    """While it lasts, CLIP sees the class token and a random `share` of the patches, others for each picture.
+
+    Positions are added before, as in FLIP (Li et al. 2023), so that a patch still knows where it was.
+    """
+
+    def keep_some(module, inputs, embeddings: torch.Tensor) -> torch.Tensor:
+        patches = embeddings.shape[1] - 1
+        kept = max(round(share * patches), 1)
+        order = torch.rand(len(embeddings), patches, device=embeddings.device).argsort(dim=1)[:, :kept] + 1
+        patch_tokens = embeddings.gather(1, order[..., None].expand(-1, -1, embeddings.shape[-1]))
+        return torch.cat([embeddings[:, :1], patch_tokens], dim=1)  # (B, 1 + kept, D)
+
+    handle = model.vision_model.embeddings.register_forward_hook(keep_some) if share < 1 else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
