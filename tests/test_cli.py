@@ -293,7 +293,10 @@ def test_segment_large_images_by_tiles(folder):
     edges = json.loads((folder / "edges" / "a.json").read_text())
     assert edges["asked"]["guided_filter"] == {"radius": 8, "eps": 0.001, "limit": 4.0}
     assert edges["prompts"][0]["rle"] != whole["prompts"][0]["rle"]
-    assert "two ways to finer masks" in fail(*command[:-1], "both", "--tiles", "--guided-filter")
+    succeed(*command[:-1], "both", "--tiles", "--guided-filter")
+    both = json.loads((folder / "both" / "a.json").read_text())
+    assert {"tiling", "guided_filter"} <= both["asked"].keys()
+    assert both["prompts"][0]["rle"] not in (a["prompts"][0]["rle"], edges["prompts"][0]["rle"])
 
 
 def test_folders_that_cannot_be_segmented(folder):

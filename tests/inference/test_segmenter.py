@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter, Tiling
+from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter
 from clipseg_hf.inference import segmenter as module
 
 
@@ -87,8 +87,6 @@ def test_borders_follow_the_picture_where_that_is_asked_for(segmenter, picture):
     np.testing.assert_allclose(encoded.logits, result.logits, atol=1e-5)
     with pytest.raises(TypeError, match=r"a GuidedFilter\(\.\.\.\) or None, got True"):
         Segmenter(segmenter.model, segmenter.processor, guided_filter=True)
-    with pytest.raises(ValueError, match="tiling and guided_filter are two ways to finer masks: give one of them"):
-        Segmenter(segmenter.model, segmenter.processor, tiling=Tiling(), guided_filter=GuidedFilter())
 
 
 def test_images_come_as_anything_and_masks_at_their_own_size(segmenter, picture, tmp_path):

@@ -70,7 +70,7 @@ class Segmenter:
         tiling: ask pictures that are larger than the model's input tile by tile; see `Tiling`. Then `batch_size` is a
             number of tiles, and of a TIFF file only windows are read, where rasterio is installed.
         guided_filter: let the borders of masks follow the picture's edges, for checkpoints without a refiner; see
-            `GuidedFilter`. Not with `tiling`, which looks at the picture's own pixels.
+            `GuidedFilter`. With `tiling` in each tile, so at more of the picture's own pixels.
     """
 
     def __init__(
@@ -89,8 +89,6 @@ class Segmenter:
             raise TypeError(f"tiling is a Tiling(...) or None, got {tiling!r}.")
         if not isinstance(guided_filter, GuidedFilter | None):
             raise TypeError(f"guided_filter is a GuidedFilter(...) or None, got {guided_filter!r}.")
-        if tiling is not None and guided_filter is not None:
-            raise ValueError("tiling and guided_filter are two ways to finer masks: give one of them.")
         self.model: Any = model if isinstance(model, OnnxModel) else model.eval()
         self.processor: Any = processor
         self.prompt_templates, self.batch_size, self.tiling = prompt_templates, batch_size, tiling
@@ -237,7 +235,8 @@ class Segmenter:
         tile = tiling.tile_for(bands.size, self.processor.image_processor.size)
         if tile == bands.size:
             return self._segment([bands.read(0, bands.size[0])], question, threshold)[0]
-        return answer_tiles(bands, question, partial(self._decode, question=question), tiling, tile, threshold)
+        decode = partial(self._decode, question=question)
+        return answer_tiles(bands, question, decode, tiling, tile, threshold, self.guided_filter)
 
     def _decode(self, images: Sequence[Image.Image], question: Question) -> Iterator[np.ndarray]:
         """The (P, H, W) logits of each."""

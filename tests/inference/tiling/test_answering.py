@@ -6,7 +6,7 @@ from PIL import Image
 
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import SceneSettings, draw_scene
-from clipseg_hf.inference import Prompt, Segmenter, Tiling
+from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter, Tiling
 from clipseg_hf.inference.tiling import answering, bands
 from clipseg_hf.processing.plain.probabilities import presence_scores, resize_map
 
@@ -19,8 +19,8 @@ def large() -> Image.Image:
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (100, 150, 3), dtype=np.uint8))
 
 
-def _tiled(segmenter: Segmenter, **options) -> Segmenter:
-    return Segmenter(segmenter.model, segmenter.processor, tiling=Tiling(**options))
+def _tiled(segmenter: Segmenter, guided_filter: GuidedFilter | None = None, **options) -> Segmenter:
+    return Segmenter(segmenter.model, segmenter.processor, tiling=Tiling(**options), guided_filter=guided_filter)
 
 
 def _assert_same(one, other):
@@ -47,6 +47,23 @@ def test_one_tile_beside_another_has_the_numbers_of_a_pass_of_its_own(segmenter,
     assert result.masks.shape == (2, 100, 150)
     assert result.kinds == ["text", "combined"]
     assert result.image.size == (150, 100)
+
+
+def test_edges_are_followed_in_each_tile(segmenter, large):
+    apart = {"tile_size": 50, "overlap": 0}
+    plain, edged = (_tiled(segmenter, with_filter, **apart, prior_weight=0) for with_filter in (None, GuidedFilter()))
+    result, own = edged(large, PROMPTS)[0], plain(large, PROMPTS)[0]
+    alone = Segmenter(segmenter.model, segmenter.processor, guided_filter=GuidedFilter())
+    for left in (0, 50, 100):
+        crop = alone(large.crop((left, 50, left + 50, 100)), "a cat")[0]
+        expected = resize_map(crop.logits[0].astype(np.float32), (50, 50))
+        np.testing.assert_allclose(result.logits[0, 50:, left : left + 50], expected, atol=1e-4)
+    assert np.abs(result.logits - own.logits).max() > 1e-3
+    assert result.presence == own.presence  # of the model's own logits
+    # the whole says where things are, and is mixed in as it is
+    half = _tiled(segmenter, GuidedFilter(), **apart, prior_weight=0.5)(large, "a cat")[0]
+    whole = resize_map(segmenter(large, "a cat")[0].logits[0], (100, 150))
+    np.testing.assert_allclose(half.logits[0], (result.logits[0] + whole) / 2, atol=1e-4)
 
 
 def test_the_prior_is_the_answer_to_the_whole(segmenter, large):

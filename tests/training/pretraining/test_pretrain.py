@@ -74,15 +74,18 @@ def test_swapped_caption_exchanges_the_things_of_a_relation():
         assert {found[1], found[3]} <= set(item.names)
 
 
+NAMES = ["dog", "rose", "fox", "cat"]
+
+
 def test_hard_negatives_are_all_names_but_those_in_the_picture():
     picture = np.zeros((1, 1, 3), np.uint8)
     items = [
         CaptionedPicture(picture, "a photo of a dog above cat.", ("dog", "cat"), "a photo of a cat above dog."),
         CaptionedPicture(picture, "a rose.", ("rose",)),
     ]
-    captions, true = hard_negatives(items, ["dog", "rose", "fox", "cat"], np.random.default_rng(0))
+    captions, true = hard_negatives(items, NAMES, np.random.default_rng(0))
     assert len(captions) == 5 and captions[-1] == "a photo of a cat above dog."
-    assert all(name in caption for name, caption in zip(["dog", "rose", "fox", "cat"], captions))
+    assert all(name in caption for name, caption in zip(NAMES, captions[:4], strict=True))
     assert true.tolist() == [[True, False, False, True, False], [False, True, False, False, False]]
 
 
@@ -156,10 +159,10 @@ def test_wrong_recipes_are_refused(tmp_path, text, message):
         PretrainRecipe.from_yaml(tmp_path / "recipe.yaml")
 
 
-SMALL = dict(
-    vision_width=32, vision_layers=3, vision_heads=2, image_size=64,
-    text_width=32, text_layers=1, text_heads=2, projection_dim=16, vocabulary=600, precision="no",
-)  # fmt: skip
+SMALL = {
+    "vision_width": 32, "vision_layers": 3, "vision_heads": 2, "image_size": 64,
+    "text_width": 32, "text_layers": 1, "text_heads": 2, "projection_dim": 16, "vocabulary": 600, "precision": "no",
+}  # fmt: skip
 
 
 def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
@@ -206,6 +209,6 @@ def test_clip_sees_some_patches_where_they_are():
     every, some, again = seen
     torch.testing.assert_close(every, again)
     assert every.shape == (3, 17, 8) and some.shape == (3, 5, 8)
-    chosen = [[row.tolist().index(token.tolist()) for token in found] for row, found in zip(every, some)]
+    chosen = [[row.tolist().index(token.tolist()) for token in found] for row, found in zip(every, some, strict=True)]
     assert all(places[0] == 0 and len(set(places)) == 5 for places in chosen)
     assert len({tuple(places) for places in chosen}) > 1  # other patches of each picture

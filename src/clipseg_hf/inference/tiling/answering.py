@@ -10,6 +10,7 @@ from clipseg_hf.inference.results import Segmentation
 from clipseg_hf.inference.tiling.bands import Bands
 from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.inference.tiling.stitching import Decode, ask_tiles
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 
 KEPT_PIXELS = 1 << 22  # of each prompt's logits, 16 MB; 2048 x 2048
 
@@ -21,11 +22,12 @@ def answer_tiles(
     tiling: Tiling,
     tile: tuple[int, int],
     threshold: float | Sequence[float] | None = None,
+    guided_filter: GuidedFilter | None = None,
 ) -> Segmentation:
     """Ask a picture that is larger than a tile.
 
     Args:
-        bands, decode, tiling, tile: see `ask_tiles`.
+        bands, decode, tiling, tile, guided_filter: see `ask_tiles`.
         threshold: as in a call of `Segmenter`.
 
     Returns:
@@ -39,7 +41,7 @@ def answer_tiles(
     masks = np.empty((len(question.prompts), height, width), dtype=bool)
     inside, presence = np.zeros(len(masks)), np.zeros(len(question.kinds))
     kept = _Shrunk(len(masks), (height, width))
-    for strip in ask_tiles(bands, decode, tiling, tile):
+    for strip in ask_tiles(bands, decode, tiling, tile, guided_filter):
         logits = question.combine(strip.logits, threshold).astype(np.float32, copy=False)
         rows = slice(strip.top, strip.top + logits.shape[1])
         probabilities = expit(logits)

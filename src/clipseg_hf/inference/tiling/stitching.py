@@ -8,6 +8,7 @@ from PIL import Image
 
 from clipseg_hf.inference.tiling.bands import Bands
 from clipseg_hf.inference.tiling.settings import Tiling, tile_starts, tile_weights
+from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.plain.probabilities import presence_scores, resize_map
 
 Decode = Callable[[Sequence[Image.Image]], Iterator[np.ndarray]]
@@ -29,7 +30,9 @@ class Strip:
     presence: list[float]
 
 
-def ask_tiles(bands: Bands, decode: Decode, tiling: Tiling, tile: tuple[int, int]) -> Iterator[Strip]:
+def ask_tiles(
+    bands: Bands, decode: Decode, tiling: Tiling, tile: tuple[int, int], guided_filter: GuidedFilter | None = None
+) -> Iterator[Strip]:
     """Ask a picture tile by tile, row of tiles by row of tiles.
 
     In memory are P x (height of a tile) x w numbers, however high the picture is, and the pixels of a row of tiles.
@@ -39,6 +42,8 @@ def ask_tiles(bands: Bands, decode: Decode, tiling: Tiling, tile: tuple[int, int
         decode: asks tiles.
         tiling: how they are put together.
         tile: (height, width) of a tile in pixels of the picture, at most the picture's.
+        guided_filter: what lets the logits of each tile follow its edges; not those of the whole, which only say where
+            things are. Presence is of the model's own logits.
     """
     (height, width), (tile_height, tile_width) = bands.size, tile
     prior = next(iter(decode([bands.overview]))) if tiling.prior_weight else None
@@ -48,13 +53,15 @@ def ask_tiles(bands: Bands, decode: Decode, tiling: Tiling, tile: tuple[int, int
     for number, top in enumerate(tops):
         band, presence = bands.read(top, top + tile_height), []
         tiles = [band.crop((left, 0, left + tile_width, tile_height)) for left in lefts]
-        for left, weights, logits in zip(lefts, across, decode(tiles), strict=True):
+        for left, weights, picture, logits in zip(lefts, across, tiles, decode(tiles), strict=True):
             columns = slice(left, left + tile_width)
-            scaled = np.stack([resize_map(one, tile) for one in logits])
+            whole = None
             if prior is not None:
                 whole = _cut(prior, (top, top + tile_height), (left, left + tile_width), (height, width))
-                scaled = (1 - tiling.prior_weight) * scaled + tiling.prior_weight * whole
+            scaled = _with_prior(logits, tile, whole, tiling.prior_weight)
             presence.append(presence_scores(scaled))
+            if guided_filter is not None:
+                scaled = _with_prior(guided_filter.apply(logits, picture), tile, whole, tiling.prior_weight)
             if open_rows is None:
                 open_rows = np.zeros((len(logits), tile_height, width), dtype=np.float32)
             open_rows[:, :, columns] += down[number][:, None] * weights * scaled
@@ -62,6 +69,12 @@ def ask_tiles(bands: Bands, decode: Decode, tiling: Tiling, tile: tuple[int, int
         done = (tops[number + 1] if number + 1 < len(tops) else height) - top
         yield Strip(top, open_rows[:, :done], np.max(presence, axis=0).tolist())
         open_rows = np.concatenate([open_rows[:, done:], np.zeros_like(open_rows[:, :done])], axis=1)
+
+
+def _with_prior(logits: np.ndarray, tile: tuple[int, int], whole: np.ndarray | None, weight: float) -> np.ndarray:
+    """A tile's (P, H, W) logits at its size in the picture, averaged with what the whole says of it."""
+    scaled = np.stack([resize_map(one, tile) for one in logits])
+    return scaled if whole is None else (1 - weight) * scaled + weight * whole
 
 
 def _cut(logits: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

@@ -159,7 +159,7 @@ def hard_negatives(
     They are all names, each in a frame of its own ("a photo of a ..."), and the captions whose relation is exchanged.
     """
     frames = generator.integers(len(PREFIXES), size=len(names))
-    captions = [PREFIXES[frame].format(name) for frame, name in zip(frames, names)]
+    captions = [PREFIXES[frame].format(name) for frame, name in zip(frames, names, strict=True)]
     swapped = [item.swapped for item in items if item.swapped is not None]
     shown = torch.tensor([[name in item.names for name in names] for item in items])  # (B, K)
     return captions + swapped, F.pad(shown, (0, len(swapped)))
