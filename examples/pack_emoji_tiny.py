@@ -42,8 +42,9 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 ## Numbers
 
 {data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that the
-decoder was trained on (the CLIP below it saw all). Example images show another scene's emoji with its mask. AUROC says
-how well presence tells a thing that is there from one that is not.
+decoder was trained on (the CLIP below it saw all). Example images show another scene's emoji with its mask. Relations
+are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing that is
+there from one that is not.
 
 {tables}
 
@@ -64,8 +65,8 @@ MIT. Trained on scenes of emoji of the Noto Color Emoji font (SIL Open Font Lice
 
 FILES = ("processor_config.json", "tokenizer.json", "tokenizer_config.json")
 TABLE = """\
-| prompt | seen, 0.5 | unseen, 0.5 | seen, 0.3 | unseen, 0.3 | AUROC | phrases |
-| --- | --- | --- | --- | --- | --- | --- |
+| prompt | seen, 0.5 | unseen, 0.5 | seen, 0.3 | unseen, 0.3 | relations, 0.5 | boundary, 0.5 | AUROC | phrases |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -131,6 +132,7 @@ def _rows(numbers: dict) -> str:
     names = {"text": "text", "image": "example image", "mix": "both"}
     return "\n".join(
         f"| {names[kind]} | {v['seen']:.3f} | {v['unseen']:.3f} | {v['seen_0.3']:.3f} | {v['unseen_0.3']:.3f} "
+        f"| {'-' if v['relations'] is None else format(v['relations'], '.3f')} | {v['boundary']:.3f} "
         f"| {v['auroc']:.3f} | {v['samples']} |"
         for kind, v in numbers.items()
     )

@@ -44,8 +44,8 @@ def test_two_steps_of_each(name, squares, deep_clip, published, tmp_path):
         "disable_tqdm": True,
         "use_cpu": True,
     }
-    is_fresh = _read(name).clip_name_or_path is not None
-    small |= {"clip_name_or_path": str(deep_clip)} if is_fresh else {"model_name_or_path": str(published)}
+    places = {"clip_name_or_path": str(deep_clip), "model_name_or_path": str(published)}
+    small |= {field: place for field, place in places.items() if getattr(_read(name), field) is not None}
     args = _read(name, **small)
     result = train(args)
     assert result.state.step == 2

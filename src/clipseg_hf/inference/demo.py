@@ -110,11 +110,16 @@ def measure(
         guided_filter: see `ReferringSettings`.
 
     Returns:
-        kind of prompt -> {"seen", "unseen"} at threshold 0.5, {"seen_0.3", "unseen_0.3"} at the paper's 0.3, "auroc",
-        and "samples", the number of phrases.
+        kind of prompt -> {"seen", "unseen"} at threshold 0.5, {"seen_0.3", "unseen_0.3"} at the paper's 0.3,
+        "relations" ("fox left of banana"; None where no such phrase was asked) and "boundary" (boundary IoU) at 0.5,
+        "auroc", and "samples", the number of phrases.
     """
-    settings = ReferringSettings(boundary_thresholds=(), guided_filter=guided_filter)
-    subsets = ConceptSubsets({"unseen": unseen_emoji()}, rest="seen")
+    settings = ReferringSettings(boundary_thresholds=(0.5,), guided_filter=guided_filter)
+    concepts = ConceptSubsets({"unseen": unseen_emoji()}, rest="seen")
+
+    def subsets(row: Any, phrase: Any) -> list[str]:
+        return [*concepts(row, phrase), *["relations"] * bool(phrase["relations"])]
+
     results = summarize(evaluate_referring(model, processor, rows, settings, subsets=subsets, progress=progress))
     return {kind: _pick(subset) for kind, subset in results.items()}
 
@@ -125,6 +130,8 @@ def _pick(subsets: dict) -> dict:
         "unseen": subsets["unseen"]["miou_0.5"],
         "seen_0.3": subsets["seen"]["miou_0.3"],
         "unseen_0.3": subsets["unseen"]["miou_0.3"],
+        "relations": subsets.get("relations", {}).get("miou_0.5"),
+        "boundary": subsets["all"]["boundary_iou_0.5"],
         "auroc": subsets["all"]["presence"]["auroc"],
         "samples": subsets["all"]["samples"],
     }

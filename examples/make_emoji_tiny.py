@@ -1,0 +1,113 @@
+"""Make emoji-tiny from nothing: scenes, CLIP, decoder, refiner, the packed checkpoint and its numbers.
+
+    python examples/make_emoji_tiny.py WORK            # hours on a CPU, in WORK/outputs; given again, it goes on
+    python examples/make_emoji_tiny.py WORK --quick    # the same steps, so short that nothing is learned
+
+Each step is a command that is shown before it runs; the recipes are copied to `WORK/examples/recipes`, so each command
+can also be given by hand in WORK. A step that has ended is not repeated, and a training that was cut goes on from its
+last checkpoint (CLIP's starts anew). A GPU is used where there is one.
+"""
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+PACKED = "outputs/packed"
+# The scenes of each split, and what --quick changes in the recipes.
+SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 6)
+SHORT = {
+    "stages": [{"steps": 2, "batch_size": 8, "image_size": 96, "single_share": 0.5}],
+    "max_steps": 2,
+    "warmup_steps": 1,
+    "eval_steps": 2,
+    "save_steps": 2,
+    "eval_samples": 6,
+    "calibration_samples": 6,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and a file that is there once it has ended."""
+
+    made: str
+    command: list[str]
+
+
+def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
+    """All steps, in their order, with paths from the working folder."""
+    cli = [sys.executable, "-m", "clipseg_hf.cli"]
+    train, val, test = map(str, scenes)
+
+    def clip(name: str) -> Step:
+        command = [sys.executable, "-m", "clipseg_hf.training.pretraining", _recipe(name), "-o", f"outputs/{name}"]
+        return Step(f"outputs/{name}/pretraining.json", [*command, "--workers", str(workers)])
+
+    def decoder(name: str) -> Step:
+        return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
+
+    model, base = "outputs/emoji-refiner/final", "outputs/emoji-tiny-longer/final"
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), model, base, "outputs/emoji-clip-longer"]
+    pack += ["outputs/measured.json", PACKED]
+    measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world"]
+    return [
+        Step(
+            "outputs/emoji-world/emoji_scenes.json",
+            [*cli, "scenes", "outputs/emoji-world", "--train", train, "--val", val, "--test", test, "--seed", "0"],
+        ),
+        clip("emoji-clip"),
+        decoder("emoji-tiny"),
+        clip("emoji-clip-longer"),
+        decoder("emoji-tiny-longer"),
+        decoder("emoji-refiner"),
+        Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
+        Step("outputs/measured.json", [*measure, "-o", "outputs/measured.json"]),
+        Step(f"{PACKED}/README.md", pack),
+    ]
+
+
+def _recipe(name: str) -> str:
+    return f"examples/recipes/{name}.yaml"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder to work in")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures for CLIP")
+    parser.add_argument("--quick", action="store_true", help="a few scenes and steps, to see that all of it runs")
+    given = parser.parse_args()
+    (given.work / "outputs").mkdir(parents=True, exist_ok=True)
+    write_recipes(given.work / "examples" / "recipes", SHORT if given.quick else {})
+    for step in plan(QUICK_SCENES if given.quick else SCENES, given.workers):
+        shown = shlex.join(step.command).replace(shlex.quote(sys.executable), "python")
+        if (given.work / step.made).exists():
+            print(f"there already: {step.made}", flush=True)
+            continue
+        print(f"$ {shown}", flush=True)
+        if (code := subprocess.run(step.command, cwd=given.work).returncode) != 0:
+            sys.exit(f"`{shown}` ended with code {code}; mend what it says, and give the same command again.")
+    print(f"The checkpoint is in {given.work / PACKED}, its numbers in its README.md.")
+
+
+def write_recipes(folder: Path, changes: dict) -> None:
+    """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("emoji-clip", "emoji-clip-longer", "emoji-tiny", "emoji-tiny-longer", "emoji-refiner"):
+        source = HERE / "recipes" / f"{name}.yaml"
+        if not changes:
+            shutil.copy(source, folder / source.name)
+            continue
+        values = yaml.safe_load(source.read_text(encoding="utf-8"))
+        values |= {key: value for key, value in changes.items() if key in values}
+        (folder / source.name).write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
