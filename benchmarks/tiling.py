@@ -22,28 +22,21 @@ from PIL import Image
 from reporting import put_table
 from scipy.special import logit
 
-from clipseg_hf import CLIPSegForImageSegmentation
 from clipseg_hf.data.emoji_world.emoji_files import split_concepts
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
-from clipseg_hf.inference import GuidedFilter, Segmenter, Tiling
+from clipseg_hf.inference import Segmenter, Tiling
 from clipseg_hf.processing.plain.probabilities import resize_map
 from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
 SIDE = 2048
 KINDS = {"small things": (40, 140), "things of all sizes": (40, 1000)}  # pixels
-WAYS = {  # as arguments of Segmenter
-    "one pass": {},
-    "tiles alone": {"tiling": Tiling(prior_weight=0)},
-    "tiles and the whole": {"tiling": Tiling()},
-    "tiles of 512 and the whole": {"tiling": Tiling(tile_size=512)},
-}
-# Emoji-tiny without its refiner, for which the guided filter is.
-BARE_WAYS = {
-    f"{name}, {how}": WAYS[name] | options
-    for name in ("one pass", "tiles and the whole")
-    for how, options in {"no refiner": {}, "guided filter": {"guided_filter": GuidedFilter()}}.items()
+WAYS = {
+    "one pass": None,
+    "tiles alone": Tiling(prior_weight=0),
+    "tiles and the whole": Tiling(),
+    "tiles of 512 and the whole": Tiling(tile_size=512),
 }
 
 TUNED_SIDE, TUNED_KINDS = 1024, {"40 to 140": (40, 140), "40 to 500": (40, 500), "150 to 600": (150, 600)}
@@ -71,9 +64,7 @@ def main() -> None:
 def _compare_ways(segmenter: Segmenter, glyphs: GlyphSheet, arguments: argparse.Namespace) -> dict:
     return {
         "kinds": {kind: _compare(segmenter, glyphs, place, arguments) for place, kind in enumerate(KINDS)},
-        "ways": {
-            name: {option: vars(value) for option, value in way.items()} for name, way in (WAYS | BARE_WAYS).items()
-        },
+        "ways": {name: None if way is None else vars(way) for name, way in WAYS.items()},
         "side": SIDE,
         "scenes": arguments.scenes,
         "seed": arguments.seed,
@@ -94,16 +85,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _compare(segmenter: Segmenter, glyphs: GlyphSheet, kind: int, arguments: argparse.Namespace) -> dict:
-    bare = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", refiner=None)
-    ways = {name: Segmenter(segmenter.model, segmenter.processor, **way) for name, way in WAYS.items()}
-    ways |= {name: Segmenter(bare, segmenter.processor, **way) for name, way in BARE_WAYS.items()}
-    overlaps, seconds = {way: [] for way in ways}, {way: [] for way in ways}
+    overlaps, seconds = {way: [] for way in WAYS}, {way: [] for way in WAYS}
     for number in range(arguments.scenes):
         scene = _draw(glyphs, [arguments.seed, kind, number], SIDE, list(KINDS.values())[kind], arguments.concepts)
         truths = _truths(scene)
-        for way, asked in ways.items():
-            start = time.process_time()
-            (result,) = asked(Image.fromarray(scene.image), list(truths))
+        for way, tiling in WAYS.items():
+            segmenter.tiling, start = tiling, time.process_time()
+            (result,) = segmenter(Image.fromarray(scene.image), list(truths))
             seconds[way].append(time.process_time() - start)
             overlaps[way] += [_iou(mask, truth) for mask, truth in zip(result.masks, truths.values(), strict=True)]
     return {
@@ -179,7 +167,7 @@ def _table(results: dict) -> str:
         f"| | {' | '.join(columns)} | s a scene |",
         f"| --- | {'---: | ' * len(results['kinds'])}---: |",
     ]
-    for way in WAYS | BARE_WAYS:
+    for way in WAYS:
         cells = [
             f"{numbers['mean_iou'][way]:.3f} ± {numbers['standard_error'][way]:.3f}"
             for numbers in results["kinds"].values()
