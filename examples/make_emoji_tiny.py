@@ -21,7 +21,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 PACKED = "outputs/packed"
 # The scenes of each split, and what --quick changes in the recipes.
-SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 6)
+SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
 SHORT = {
     "stages": [{"steps": 2, "batch_size": 8, "image_size": 96, "single_share": 0.5}],
     "max_steps": 2,

@@ -125,13 +125,16 @@ def measure(
 
 
 def _pick(subsets: dict) -> dict:
+    def number(subset: str, name: str) -> float:
+        return subsets.get(subset, {}).get(name, float("nan"))  # of few scenes none may ask for it
+
     return {
-        "seen": subsets["seen"]["miou_0.5"],
-        "unseen": subsets["unseen"]["miou_0.5"],
-        "seen_0.3": subsets["seen"]["miou_0.3"],
-        "unseen_0.3": subsets["unseen"]["miou_0.3"],
+        "seen": number("seen", "miou_0.5"),
+        "unseen": number("unseen", "miou_0.5"),
+        "seen_0.3": number("seen", "miou_0.3"),
+        "unseen_0.3": number("unseen", "miou_0.3"),
         "relations": subsets.get("relations", {}).get("miou_0.5"),
-        "boundary": subsets["all"]["boundary_iou_0.5"],
+        "boundary": number("all", "boundary_iou_0.5"),
         "auroc": subsets["all"]["presence"]["auroc"],
         "samples": subsets["all"]["samples"],
     }
