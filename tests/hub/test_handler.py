@@ -35,7 +35,7 @@ CODED = base64.b64encode(DATA).decode()
 def published(tmp_path_factory) -> Path:
     folder = make_published(tmp_path_factory.mktemp("published"))
     settings = json.loads((folder / "processor_config.json").read_text())
-    settings["image_processor"]["size"] = {"height": 192, "width": 192}  # quicker
+    settings["image_processor"]["size"] = {"height": 160, "width": 160}  # quicker
     (folder / "processor_config.json").write_text(json.dumps(settings))
     return folder
 
