@@ -53,12 +53,9 @@ calibrated on validation scenes.
 
 ## How it was made
 
-CLIP and decoder were each trained in two stretches: CLIP by `emoji-clip.yaml` and `emoji-clip-longer.yaml`, the decoder
-by `emoji-tiny.yaml` on the first CLIP and by `emoji-tiny-longer.yaml` on the second (all in the project's
-`examples/recipes`). `recipe.yaml` is the second of the decoder as it ran, `refiner-recipe.yaml` the refiner's, which
-left the decoder as it was; `provenance.json` and `refiner-provenance.json` say with which versions, data and seed;
-`pretraining.json` is the second stretch of CLIP, with its accuracy at naming single emoji. The project's
-`examples/make_emoji_tiny.py` does all of it.
+`recipe.yaml` is the decoder's recipe as it ran, `refiner-recipe.yaml` the refiner's, which left the decoder as it was;
+`provenance.json` and `refiner-provenance.json` say with which versions, data and seed; `pretraining.json` is the CLIP's
+recipe with its accuracy at naming single emoji. The commands are in the project's README ("The emoji world").
 
 ## Licence
 
