@@ -95,7 +95,8 @@ def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImage
     config, of_clip = trained.config.to_dict(), fresh.config.to_dict()
     config |= {key: value for key, value in of_clip.items() if key in _CLIP_FIELDS}
     config.pop("mask_thresholds", None)  # found with the other CLIP
-    moved = CLIPSegForImageSegmentation(CLIPSegConfig.from_dict(config))
+    with torch.device("meta"):  # no time for weights that are replaced at once
+        moved = CLIPSegForImageSegmentation(CLIPSegConfig.from_dict(config))
     moved.clip = fresh.clip
     here = moved.state_dict()
     own = {key: tensor for key, tensor in trained.state_dict().items() if not key.startswith("clip.")}
@@ -106,7 +107,7 @@ def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImage
                 f"{list(tensor.shape)}, that CLIP needs {list(here[key].shape)}. Take a CLIP of the same width and "
                 "projection, or a fresh decoder (clip_name_or_path alone)."
             )
-    moved.load_state_dict(own, strict=False)
+    moved.load_state_dict(own, strict=False, assign=True)
     moved.freeze_clip()
     return moved.eval()
 

@@ -30,16 +30,18 @@ class CaptionedPicture:
 
 def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPicture:
     """A caption as alt text might be: all of a scene's things, how two of them stand, or one of them."""
-    relations = [phrase.phrase for phrase in scene.phrases if phrase.relations]
+    relations = [phrase for phrase in scene.phrases if phrase.relations]
     single = [phrase.phrase for phrase in scene.phrases if not phrase.relations]
     names = list(dict.fromkeys(instance.concept.name for instance in scene.instances))
     choice, swapped = generator.uniform(), None
     if len(names) == 1 or choice < 0.25:
         caption = single[generator.integers(len(single))]
     elif relations and choice < 0.5:
-        caption = relations[generator.integers(len(relations))]
-        ((predicate, other),) = next(phrase.relations for phrase in scene.phrases if phrase.phrase == caption)
-        swapped = f"{other} {predicate} {caption.removesuffix(f' {predicate} {other}')}"
+        chosen = relations[generator.integers(len(relations))]
+        ((predicate, other),) = chosen.relations
+        caption, swapped = chosen.phrase, f"{other} {predicate} {chosen.name}"
+        if any(phrase.phrase == swapped for phrase in relations):
+            swapped = None
     else:
         caption = " and ".join(names[number] for number in generator.permutation(len(names)))
     prefix = PREFIXES[generator.integers(len(PREFIXES))]
@@ -47,7 +49,7 @@ def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPict
         scene.image,
         prefix.format(caption),
         tuple(names),
-        None if swapped is None or swapped in relations else prefix.format(swapped),
+        None if swapped is None else prefix.format(swapped),
     )
 
 

@@ -46,13 +46,14 @@ def contrastive_loss(
     """
     similarity = scale * F.normalize(image_embeds, dim=-1) @ F.normalize(text_embeds, dim=-1).T  # (B, B + N)
     similarity, others = similarity[:, : len(captions)], similarity[:, len(captions) :]
+    if true is not None:
+        others = others.masked_fill(true, float("-inf"))
     kinds = {caption: number for number, caption in enumerate(captions)}
     kind = torch.tensor([kinds[caption] for caption in captions], device=similarity.device)
     twins = (kind[:, None] == kind) & ~torch.eye(len(kind), dtype=torch.bool, device=kind.device)
     similarity = similarity.masked_fill(twins, float("-inf"))
     target = torch.arange(len(kind), device=kind.device)
-    asked = similarity if true is None else torch.cat([similarity, others.masked_fill(true, float("-inf"))], dim=1)
-    return (F.cross_entropy(asked, target) + F.cross_entropy(similarity.T, target)) / 2
+    return (F.cross_entropy(torch.cat([similarity, others], dim=1), target) + F.cross_entropy(similarity.T, target)) / 2
 
 
 def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None = None, workers: int = 1) -> dict:
