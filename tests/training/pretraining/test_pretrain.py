@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +214,21 @@ def test_clip_sees_some_patches_where_they_are():
     chosen = [[row.tolist().index(token.tolist()) for token in found] for row, found in zip(every, some, strict=True)]
     assert all(places[0] == 0 and len(set(places)) == 5 for places in chosen)
     assert len({tuple(places) for places in chosen}) > 1  # other patches of each picture
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+    sizes = "".join(f"{name}: {value}\n" for name, value in SMALL.items() if name != "precision")
+    recipe = tmp_path / "recipe.yaml"
+
+    def run(start: str) -> list[str]:
+        recipe.write_text(f"{STAGE.format('patch_share: 1')}\n{sizes}model_name_or_path: {start}\n")
+        command = [sys.executable, "-m", "clipseg_hf.training.pretraining", str(recipe), "-o", str(tmp_path / "clip")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2 and not (tmp_path / "clip").exists()
+        return [line for line in done.stderr.splitlines() if line]
+
+    (missing,) = run("outputs/no-such-clip")
+    assert missing.startswith("error: ") and "outputs/no-such-clip" in missing
+    assert "make it first, by the recipe that this one goes on from" in missing
+    (other,) = run("emoji-tiny")
+    assert other.endswith("emoji-tiny is a model of type 'clipseg'; pretraining goes on from a CLIP.")

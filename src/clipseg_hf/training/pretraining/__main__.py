@@ -1,25 +1,27 @@
 """`python -m clipseg_hf.training.pretraining RECIPE.yaml -o FOLDER`"""
 
-import argparse
 import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipseg_hf.console.commands import run_module
 
 
-def main() -> None:
-    """Pretrain a CLIP by a recipe, and print what was measured."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clipseg_hf.training.pretraining", description="Train a small CLIP for the emoji world."
-    )
-    parser.add_argument("recipe", help="YAML file, such as examples/recipes/emoji-clip.yaml")
-    parser.add_argument("-o", "--output", default="emoji-clip", help="folder for the result")
-    parser.add_argument("--font", help="path of NotoColorEmoji.ttf")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
-    given = parser.parse_args()
-    from clipseg_hf.training.pretraining.pretrain import pretrain
+def pretrain(
+    recipe: Annotated[Path, typer.Argument(help="YAML file, such as examples/recipes/emoji-clip.yaml.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the result.")] = Path("emoji-clip"),
+    font: Annotated[str | None, typer.Option(metavar="FILE", help="NotoColorEmoji.ttf, if it is elsewhere.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw pictures.")] = 1,
+) -> None:
+    """Train a small CLIP for the emoji world by a recipe, and print what was measured."""
+    from clipseg_hf.training.pretraining import pretrain as pretraining
     from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
 
-    measured = pretrain(PretrainRecipe.from_yaml(given.recipe), given.output, font=given.font, workers=given.workers)
-    print(json.dumps(measured, indent=2))
+    measured = pretraining.pretrain(PretrainRecipe.from_yaml(recipe), output, font=font, workers=workers)
+    typer.echo(json.dumps(measured, indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    run_module("clipseg_hf.training.pretraining", pretrain)

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import torch
 from tokenizers import Tokenizer, models, trainers
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers import AutoConfig, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
+from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
 
 
@@ -78,9 +79,12 @@ def load_clip(recipe: PretrainRecipe) -> tuple[CLIPModel, CLIPTokenizer]:
     """The CLIP that a recipe goes on from, with its tokenizer.
 
     Raises:
-        ValueError: if it is of other sizes than the recipe's.
+        FileNotFoundError, ConnectionError: if it is not there; see `find_model`.
+        ValueError: if it is no CLIP, or of other sizes than the recipe's.
     """
-    name = recipe.model_name_or_path
+    name = find_model(recipe.model_name_or_path, "make it first, by the recipe that this one goes on from.")
+    if (kind := AutoConfig.from_pretrained(name).model_type) != "clip":
+        raise ValueError(f"{name} is a model of type {kind!r}; pretraining goes on from a CLIP.")
     model = CLIPModel.from_pretrained(name, attn_implementation="eager", dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(name)
     wanted, found = _config(recipe, tokenizer), model.config
