@@ -68,3 +68,12 @@ def test_a_listed_image_that_is_not_there_is_counted(devkit, load):
 
     assert summary.flaws == {"missing_image": 2, "missing_mask": 1}
     assert summary.examples["missing_mask"] == ["that of image 2007_000002.jpg"]
+
+
+def test_a_list_whose_name_is_no_split_is_named(devkit, load):
+    lists = devkit / "VOC2012" / "ImageSets" / "Segmentation"
+    (lists / "train.txt").rename(lists / "train-small.txt")
+    with pytest.raises(
+        ValueError, match=r"VOCdevkit has a split that is called 'train-small', but names of splits are"
+    ):
+        load(devkit)

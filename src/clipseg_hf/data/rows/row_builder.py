@@ -12,10 +12,11 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from clipseg_hf._text_files import short_repr
 from clipseg_hf._version import __version__
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
-from clipseg_hf.data.rows.row_source import RowSource
+from clipseg_hf.data.rows.row_source import SPLIT_NAME, RowSource
 from clipseg_hf.data.vocabulary.filters import PhraseFilter
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,11 @@ class RowBuilder(datasets.GeneratorBasedBuilder):
         strict: bool = False,
         only_splits: tuple[str, ...] = (),
     ):
+        if wrong := [split for split in source.splits if not SPLIT_NAME.fullmatch(split)]:
+            raise ValueError(
+                f"{source.where} has a split that is called {short_repr(wrong[0])}, but names of splits are letters, "
+                "digits, _ and single dots. Rename it."
+            )
         unknown = sorted(set(only_splits) - set(source.splits))
         if unknown:
             raise ValueError(f"There is no split {', '.join(unknown)}; there are {', '.join(source.splits)}.")

@@ -1,5 +1,6 @@
 """What every reader of a data set has in common, whatever its files look like."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from clipseg_hf.processing.images import measure_turned
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 IMAGES_PER_SHARD = 500
+SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
+"""The names of splits that `datasets` takes, all of it: they become names of files."""
 
 
 class RowSource(ABC):

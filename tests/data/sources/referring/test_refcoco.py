@@ -144,3 +144,17 @@ def test_lists_for_ids_are_named(root, make, read):
         "ann_id is [7])",
         "image_id is [1])",
     ]
+
+
+def test_splits_that_have_no_name_are_named(root, make, read):
+    refs = [reference(0, 7, "a", split="\0"), reference(1, 7, "b", split=-0.0), reference(2, 7, "c", split="../x")]
+    make.save_json(root / "refs(unc).json", [*refs, reference(3, 7, "d", split="testA"), reference(4, 7, "e")])
+
+    [row], summary = read(RefCocoFiles, root, images="../train2014")
+
+    assert [entry["phrase"] for entry in row["phrases"]] == ["e"]
+    assert [note.split(" (")[1] for note in summary.examples["malformed_entry"]] == [
+        "split is '\\x00')",
+        "split is -0.0)",
+        "split is '../x')",
+    ]

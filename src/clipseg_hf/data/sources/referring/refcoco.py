@@ -13,7 +13,7 @@ from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.data.rows.flaws import BuildSummary
 from clipseg_hf.data.rows.frames import turn_phrase
 from clipseg_hf.data.rows.json_stream import iterate_list, iterate_members, read_element
-from clipseg_hf.data.rows.row_source import RowSource, check_image, in_shards, shorten
+from clipseg_hf.data.rows.row_source import SPLIT_NAME, RowSource, check_image, in_shards, shorten
 from clipseg_hf.data.rows.rows import make_phrase, make_row
 from clipseg_hf.data.sources.annotation_tools.shapes import ImageFinder
 from clipseg_hf.data.sources.classes import clean_name
@@ -211,8 +211,10 @@ def convert_command(split_by: str) -> str:
 
 
 def _read_reference(entry: Any, where: str) -> tuple[str, Reference | str]:
-    """The split and the reference; or what is wrong with it, with the split that it would be in."""
+    """The split and the reference; or what is wrong with it, with the split that it would be in, "train" for none."""
     split = str(entry.get("split", "train")) if isinstance(entry, dict) else "train"
+    if not SPLIT_NAME.fullmatch(split):
+        return "train", f"{where} (split is {short_repr(entry['split'])})"
     try:
         if wrong := [key for key in ("image_id", "ann_id") if not isinstance(entry[key], (int, str))]:
             return split, f"{where} ({wrong[0]} is {short_repr(entry[wrong[0]])})"
