@@ -6,7 +6,7 @@
 
 Each step is a command that is shown before it runs; the recipes are copied to `WORK/examples/recipes`, so each command
 can also be given by hand in WORK. A step that has ended is not repeated, and a training that was cut goes on from its
-last checkpoint (CLIP's starts anew). A GPU is used where there is one.
+last checkpoint. A GPU is used where there is one.
 """
 
 import argparse

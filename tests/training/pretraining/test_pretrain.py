@@ -22,7 +22,8 @@ from clipseg_hf.training.pretraining.captioned_pictures import (
 )
 from clipseg_hf.training.pretraining.pretrain import contrastive_loss, hard_negatives, pretrain
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe, Stage
-from clipseg_hf.training.pretraining.small_clip import see_some_patches, train_tokenizer
+from clipseg_hf.training.pretraining.regions import Regions, find_regions, region_loss
+from clipseg_hf.training.pretraining.small_clip import embed_patches, see_some_patches, train_tokenizer
 
 pytestmark = pytest.mark.needs_font
 
@@ -102,6 +103,52 @@ def test_loss_with_hard_negatives():
     assert loss.item() == pytest.approx((sum(asked) / 2 + captions) / 2)
 
 
+def test_regions_are_of_things_that_training_phrases_may_name():
+    seen = next(concept for concept in load_concepts() if concept.seen)
+    unseen = next(concept for concept in load_concepts() if not concept.seen)
+    pictures = CaptionedPictures(Stage(1, 12, 160, 0.0), 0, [seen, unseen], GlyphSheet(), seed=0)
+    items = [pictures[index] for index in range(12)]
+    assert any(unseen.name in item.names for item in items)
+    for item in items:
+        assert set(item.regions) == {seen.name} & set(item.names)
+        assert all(mask.shape == (160, 160) and mask.dtype == bool and mask.any() for mask in item.regions.values())
+
+
+def test_regions_by_patches():
+    left = np.zeros((4, 4), bool)
+    left[:, :2] = True
+    corner = np.zeros((4, 4), bool)
+    corner[3, 3] = True
+    picture = np.zeros((4, 4, 3), np.uint8)
+    items = [
+        CaptionedPicture(picture, "a rose.", ("rose",)),
+        CaptionedPicture(picture, "a cat and dog.", ("cat", "dog"), regions={"cat": left, "dog": corner}),
+    ]
+    regions = find_regions(items, NAMES, 2)
+    assert regions.shares.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0.25]]
+    assert regions.picture.tolist() == [1, 1]
+    assert regions.name.tolist() == [NAMES.index("cat"), NAMES.index("dog")]
+    some = regions.at(torch.tensor([[0, 1], [3, 0]]))  # the patches that were seen of each picture
+    assert some.shares.tolist() == [[0, 1], [0.25, 0]]
+    none = find_regions(items[:1], NAMES, 2).at(torch.tensor([[1, 2]]))
+    assert none.shares.shape == (0, 2)
+    embeds = torch.ones(1, 2, 3, requires_grad=True)
+    loss = region_loss(embeds, torch.ones(4, 3), torch.tensor(1.0), none)
+    loss.backward()  # a step without regions is a step all the same
+    assert loss.item() == 0
+
+
+def test_region_loss_is_a_mean_over_regions_of_their_patches():
+    patches, names = torch.eye(2)[None], torch.eye(2)  # the first patch is the first name, the second the second
+    right, wrong = math.log(1 + math.exp(-1)), math.log(1 + math.e)
+    regions = Regions(
+        torch.tensor([[1.0, 0.5], [0.0, 0.25], [0.0, 0.0]]), torch.tensor([0, 0, 0]), torch.tensor([0, 1, 1])
+    )
+    loss = region_loss(patches, names, torch.tensor(1.0), regions)
+    first = (right + 0.5 * wrong) / 1.5
+    assert loss.item() == pytest.approx((first + right) / 2)  # and the third, of which nothing is seen, does not count
+
+
 def test_normalized_pictures():
     pixels = normalize_pictures(np.full((1, 2, 2, 3), 255, np.uint8))
     assert pixels.shape == (1, 3, 2, 2)
@@ -151,6 +198,11 @@ def test_recipes_of_the_embedded_checkpoint():
         ("stages: []\nseed: [1]", "seed takes a whole number, got [1] (list)"),
         ("stages: []\nhard_negatives: 1", "hard_negatives takes true or false, got 1 (int)"),
         ("stages: []\nmodel_name_or_path: 1", "model_name_or_path takes a text or null, got 1 (int)"),
+        (
+            STAGE.format("patch_share: 1") + "\nregion_weight: 1",
+            "region_weight needs hard_negatives: true, whose names",
+        ),
+        ("stages: []\nregion_weight: -1", "region_weight is a number of at least 0, got -1"),
         (STAGE.format("patch_share: 1.5"), "patch_share is a number of at most 1, got 1.5"),
         (STAGE.format("patch_share: 0"), "patch_share is a number above 0: CLIP must see some of a picture"),
     ],
@@ -190,10 +242,50 @@ def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
     three = CLIPModel.from_pretrained(tmp_path / "further").state_dict()
     assert not any(torch.equal(one[name], three[name]) for name in one if "weight" in name and one[name].ndim > 1)
     assert all((one[name] - three[name]).abs().max() < 0.02 for name in one)  # it went on from there
+    pretrain(dataclasses.replace(further, region_weight=1.0), tmp_path / "regions", workers=0)
+    four = CLIPModel.from_pretrained(tmp_path / "regions").state_dict()
+    assert not torch.equal(three["visual_projection.weight"], four["visual_projection.weight"])
     captions = [CLIPTokenizer.from_pretrained(tmp_path / name)("a grey cat").input_ids for name in ("one", "further")]
     assert captions[0] == captions[1]
     with pytest.raises(ValueError, match=r"asks for vision_config.hidden_size = 48, but .*one has 32; .* change the"):
         pretrain(dataclasses.replace(further, vision_width=48), tmp_path / "none", workers=0)
+
+
+def test_pretraining_that_was_cut_ends_in_the_same_weights(tmp_path, monkeypatch):
+    stages = Stage(3, 4, 32, 1.0), Stage(3, 4, 64, 0.5, 0.5)
+    recipe = PretrainRecipe(stages=stages, hard_negatives=True, region_weight=1.0, save_steps=2, **SMALL)
+    measured = pretrain(recipe, tmp_path / "whole", workers=0)
+    assert not (tmp_path / "whole" / "unfinished.safetensors").exists()
+
+    seen = []
+
+    def cut_in_the_sixth_step(*given):
+        seen.append(given)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return contrastive_loss(*given)
+
+    monkeypatch.setattr("clipseg_hf.training.pretraining.pretrain.contrastive_loss", cut_in_the_sixth_step)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(recipe, tmp_path / "cut", workers=0)
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["unfinished.safetensors"]
+    other = dataclasses.replace(recipe, learning_rate=1e-4, seed=1)
+    with pytest.raises(
+        ValueError, match=r"by another recipe, which differs in learning_rate, seed; name another folder"
+    ):
+        pretrain(other, tmp_path / "cut", workers=0)
+    assert pretrain(recipe, tmp_path / "cut", workers=0) == measured
+    assert len(seen) == 6 + 2  # the last two steps, from the fourth on
+    one, two = (CLIPModel.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir()
+    )
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "unfinished.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match=r"is not what a training leaves behind .*; remove it, and it starts anew"):
+        pretrain(recipe, tmp_path / "broken", workers=0)
 
 
 def test_clip_sees_some_patches_where_they_are():
@@ -204,16 +296,19 @@ def test_clip_sees_some_patches_where_they_are():
     pixels, seen = torch.randn(3, 3, 32, 32), []
     model.vision_model.pre_layrnorm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     model.get_image_features(pixels)
-    with see_some_patches(model, 0.25):
+    with see_some_patches(model, 0.25) as told:
         model.get_image_features(pixels)
-    with see_some_patches(model, 1.0):
-        model.get_image_features(pixels)
+    with see_some_patches(model, 1.0) as told_all:
+        whole = model.get_image_features(pixels)
     every, some, again = seen
     torch.testing.assert_close(every, again)
     assert every.shape == (3, 17, 8) and some.shape == (3, 5, 8)
     chosen = [[row.tolist().index(token.tolist()) for token in found] for row, found in zip(every, some, strict=True)]
     assert all(places[0] == 0 and len(set(places)) == 5 for places in chosen)
     assert len({tuple(places) for places in chosen}) > 1  # other patches of each picture
+    assert [[place - 1 for place in places[1:]] for places in chosen] == told[0].tolist()
+    assert told_all[0].tolist() == [list(range(16))] * 3
+    assert embed_patches(model, whole.last_hidden_state).shape == (3, 16, model.projection_dim)
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):

@@ -1,7 +1,7 @@
 """Pictures with captions for the contrastive loss, drawn as they are needed."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ class CaptionedPicture:
     """A picture (H, W, 3) uint8 with a caption; `names` are of all that is in it.
 
     `swapped` is the caption with the two things of its relation exchanged ("cat left of dog" for "dog left of cat"),
-    where it says one and the exchanged one is not true as well; else None.
+    where it says one and the exchanged one is not true as well; else None. `regions` are where the things lie that
+    training phrases may name: name -> mask (H, W) bool.
     """
 
     picture: np.ndarray
     caption: str
     names: tuple[str, ...]
     swapped: str | None = None
+    regions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPicture:
@@ -50,7 +52,16 @@ def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPict
         prefix.format(caption),
         tuple(names),
         None if swapped is None else prefix.format(swapped),
+        _regions(scene),
     )
+
+
+def _regions(scene: Scene) -> dict[str, np.ndarray]:
+    found: dict[str, list[int]] = {}
+    for number, instance in enumerate(scene.instances):
+        if instance.concept.seen:
+            found.setdefault(instance.concept.name, []).append(number)
+    return {name: scene.mask(numbers) for name, numbers in found.items()}
 
 
 class CaptionedPictures(Dataset):

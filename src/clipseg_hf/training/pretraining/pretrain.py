@@ -13,19 +13,29 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
-from transformers import BatchEncoding, CLIPImageProcessorPil, CLIPModel, get_cosine_schedule_with_warmup
+from transformers import BatchEncoding, CLIPImageProcessorPil, CLIPModel
 
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.training.batches import stable_seed
 from clipseg_hf.training.pretraining.captioned_pictures import (
     CaptionedPicture,
     CaptionedPictures,
     normalize_pictures,
 )
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe
-from clipseg_hf.training.pretraining.small_clip import build_clip, load_clip, see_some_patches, train_tokenizer
+from clipseg_hf.training.pretraining.regions import Regions, find_regions, region_loss
+from clipseg_hf.training.pretraining.small_clip import (
+    build_clip,
+    embed_patches,
+    load_clip,
+    see_some_patches,
+    train_tokenizer,
+)
+from clipseg_hf.training.pretraining.unfinished import Unfinished
+from clipseg_hf.training.schedules import LearningRateSchedule
 
 
 def contrastive_loss(
@@ -59,6 +69,8 @@ def contrastive_loss(
 def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None = None, workers: int = 1) -> dict:
     """Train a CLIP by a recipe and save it with tokenizer, image processor, recipe and a measured accuracy.
 
+    A training that was cut goes on from what it left in the folder, and ends in the same weights.
+
     Args:
         font: path of NotoColorEmoji.ttf, if it is not where systems put it.
         workers: processes that draw pictures.
@@ -66,7 +78,11 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
     Returns:
         What was measured: `top1` and `top5`, how often the name of a freshly drawn emoji comes first or among the
         first five of all names; `loss`, the mean of the last 100 steps.
+
+    Raises:
+        ValueError: a training by another recipe was cut in that folder; see `Unfinished`.
     """
+    unfinished = Unfinished(Path(output_dir), recipe)
     torch.manual_seed(recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     concepts, glyphs = load_concepts(), GlyphSheet(font)
@@ -86,37 +102,29 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
         betas=(0.9, 0.98),
     )
     total = sum(stage.steps for stage in recipe.stages)
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(recipe.warmup_share * total), total)
-    losses: list[float] = []
+    learning_rate = LearningRateSchedule(recipe.learning_rate, 0.0, "cosine", round(recipe.warmup_share * total), total)
+    losses = unfinished.restore(model, optimizer)
     model.train()
-    with tqdm(total=total, unit="step", smoothing=0.05) as progress:
-        for step in _steps(recipe, concepts, glyphs, tokenizer, workers):
-            with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                with see_some_patches(model, step.patch_share):
-                    image_embeds = model.get_image_features(step.pixel_values.to(device), interpolate_pos_encoding=True)
-                text_embeds = model.get_text_features(**step.tokens.to(device))
-            loss = contrastive_loss(
-                image_embeds.pooler_output.float(),
-                text_embeds.pooler_output.float(),
-                model.logit_scale.exp(),
-                step.captions,
-                None if step.true is None else step.true.to(device),
-            )
+    with tqdm(total=total, initial=len(losses), unit="step", smoothing=0.05) as progress:
+        for step in _steps(recipe, concepts, glyphs, tokenizer, workers, len(losses)):
+            torch.manual_seed(stable_seed(recipe.seed, "patches", len(losses)))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(len(losses))
+            loss = _loss(model, step, recipe, len(concepts))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            schedule.step()
             model.logit_scale.data.clamp_(max=np.log(100))
             losses.append(loss.item())
             progress.update()
             progress.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}", refresh=False)
-            if len(losses) % 400 == 0:
-                model.save_pretrained(output_dir)
-                tokenizer.save_pretrained(output_dir)
+            if len(losses) % recipe.save_steps == 0 and len(losses) < total:
+                unfinished.save(model, optimizer, losses)
     model.eval()
     measured = {"loss": float(np.mean(losses[-100:]))} | _name_accuracy(model, tokenizer, concepts, glyphs, recipe)
     _save(model, tokenizer, recipe, measured, Path(output_dir))
+    unfinished.remove()
     return measured
 
 
@@ -137,19 +145,42 @@ class _Step:
     captions: list[str]
     true: torch.Tensor | None  # (B, N) bool
     patch_share: float
+    regions: Regions | None
 
 
-def _steps(recipe, concepts, glyphs, tokenizer, workers) -> Iterator[_Step]:
+def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, names: int) -> torch.Tensor:
+    device = model.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with see_some_patches(model, step.patch_share) as seen:
+            image = model.get_image_features(step.pixel_values.to(device), interpolate_pos_encoding=True)
+        text_embeds = model.get_text_features(**step.tokens.to(device)).pooler_output.float()
+        patch_embeds = embed_patches(model, image.last_hidden_state) if step.regions else None
+    scale, true = model.logit_scale.exp(), None if step.true is None else step.true.to(device)
+    loss = contrastive_loss(image.pooler_output.float(), text_embeds, scale, step.captions, true)
+    if patch_embeds is None:
+        return loss
+    name_embeds = text_embeds[len(step.captions) :][:names]
+    # The scale is the class token's affair: patches, which know less, would lower it.
+    regions = region_loss(patch_embeds.float(), name_embeds, scale.detach(), step.regions.at(seen[0]))
+    return loss + recipe.region_weight * regions
+
+
+def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[_Step]:
     names = [concept.name for concept in concepts]
     for number, stage in enumerate(recipe.stages):
+        start, done = min(done, stage.steps), max(done - stage.steps, 0)
         pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed)
-        for step, items in enumerate(DataLoader(pictures, stage.batch_size, num_workers=workers, collate_fn=list)):
-            captions, others, true = [item.caption for item in items], [], None
+        rest = Subset(pictures, range(start * stage.batch_size, len(pictures)))
+        batches = DataLoader(rest, stage.batch_size, num_workers=workers, collate_fn=list)
+        for step, items in enumerate(batches, start):
+            captions, others, true, regions = [item.caption for item in items], [], None, None
             if recipe.hard_negatives:
                 others, true = hard_negatives(items, names, np.random.default_rng([recipe.seed, number, step, 1]))
+            if recipe.region_weight:
+                regions = find_regions(items, names, recipe.patch_size)
             tokens = tokenizer(captions + others, padding=True, truncation=True, return_tensors="pt")
             pixel_values = normalize_pictures(np.stack([item.picture for item in items]))
-            yield _Step(pixel_values, tokens, captions, true, stage.patch_share)
+            yield _Step(pixel_values, tokens, captions, true, stage.patch_share, regions)
 
 
 def hard_negatives(

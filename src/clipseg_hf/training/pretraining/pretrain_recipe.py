@@ -48,6 +48,10 @@ class PretrainRecipe:
     `model_name_or_path` is a CLIP to go on from, of the same sizes, whose tokenizer is kept. With `hard_negatives`,
     captions that are true of no picture are put before every picture beside those of the others: the names of all
     concepts that are not in it, and relations with their two things exchanged (NegCLIP, Yuksekgonul et al. 2023).
+    `region_weight` is the weight of a second loss, that a patch says the name of what it shows (see `region_loss`;
+    0: none); the names are those of the hard negatives.
+
+    Every `save_steps`, what a training that is cut would go on from is kept.
     """
 
     stages: tuple[Stage, ...]
@@ -69,6 +73,8 @@ class PretrainRecipe:
     seed: int = 0
     model_name_or_path: str | None = None
     hard_negatives: bool = False
+    region_weight: float = 0.0
+    save_steps: int = 200
 
     def __post_init__(self):
         if not isinstance(self.stages, (list, tuple)):
@@ -83,6 +89,11 @@ class PretrainRecipe:
                     f"A stage draws pictures of {stage.image_size} pixels, which patches of {self.patch_size} do not "
                     "divide; choose a multiple."
                 )
+        if self.region_weight and not self.hard_negatives:
+            raise ValueError(
+                "region_weight needs hard_negatives: true, whose names the patches are put before; set it, or leave "
+                "region_weight out."
+            )
         if self.precision not in ("bf16", "no"):
             raise ValueError(f"precision is 'bf16' or 'no', got {self.precision!r}.")
 

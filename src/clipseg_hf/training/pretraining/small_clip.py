@@ -108,22 +108,34 @@ _SIZES = {
 
 
 @contextmanager
-def see_some_patches(model: CLIPModel, share: float) -> Iterator[None]:
+def see_some_patches(model: CLIPModel, share: float) -> Iterator[list[torch.Tensor]]:
     """While it lasts, CLIP sees the class token and a random `share` of the patches, others for each picture.
 
     Positions are added before, as in FLIP (Li et al. 2023), so that a patch still knows where it was.
+
+    Yields:
+        A list to which every pass adds the patches that it saw: (B, patches seen) int64, in the order of their tokens.
     """
+    seen: list[torch.Tensor] = []
 
     def keep_some(module, inputs, embeddings: torch.Tensor) -> torch.Tensor:
         patches = embeddings.shape[1] - 1
+        if share == 1:
+            seen.append(torch.arange(patches, device=embeddings.device).expand(len(embeddings), -1))
+            return embeddings
         kept = max(round(share * patches), 1)
-        order = torch.rand(len(embeddings), patches, device=embeddings.device).argsort(dim=1)[:, :kept] + 1
-        patch_tokens = embeddings.gather(1, order[..., None].expand(-1, -1, embeddings.shape[-1]))
+        order = torch.rand(len(embeddings), patches, device=embeddings.device).argsort(dim=1)[:, :kept]
+        seen.append(order)
+        patch_tokens = embeddings.gather(1, 1 + order[..., None].expand(-1, -1, embeddings.shape[-1]))
         return torch.cat([embeddings[:, :1], patch_tokens], dim=1)  # (B, 1 + kept, D)
 
-    handle = model.vision_model.embeddings.register_forward_hook(keep_some) if share < 1 else None
+    handle = model.vision_model.embeddings.register_forward_hook(keep_some)
     try:
-        yield
+        yield seen
     finally:
-        if handle is not None:
-            handle.remove()
+        handle.remove()
+
+
+def embed_patches(model: CLIPModel, hidden_states: torch.Tensor) -> torch.Tensor:
+    """The patches of CLIP's last layer in the space of texts, as the class token is: (B, 1 + P, D) -> (B, P, E)."""
+    return model.visual_projection(model.vision_model.post_layernorm(hidden_states[:, 1:]))
