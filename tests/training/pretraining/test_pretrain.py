@@ -106,7 +106,7 @@ def test_loss_with_hard_negatives():
 def test_regions_are_of_things_that_training_phrases_may_name():
     seen = next(concept for concept in load_concepts() if concept.seen)
     unseen = next(concept for concept in load_concepts() if not concept.seen)
-    pictures = CaptionedPictures(Stage(1, 12, 160, 0.0), 0, [seen, unseen], GlyphSheet(), seed=0)
+    pictures = CaptionedPictures(Stage(1, 12, 160, 0.0), 0, [seen, unseen], GlyphSheet(), seed=0, regions=True)
     items = [pictures[index] for index in range(12)]
     assert any(unseen.name in item.names for item in items)
     for item in items:

@@ -19,8 +19,8 @@ class CaptionedPicture:
     """A picture (H, W, 3) uint8 with a caption; `names` are of all that is in it.
 
     `swapped` is the caption with the two things of its relation exchanged ("cat left of dog" for "dog left of cat"),
-    where it says one and the exchanged one is not true as well; else None. `regions` are where the things lie that
-    training phrases may name: name -> mask (H, W) bool.
+    where it says one and the exchanged one is not true as well; else None. `regions`, where asked for, are where the
+    things lie that training phrases may name: name -> mask (H, W) bool.
     """
 
     picture: np.ndarray
@@ -52,22 +52,34 @@ def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPict
         prefix.format(caption),
         tuple(names),
         None if swapped is None else prefix.format(swapped),
-        _regions(scene),
     )
 
 
-def _regions(scene: Scene) -> dict[str, np.ndarray]:
-    found: dict[str, list[int]] = {}
-    for number, instance in enumerate(scene.instances):
-        if instance.concept.seen:
-            found.setdefault(instance.concept.name, []).append(number)
-    return {name: scene.mask(numbers) for name, numbers in found.items()}
+def seen_regions(scene: Scene) -> dict[str, np.ndarray]:
+    """Where the things lie that training phrases may name, each with all of its instances: name -> mask (H, W) bool."""
+    return {
+        phrase.name: scene.mask(phrase.instances)
+        for phrase in scene.phrases
+        if phrase.phrase == phrase.name and scene.instances[phrase.instances[0]].concept.seen
+    }
 
 
 class CaptionedPictures(Dataset):
-    """Pictures with captions, drawn on the fly: item i is the same whenever and wherever it is drawn."""
+    """Pictures with captions, drawn on the fly: item i is the same whenever and wherever it is drawn.
 
-    def __init__(self, stage: Stage, number: int, concepts: Iterable[EmojiConcept], glyphs: GlyphSheet, seed: int):
+    With `regions`, each says where its things lie.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        number: int,
+        concepts: Iterable[EmojiConcept],
+        glyphs: GlyphSheet,
+        seed: int,
+        regions: bool = False,
+    ):
+        self.regions = regions
         self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
         size = ((stage.image_size, stage.image_size),)
         # The same range of sizes in pixels, hence in patches, at every stage.
@@ -88,7 +100,10 @@ class CaptionedPictures(Dataset):
         scene = draw_scene(generator, self.concepts, self.glyphs, settings)
         while not scene.instances:  # the one emoji did not fit, once it was turned
             scene = draw_scene(generator, self.concepts, self.glyphs, settings)
-        return caption_scene(scene, generator)
+        item = caption_scene(scene, generator)
+        if self.regions:
+            item.regions = seen_regions(scene)
+        return item
 
 
 def normalize_pictures(pictures: np.ndarray) -> torch.Tensor:

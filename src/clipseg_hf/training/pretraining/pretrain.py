@@ -169,7 +169,7 @@ def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[
     names = [concept.name for concept in concepts]
     for number, stage in enumerate(recipe.stages):
         start, done = min(done, stage.steps), max(done - stage.steps, 0)
-        pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed)
+        pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed, regions=recipe.region_weight > 0)
         rest = Subset(pictures, range(start * stage.batch_size, len(pictures)))
         batches = DataLoader(rest, stage.batch_size, num_workers=workers, collate_fn=list)
         for step, items in enumerate(batches, start):

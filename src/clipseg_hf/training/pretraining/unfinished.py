@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPModel
 
 from clipseg_hf._output_files import write_whole
@@ -55,8 +55,7 @@ class Unfinished:
         """
         if not self.path.exists():
             return []
-        with safe_open(self.path, framework="pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        tensors = load_file(self.path)
         model.load_state_dict(_without(tensors, MODEL))
         restore_optimizer(model, optimizer, _without(tensors, OPTIMIZER))
         return tensors[LOSSES].tolist()
