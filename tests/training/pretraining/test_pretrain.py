@@ -251,6 +251,24 @@ def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
         pretrain(dataclasses.replace(further, vision_width=48), tmp_path / "none", workers=0)
 
 
+def test_patches_choose_among_names_that_regions_may_have(tmp_path, monkeypatch):
+    """The others would be wrong at every patch, and so pushed away from what they name as well."""
+    asked = []
+
+    def watched(patch_embeds, name_embeds, scale, regions):
+        asked.append((len(name_embeds), regions.name))
+        return region_loss(patch_embeds, name_embeds, scale, regions)
+
+    monkeypatch.setattr("clipseg_hf.training.pretraining.pretrain.region_loss", watched)
+    recipe = PretrainRecipe(stages=(Stage(4, 8, 64, 1.0),), hard_negatives=True, region_weight=1.0, **SMALL)
+    pretrain(recipe, tmp_path, workers=0)
+    seen = [concept.seen for concept in load_concepts()]
+    assert 0 < sum(seen) < len(seen)
+    assert {number for number, _ in asked} == {sum(seen)}
+    shown = torch.cat([names for _, names in asked])
+    assert len(shown) and shown.max() < sum(seen)
+
+
 def test_pretraining_that_was_cut_ends_in_the_same_weights(tmp_path, monkeypatch):
     stages = Stage(3, 4, 32, 1.0), Stage(3, 4, 64, 0.5, 0.5)
     recipe = PretrainRecipe(stages=stages, hard_negatives=True, region_weight=1.0, save_steps=2, **SMALL)

@@ -110,7 +110,7 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
             torch.manual_seed(stable_seed(recipe.seed, "patches", len(losses)))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(len(losses))
-            loss = _loss(model, step, recipe, len(concepts))
+            loss = _loss(model, step, recipe, [concept.seen for concept in concepts])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -148,7 +148,7 @@ class _Step:
     regions: Regions | None
 
 
-def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, names: int) -> torch.Tensor:
+def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, seen_names: Sequence[bool]) -> torch.Tensor:
     device = model.device
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
         with see_some_patches(model, step.patch_share) as seen:
@@ -159,7 +159,7 @@ def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, names: int) -> 
     loss = contrastive_loss(image.pooler_output.float(), text_embeds, scale, step.captions, true)
     if patch_embeds is None:
         return loss
-    name_embeds = text_embeds[len(step.captions) :][:names]
+    name_embeds = text_embeds[len(step.captions) :][: len(seen_names)][torch.tensor(seen_names, device=device)]
     # The scale is the class token's affair: patches, which know less, would lower it.
     regions = region_loss(patch_embeds.float(), name_embeds, scale.detach(), step.regions.at(seen[0]))
     return loss + recipe.region_weight * regions
@@ -167,6 +167,8 @@ def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, names: int) -> 
 
 def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[_Step]:
     names = [concept.name for concept in concepts]
+    # A name that is never the answer would only be pushed away from all patches.
+    seen_names = [concept.name for concept in concepts if concept.seen]
     for number, stage in enumerate(recipe.stages):
         start, done = min(done, stage.steps), max(done - stage.steps, 0)
         pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed, regions=recipe.region_weight > 0)
@@ -177,7 +179,7 @@ def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[
             if recipe.hard_negatives:
                 others, true = hard_negatives(items, names, np.random.default_rng([recipe.seed, number, step, 1]))
             if recipe.region_weight:
-                regions = find_regions(items, names, recipe.patch_size)
+                regions = find_regions(items, seen_names, recipe.patch_size)
             tokens = tokenizer(captions + others, padding=True, truncation=True, return_tensors="pt")
             pixel_values = normalize_pictures(np.stack([item.picture for item in items]))
             yield _Step(pixel_values, tokens, captions, true, stage.patch_share, regions)

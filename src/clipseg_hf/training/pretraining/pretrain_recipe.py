@@ -49,7 +49,7 @@ class PretrainRecipe:
     captions that are true of no picture are put before every picture beside those of the others: the names of all
     concepts that are not in it, and relations with their two things exchanged (NegCLIP, Yuksekgonul et al. 2023).
     `region_weight` is the weight of a second loss, that a patch says the name of what it shows (see `region_loss`;
-    0: none); the names are those of the hard negatives.
+    0: none); the names are those of the hard negatives that training phrases may name.
 
     Every `save_steps`, what a training that is cut would go on from is kept.
     """

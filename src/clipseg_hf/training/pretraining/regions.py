@@ -14,7 +14,7 @@ from clipseg_hf.training.pretraining.captioned_pictures import CaptionedPicture
 @dataclass
 class Regions:
     """R regions of a batch of pictures: `shares` (R, P) of each patch that one covers, in 0 to 1, the number of its
-    `picture` (R,) in the batch, and of its `name` (R,) among all names."""
+    `picture` (R,) in the batch, and of its `name` (R,) among those that regions may have."""
 
     shares: torch.Tensor
     picture: torch.Tensor
@@ -42,8 +42,9 @@ def find_regions(items: Sequence[CaptionedPicture], names: Sequence[str], patch_
 def region_loss(
     patch_embeds: torch.Tensor, name_embeds: torch.Tensor, scale: torch.Tensor, regions: Regions
 ) -> torch.Tensor:
-    """Cross-entropy of a patch naming what it shows, among all names: a mean over regions, each one's patches by their
-    shares. CLIP's own loss only asks the class token; a decoder reads the patches (RegionCLIP, Zhong et al. 2022).
+    """Cross-entropy of a patch naming what it shows, among the names that regions may have: a mean over regions, each
+    one's patches by their shares. CLIP's own loss only asks the class token; a decoder reads the patches (RegionCLIP,
+    Zhong et al. 2022).
 
     Args:
         patch_embeds: (B, P, D), of any length.
