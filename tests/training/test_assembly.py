@@ -115,6 +115,8 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
     for named, message in (
         ({"model_name_or_path": "emoji-tiny", "train_data": str(tmp_path / "lost")}, "lost"),
         ({"clip_name_or_path": str(tmp_path / "none"), "train_data": str(tmp_path)}, "none"),
+        ({"clip_name_or_path": "outputs/clip", "train_data": str(tmp_path)}, "outputs/clip is not on this machine"),
+        ({"model_name_or_path": "outputs/final", "train_data": str(tmp_path)}, "or make it first, by the recipe that"),
         ({"train_data": str(tmp_path)}, "Name the model to train"),
     ):
         (tmp_path / "r.yaml").write_text(json.dumps(recipe | named))

@@ -17,6 +17,7 @@ from clipseg_hf.data.sampling.sampling_settings import SamplingSettings
 from clipseg_hf.data.sources.loading import load_segmentation_dataset, open_segmentation_data
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.processing.processing_clipseg import CLIPSegProcessor
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
@@ -52,7 +53,10 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
 
     Raises:
         ValueError: the arguments name no model, or a decoder and a CLIP that do not fit.
+        FileNotFoundError, ConnectionError: a model that is not there; see `find_model`.
     """
+    for name in filter(None, (args.model_name_or_path, args.clip_name_or_path)):
+        find_model(name, "make it first, by the recipe that this one goes on from.")
     if args.model_name_or_path:
         changes = {
             "decoder_dropout": args.decoder_dropout,
