@@ -1,7 +1,6 @@
-"""Make emoji-tiny from nothing: scenes, CLIP, decoder, refiner, the packed checkpoint and its numbers.
+"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, refiner, the packed checkpoint.
 
     python examples/make_emoji_tiny.py WORK            # hours on a CPU, in WORK/outputs; given again, it goes on
-    python examples/make_emoji_tiny.py WORK --longer   # then CLIP and decoder train on, and the refiner is put on that
     python examples/make_emoji_tiny.py WORK --quick    # the same steps, so short that nothing is learned
 
 Each step is a command that is shown before it runs; the recipes are copied to `WORK/examples/recipes`, so each command
@@ -20,6 +19,13 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).resolve().parent
+# CLIP's recipe and the decoder's, each of which goes on from the one before.
+STRETCHES = (
+    ("emoji-clip", "emoji-tiny"),
+    ("emoji-clip-longer", "emoji-tiny-longer"),
+    ("emoji-clip-regions", "emoji-tiny-regions"),
+)
+PACKED = "outputs/packed"
 # The scenes of each split, and what --quick changes in the recipes.
 SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
 SHORT = {
@@ -41,7 +47,7 @@ class Step:
     command: list[str]
 
 
-def plan(scenes: tuple[int, int, int], workers: int, longer: bool = False) -> list[Step]:
+def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
     """All steps, in their order, with paths from the working folder."""
     cli = [sys.executable, "-m", "clipseg_hf.cli"]
     train, val, test = map(str, scenes)
@@ -50,33 +56,25 @@ def plan(scenes: tuple[int, int, int], workers: int, longer: bool = False) -> li
         command = [sys.executable, "-m", "clipseg_hf.training.pretraining", _recipe(name), "-o", f"outputs/{name}"]
         return Step(f"outputs/{name}/pretraining.json", [*command, "--workers", str(workers)])
 
-    def training(name: str, recipe: str, *options: str) -> Step:
-        return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(recipe), *options])
+    def training(name: str) -> Step:
+        return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
-    ending = "-longer" * longer
-    base, refined = f"emoji-tiny{ending}", f"emoji-refiner{ending}"
-    packed, measured = packed_folder(longer), f"outputs/measured{ending}.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{refined}/final", f"outputs/{base}/final"]
-    pack += [f"outputs/emoji-clip{ending}", measured, packed]
-    measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), packed, "outputs/emoji-world", "-o", measured]
-    places = f"output_dir=outputs/{refined}", f"model_name_or_path=outputs/{base}/final"
+    last_clip, last_decoder = STRETCHES[-1]
+    measured = "outputs/measured.json"
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), "outputs/emoji-refiner/final"]
+    pack += [f"outputs/{last_decoder}/final", f"outputs/{last_clip}", measured, PACKED]
+    measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
         Step(
             "outputs/emoji-world/emoji_scenes.json",
             [*cli, "scenes", "outputs/emoji-world", "--train", train, "--val", val, "--test", test, "--seed", "0"],
         ),
-        clip("emoji-clip"),
-        training("emoji-tiny", "emoji-tiny"),
-        *([clip("emoji-clip-longer"), training("emoji-tiny-longer", "emoji-tiny-longer")] if longer else []),
-        training(refined, "emoji-refiner", *(part for place in places for part in ("--set", place))),
-        Step(f"{packed}/config.json", pack),  # numbers are of what is shipped, which is rounded
+        *(step for clips, decoder in STRETCHES for step in (clip(clips), training(decoder))),
+        training("emoji-refiner"),
+        Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
-        Step(f"{packed}/README.md", pack),
+        Step(f"{PACKED}/README.md", pack),
     ]
-
-
-def packed_folder(longer: bool) -> str:
-    return f"outputs/packed{'-longer' * longer}"
 
 
 def _recipe(name: str) -> str:
@@ -87,12 +85,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder to work in")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures for CLIP")
-    parser.add_argument("--longer", action="store_true", help="train CLIP and decoder on, beyond what ships")
     parser.add_argument("--quick", action="store_true", help="a few scenes and steps, to see that all of it runs")
     given = parser.parse_args()
     (given.work / "outputs").mkdir(parents=True, exist_ok=True)
     write_recipes(given.work / "examples" / "recipes", SHORT if given.quick else {})
-    for step in plan(QUICK_SCENES if given.quick else SCENES, given.workers, given.longer):
+    for step in plan(QUICK_SCENES if given.quick else SCENES, given.workers):
         shown = shlex.join(step.command).replace(shlex.quote(sys.executable), "python")
         if (given.work / step.made).exists():
             print(f"there already: {step.made}", flush=True)
@@ -100,13 +97,13 @@ def main() -> None:
         print(f"$ {shown}", flush=True)
         if (code := subprocess.run(step.command, cwd=given.work).returncode) != 0:
             sys.exit(f"`{shown}` ended with code {code}; mend what it says, and give the same command again.")
-    print(f"The checkpoint is in {given.work / packed_folder(given.longer)}, its numbers in its README.md.")
+    print(f"The checkpoint is in {given.work / PACKED}, its numbers in its README.md.")
 
 
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("emoji-clip", "emoji-clip-longer", "emoji-tiny", "emoji-tiny-longer", "emoji-refiner"):
+    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), "emoji-refiner"):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

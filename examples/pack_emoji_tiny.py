@@ -1,7 +1,7 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-tiny/final outputs/emoji-clip \\
-        measured.json src/clipseg_hf/assets/emoji-tiny
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-tiny-regions/final \\
+        outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
 is fragile in half precision. The refiner stays in float32, and knows the decoder by its stored weights. Numbers are to
@@ -42,9 +42,10 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 ## Numbers
 
 {data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that the
-decoder was trained on (the CLIP below it saw all). Example images show another scene's emoji with its mask. Relations
-are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing that is
-there from one that is not.
+decoder was trained on; the CLIP below it was shown all of them with captions, but where things lie only of the seen
+ones. Example images show another scene's emoji by its mask, with {context:.0%} of its size around it. Relations are
+phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing that is there
+from one that is not.
 
 {tables}
 
@@ -53,9 +54,13 @@ calibrated on validation scenes.
 
 ## How it was made
 
-`recipe.yaml` is the decoder's recipe as it ran, `refiner-recipe.yaml` the refiner's, which left the decoder as it was;
-`provenance.json` and `refiner-provenance.json` say with which versions, data and seed; `pretraining.json` is the CLIP's
-recipe with its accuracy at naming single emoji. The commands are in the project's README ("The emoji world").
+In three stretches (the recipes are in the project's `examples/recipes`, and its `examples/make_emoji_tiny.py` does all
+of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-clip-longer.yaml` with hard negatives,
+and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
+`emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
+the refiner. `recipe.yaml` is the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's, which left the
+decoder as it was; `provenance.json` and `refiner-provenance.json` say with which versions, data and seed;
+`pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
 
 ## Licence
 
@@ -100,7 +105,9 @@ def main() -> None:
         measured = json.loads(given.measured.read_text(encoding="utf-8"))
         sizes = {name: tensor.numel() for name, tensor in weights.items()}
         refiner = sum(tensor.numel() for tensor in load_file(given.output / "refiner.safetensors").values())
+        processor = json.loads((given.output / "processor_config.json").read_text(encoding="utf-8"))
         card = CARD.format(
+            context=processor["visual_prompt_settings"]["context"],
             parameters=sum(sizes.values()) / 1e6,
             trainable=sum(size for name, size in sizes.items() if name.startswith("decoder.")) / 1e6,
             refiner=refiner,

@@ -15,7 +15,7 @@ from pathlib import Path
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.hub.remote_code import add_repository_files
 
-SCENE = f"{EMOJI_SCENES}/images/9.jpg"
+SCENE = f"{EMOJI_SCENES}/images/2.jpg"  # with a dog and a sunflower
 SERVER = Path(__file__).parent / "endpoint_server.py"
 NAMES = ["dog", "sunflower", "cat"]
 

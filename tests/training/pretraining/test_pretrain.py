@@ -172,9 +172,12 @@ def test_recipes_of_the_embedded_checkpoint():
     recipe = PretrainRecipe.from_yaml(RECIPE)
     assert recipe.vision_width == 192
     assert recipe.stages[0] == Stage(1500, 256, 96, 1.0)
-    longer = PretrainRecipe.from_yaml(RECIPE.with_name("emoji-clip-longer.yaml"))
     sizes = [f.name for f in dataclasses.fields(recipe) if f.name.split("_")[0] in ("vision", "text", "patch", "image")]
-    assert all(getattr(longer, name) == getattr(recipe, name) for name in sizes)
+    longer, regions = (
+        PretrainRecipe.from_yaml(RECIPE.with_name(f"emoji-clip-{x}.yaml")) for x in ("longer", "regions")
+    )
+    assert all(getattr(recipe, name) == getattr(x, name) for name in sizes for x in (longer, regions))
+    assert regions.region_weight == 1 and regions.model_name_or_path == "outputs/emoji-clip-longer"
     assert longer.hard_negatives and longer.stages[0].patch_share == 0.5
 
 
