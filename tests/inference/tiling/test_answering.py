@@ -7,7 +7,7 @@ from PIL import Image
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import SceneSettings, draw_scene
 from clipseg_hf.inference import GuidedFilter, Prompt, Segmenter, Tiling
-from clipseg_hf.inference.tiling import answering, bands
+from clipseg_hf.inference.tiling import answering, bands, stitching
 from clipseg_hf.processing.plain.probabilities import presence_scores, resize_map
 
 PROMPTS = ["a cat", Prompt("a dog") - "a cat"]
@@ -60,10 +60,28 @@ def test_edges_are_followed_in_each_tile(segmenter, large):
         np.testing.assert_allclose(result.logits[0, 50:, left : left + 50], expected, atol=1e-4)
     assert np.abs(result.logits - own.logits).max() > 1e-3
     assert result.presence == own.presence  # of the model's own logits
-    # the whole says where things are, and is mixed in as it is
-    half = _tiled(segmenter, GuidedFilter(), **apart, prior_weight=0.5)(large, "a cat")[0]
-    whole = resize_map(segmenter(large, "a cat")[0].logits[0], (100, 150))
-    np.testing.assert_allclose(half.logits[0], (result.logits[0] + whole) / 2, atol=1e-4)
+
+
+def test_with_a_filter_the_whole_counts_as_much_as_without():
+    """It limits logits; beside those of a tile, the whole's own would outvote them."""
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[16:48, 16:48] = 255
+
+    def decode(pictures):
+        for picture in pictures:
+            thing = np.asarray(picture)[None, :, :, 0] > 127
+            logits = np.full(thing.shape, -30.0) if picture.size == (128, 64) else np.where(thing, 6.0, -6.0)
+            yield logits.astype(np.float32)
+
+    picture, tiling = bands.open_bands(Image.fromarray(pixels), "x"), Tiling(64, overlap=0)
+    plain, edged = (
+        next(stitching.ask_tiles(picture, decode, tiling, (64, 64), with_filter))
+        for with_filter in (None, GuidedFilter())
+    )
+    assert plain.logits[0, 32, 32] == pytest.approx(0.85 * 6 - 0.15 * 30)
+    assert plain.presence == edged.presence
+    assert ((plain.logits[0] > 0) == pixels[:, :, 0].astype(bool)).all()
+    assert ((edged.logits[0] > 0) == (plain.logits[0] > 0)).mean() > 0.99
 
 
 def test_the_prior_is_the_answer_to_the_whole(segmenter, large):

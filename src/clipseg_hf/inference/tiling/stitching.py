@@ -42,8 +42,7 @@ def ask_tiles(
         decode: asks tiles.
         tiling: how they are put together.
         tile: (height, width) of a tile in pixels of the picture, at most the picture's.
-        guided_filter: what lets the logits of each tile follow its edges; not those of the whole, which only say where
-            things are. Presence is of the model's own logits.
+        guided_filter: what lets the answer follow each tile's edges. Presence is of the model's own logits.
     """
     (height, width), (tile_height, tile_width) = bands.size, tile
     prior = next(iter(decode([bands.overview]))) if tiling.prior_weight else None
@@ -55,13 +54,15 @@ def ask_tiles(
         tiles = [band.crop((left, 0, left + tile_width, tile_height)) for left in lefts]
         for left, weights, picture, logits in zip(lefts, across, tiles, decode(tiles), strict=True):
             columns = slice(left, left + tile_width)
-            whole = None
+            answer = logits
             if prior is not None:
-                whole = _cut(prior, (top, top + tile_height), (left, left + tile_width), (height, width))
-            scaled = _with_prior(logits, tile, whole, tiling.prior_weight)
+                rows, sides = slice(top, top + tile_height), logits.shape[-2:]
+                whole = _cut(prior, rows, columns, (height, width), sides)
+                answer = (1 - tiling.prior_weight) * logits + tiling.prior_weight * whole
+            scaled = _scale(answer, tile)
             presence.append(presence_scores(scaled))
-            if guided_filter is not None:
-                scaled = _with_prior(guided_filter.apply(logits, picture), tile, whole, tiling.prior_weight)
+            if guided_filter is not None:  # of both together: beside limited logits, the whole's own would win
+                scaled = _scale(guided_filter.apply(answer, picture), tile)
             if open_rows is None:
                 open_rows = np.zeros((len(logits), tile_height, width), dtype=np.float32)
             open_rows[:, :, columns] += down[number][:, None] * weights * scaled
@@ -71,20 +72,18 @@ def ask_tiles(
         open_rows = np.concatenate([open_rows[:, done:], np.zeros_like(open_rows[:, :done])], axis=1)
 
 
-def _with_prior(logits: np.ndarray, tile: tuple[int, int], whole: np.ndarray | None, weight: float) -> np.ndarray:
-    """A tile's (P, H, W) logits at its size in the picture, averaged with what the whole says of it."""
-    scaled = np.stack([resize_map(one, tile) for one in logits])
-    return scaled if whole is None else (1 - weight) * scaled + weight * whole
+def _scale(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.stack([resize_map(one, size) for one in logits])
 
 
-def _cut(logits: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """What a window of a picture of `size` has of the (P, H, W) logits of the whole, at the window's size."""
+def _cut(logits: np.ndarray, rows: slice, columns: slice, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
+    """What a window of a picture of `size` has of the (P, H, W) logits of the whole, resized `to` (h, w)."""
     down, across = logits.shape[1] / size[0], logits.shape[2] / size[1]
     box = (
-        columns[0] * across,
-        rows[0] * down,
-        min(columns[1] * across, logits.shape[2]),
-        min(rows[1] * down, logits.shape[1]),
+        columns.start * across,
+        rows.start * down,
+        min(columns.stop * across, logits.shape[2]),
+        min(rows.stop * down, logits.shape[1]),
     )
-    target = columns[1] - columns[0], rows[1] - rows[0]
-    return np.stack([np.asarray(Image.fromarray(one).resize(target, Image.Resampling.BILINEAR, box)) for one in logits])
+    resized = (Image.fromarray(one).resize(to[::-1], Image.Resampling.BILINEAR, box) for one in logits)
+    return np.stack([np.asarray(one) for one in resized])
