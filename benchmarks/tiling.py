@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/tiling.py
 
 Scenes are drawn from a seed, apart from those that emoji-tiny was trained on; each is asked for the names of its
-things, by every way in turn, at the checkpoint's own threshold. In the first kind of scene all things are small, 40 to
-140 pixels, as large as in the scenes of 256 that the model knows; in the second they are 40 to 1000 pixels. Time is the
-CPU's, of one thread. Then, on scenes of 1024 x 1024 with other seeds, how much the answer to the whole should count.
+things, by every way in turn, at the checkpoint's own threshold: in one pass or by tiles; with its refiner, without it,
+and with the guided filter in its place. In the first kind of scene all things are small, 40 to 140 pixels, as large as
+in the scenes of 256 that the model knows; in the second they are 40 to 1000 pixels. Time is the CPU's, of one thread.
+Then, on scenes of 1024 x 1024 with other seeds, how much the answer to the whole should count.
 Results go to `benchmarks/tiling.json` and into the tables of `benchmarks/README.md`; `--only` measures one of the two
 and keeps the other's numbers.
 """
@@ -22,21 +23,28 @@ from PIL import Image
 from reporting import put_table
 from scipy.special import logit
 
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.emoji_world.emoji_files import split_concepts
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
-from clipseg_hf.inference import Segmenter, Tiling
+from clipseg_hf.inference import GuidedFilter, Segmenter, Tiling
 from clipseg_hf.processing.plain.probabilities import resize_map
 from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
 SIDE = 2048
 KINDS = {"small things": (40, 140), "things of all sizes": (40, 1000)}  # pixels
+LARGE = Tiling(tile_size=512)
+# What makes the masks, and how the picture is cut.
 WAYS = {
-    "one pass": None,
-    "tiles alone": Tiling(prior_weight=0),
-    "tiles and the whole": Tiling(),
-    "tiles of 512 and the whole": Tiling(tile_size=512),
+    "one pass": ("refiner", None),
+    "one pass, without the refiner": ("decoder", None),
+    "one pass, guided filter instead": ("guided filter", None),
+    "tiles alone": ("refiner", Tiling(prior_weight=0)),
+    "tiles and the whole": ("refiner", Tiling()),
+    "tiles of 512 and the whole": ("refiner", LARGE),
+    "tiles of 512 and the whole, without the refiner": ("decoder", LARGE),
+    "tiles of 512 and the whole, guided filter instead": ("guided filter", LARGE),
 }
 
 TUNED_SIDE, TUNED_KINDS = 1024, {"40 to 140": (40, 140), "40 to 500": (40, 500), "150 to 600": (150, 600)}
@@ -46,13 +54,13 @@ WEIGHTS = (0, 0.05, 0.1, 0.15, 0.25, 0.4)
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
-    segmenter, glyphs = Segmenter.from_pretrained("emoji-tiny", device="cpu"), GlyphSheet(arguments.font)
+    segmenters, glyphs = _segmenters(), GlyphSheet(arguments.font)
     path = arguments.output or HERE / "tiling.json"
     results = json.loads(path.read_text()) if arguments.only else {}
     if arguments.only != "weights":
-        results |= _compare_ways(segmenter, glyphs, arguments)
+        results |= _compare_ways(segmenters, glyphs, arguments)
     if arguments.only != "ways":
-        results["weights"] = _compare_weights(segmenter, glyphs, arguments)
+        results["weights"] = _compare_weights(segmenters["refiner"], glyphs, arguments)
     tables = {"tiling": _table(results), "tiling weights": _weights_table(results["weights"])}
     path.write_text(json.dumps(results, indent=2) + "\n")
     for name, table in tables.items():
@@ -61,10 +69,26 @@ def main() -> None:
             put_table(name, table)
 
 
-def _compare_ways(segmenter: Segmenter, glyphs: GlyphSheet, arguments: argparse.Namespace) -> dict:
+def _segmenters() -> dict[str, Segmenter]:
+    """Of the same checkpoint, by what makes its masks."""
+    processor = CLIPSegProcessor.from_pretrained("emoji-tiny")
+    refined, bare = (
+        CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", **options) for options in ({}, {"refiner": None})
+    )
     return {
-        "kinds": {kind: _compare(segmenter, glyphs, place, arguments) for place, kind in enumerate(KINDS)},
-        "ways": {name: None if way is None else vars(way) for name, way in WAYS.items()},
+        "refiner": Segmenter(refined, processor),
+        "decoder": Segmenter(bare, processor),
+        "guided filter": Segmenter(bare, processor, guided_filter=GuidedFilter()),
+    }
+
+
+def _compare_ways(segmenters: dict[str, Segmenter], glyphs: GlyphSheet, arguments: argparse.Namespace) -> dict:
+    return {
+        "kinds": {kind: _compare(segmenters, glyphs, place, arguments) for place, kind in enumerate(KINDS)},
+        "ways": {
+            name: {"masks": masks, "tiling": None if tiling is None else vars(tiling)}
+            for name, (masks, tiling) in WAYS.items()
+        },
         "side": SIDE,
         "scenes": arguments.scenes,
         "seed": arguments.seed,
@@ -84,14 +108,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _compare(segmenter: Segmenter, glyphs: GlyphSheet, kind: int, arguments: argparse.Namespace) -> dict:
+def _compare(segmenters: dict[str, Segmenter], glyphs: GlyphSheet, kind: int, arguments: argparse.Namespace) -> dict:
     overlaps, seconds = {way: [] for way in WAYS}, {way: [] for way in WAYS}
     for number in range(arguments.scenes):
         scene = _draw(glyphs, [arguments.seed, kind, number], SIDE, list(KINDS.values())[kind], arguments.concepts)
         truths = _truths(scene)
-        for way, tiling in WAYS.items():
-            segmenter.tiling, start = tiling, time.process_time()
-            (result,) = segmenter(Image.fromarray(scene.image), list(truths))
+        for way, (masks, tiling) in WAYS.items():
+            segmenters[masks].tiling, start = tiling, time.process_time()
+            (result,) = segmenters[masks](Image.fromarray(scene.image), list(truths))
             seconds[way].append(time.process_time() - start)
             overlaps[way] += [_iou(mask, truth) for mask, truth in zip(result.masks, truths.values(), strict=True)]
     return {
