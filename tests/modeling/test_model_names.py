@@ -35,8 +35,14 @@ def test_without_a_network(monkeypatch, tmp_path):
 
 
 def test_what_is_in_the_cache_needs_no_network(monkeypatch):
-    monkeypatch.setattr("clipseg_hf.modeling.model_names.try_to_load_from_cache", lambda name, file: "/cache/config")
+    def cached(name, file, revision):
+        return "/cache/config" if revision in (None, "v1") else None
+
+    monkeypatch.setattr("clipseg_hf.modeling.model_names.try_to_load_from_cache", cached)
     assert find_model("some/model") == "some/model"
+    assert find_model("some/model", revision="v1") == "some/model"
+    with pytest.raises(ConnectionError, match="some/model is not on this machine"):
+        find_model("some/model", revision="v2")
 
 
 def test_a_name_that_the_hub_does_not_know(monkeypatch):

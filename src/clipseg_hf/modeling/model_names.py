@@ -45,13 +45,16 @@ def portable_name(name: str | os.PathLike) -> str:
 
 
 def find_model(
-    name: str | os.PathLike, way_out: str = f"take the small model that is built in: --model {EMBEDDED}"
+    name: str | os.PathLike,
+    way_out: str = f"take the small model that is built in: --model {EMBEDDED}",
+    revision: str | None = None,
 ) -> str:
     """The folder or Hub name of a model, if it can be reached.
 
     Args:
         name: a folder, a name on the Hub, or "emoji-tiny" for the checkpoint inside of this package.
         way_out: what to advise where the Hub cannot be reached.
+        revision: of which the local cache may have the model; None: the newest.
 
     Raises:
         FileNotFoundError: a folder that does not exist, or a name that the Hub does not know.
@@ -65,7 +68,7 @@ def find_model(
     if Path(name).is_file():
         raise ValueError(f"The model {name} is a file; expected the folder of a checkpoint, or a name on the Hub.")
     try:
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return name
         HfApi().model_info(name, timeout=_SECONDS)
     except HFValidationError as error:

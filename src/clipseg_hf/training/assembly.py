@@ -55,9 +55,8 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         ValueError: the arguments name no model, or a decoder and a CLIP that do not fit.
         FileNotFoundError, ConnectionError: a model that is not there; see `find_model`.
     """
-    for name in filter(None, (args.model_name_or_path, args.clip_name_or_path)):
-        find_model(name, "make it first, by the recipe that this one goes on from.")
     if args.model_name_or_path:
+        _find(args.model_name_or_path, args.model_revision)
         changes = {
             "decoder_dropout": args.decoder_dropout,
             "refiner": args.refiner,
@@ -74,6 +73,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
             "Name the model to train: clip_name_or_path (a CLIP that gets a fresh decoder) or model_name_or_path (a "
             "CLIPSeg to fine-tune)."
         )
+    _find(args.clip_name_or_path, args.model_revision)
     clip, where = args.clip_name_or_path, {"revision": args.model_revision} if args.model_revision else {}
     if not args.pretrained_clip:
         torch.manual_seed(stable_seed(args.seed, "clip"))
@@ -93,8 +93,13 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
     )
 
 
+def _find(name: str, revision: str | None = None) -> None:
+    find_model(name, "make it first, by the recipe that this one goes on from.", revision)
+
+
 def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
     """A trained decoder, with its refiner, on another CLIP, whose activations it is yet to get used to."""
+    _find(name)
     fresh = CLIPSegForImageSegmentation.from_clip(name, extract_layers=trained.config.extract_layers)
     config, of_clip = trained.config.to_dict(), fresh.config.to_dict()
     config |= {key: value for key, value in of_clip.items() if key in _CLIP_FIELDS}
