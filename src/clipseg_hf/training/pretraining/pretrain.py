@@ -110,7 +110,7 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
             torch.manual_seed(stable_seed(recipe.seed, "patches", len(losses)))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(len(losses))
-            loss = _loss(model, step, recipe, [concept.seen for concept in concepts])
+            loss = _loss(model, step, recipe)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -138,7 +138,8 @@ def _all_phrases(concepts: Iterable[EmojiConcept]) -> Iterator[str]:
 
 @dataclass
 class _Step:
-    """What a step learns from: `tokens` (B + N, T) are of its B captions, then of N hard negatives, if any."""
+    """What a step learns from: `tokens` (B + N, T) are of its B captions, then of N hard negatives, if any; in rows
+    `names` of them are the names that regions may have."""
 
     pixel_values: torch.Tensor  # (B, 3, H, W)
     tokens: BatchEncoding
@@ -146,9 +147,10 @@ class _Step:
     true: torch.Tensor | None  # (B, N) bool
     patch_share: float
     regions: Regions | None
+    names: torch.Tensor
 
 
-def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, seen_names: Sequence[bool]) -> torch.Tensor:
+def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe) -> torch.Tensor:
     device = model.device
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
         with see_some_patches(model, step.patch_share) as seen:
@@ -159,16 +161,16 @@ def _loss(model: CLIPModel, step: _Step, recipe: PretrainRecipe, seen_names: Seq
     loss = contrastive_loss(image.pooler_output.float(), text_embeds, scale, step.captions, true)
     if patch_embeds is None:
         return loss
-    name_embeds = text_embeds[len(step.captions) :][: len(seen_names)][torch.tensor(seen_names, device=device)]
+    name_embeds, regions = text_embeds[step.names.to(device)], step.regions.at(seen[0])
     # The scale is the class token's affair: patches, which know less, would lower it.
-    regions = region_loss(patch_embeds.float(), name_embeds, scale.detach(), step.regions.at(seen[0]))
-    return loss + recipe.region_weight * regions
+    return loss + recipe.region_weight * region_loss(patch_embeds.float(), name_embeds, scale.detach(), regions)
 
 
 def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[_Step]:
     names = [concept.name for concept in concepts]
     # A name that is never the answer would only be pushed away from all patches.
-    seen_names = [concept.name for concept in concepts if concept.seen]
+    seen = [number for number, concept in enumerate(concepts) if concept.seen]
+    seen_names = [names[number] for number in seen]
     for number, stage in enumerate(recipe.stages):
         start, done = min(done, stage.steps), max(done - stage.steps, 0)
         pictures = CaptionedPictures(stage, number, concepts, glyphs, recipe.seed, regions=recipe.region_weight > 0)
@@ -182,7 +184,9 @@ def _steps(recipe, concepts, glyphs, tokenizer, workers, done: int) -> Iterator[
                 regions = find_regions(items, seen_names, recipe.patch_size)
             tokens = tokenizer(captions + others, padding=True, truncation=True, return_tensors="pt")
             pixel_values = normalize_pictures(np.stack([item.picture for item in items]))
-            yield _Step(pixel_values, tokens, captions, true, stage.patch_share, regions)
+            yield _Step(
+                pixel_values, tokens, captions, true, stage.patch_share, regions, len(captions) + torch.tensor(seen)
+            )
 
 
 def hard_negatives(
