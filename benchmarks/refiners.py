@@ -29,7 +29,7 @@ from clipseg_hf.data.rows.row_images import decode_image
 from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_mask
 from clipseg_hf.evaluation.metrics.boundary import boundary_iou
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks
-from clipseg_hf.modeling.layers.decoder import initialize_decoder_module
+from clipseg_hf.modeling.layers.initialization import initialize_decoder_module
 from clipseg_hf.modeling.layers.refiner import PixelRefiner
 from clipseg_hf.modeling.loss import bce_dice_loss
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter

@@ -1,4 +1,4 @@
-"""A model without a refiner, as stock's are, as one graph and as its steps."""
+"""A model without a refiner, as stock's are, and one that attends to prompts' tokens, as one graph and as its steps."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,12 @@ CLOSE = {"atol": 1e-4, "rtol": 2e-5}  # logits of up to 17, added in another ord
 CASES = [(256, 256, 4), (96, 320, 17), (16, 16, 1)]  # height, width, prompts
 
 
-@pytest.fixture(scope="module")
-def model():
-    return CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", refiner=None)
+@pytest.fixture(scope="module", params=[None, {"text": 4, "image": 9}], ids=["vectors", "tokens"])
+def model(request):
+    model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", refiner=None, prompt_tokens=request.param)
+    for attention in model.decoder.attends.values():
+        torch.nn.init.normal_(attention.out_proj.weight, generator=torch.Generator().manual_seed(0))
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def folder(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
     (folder / GRAPHS).mkdir()
     for graph in make_graphs(model):
-        if graph.name in ("model", "image_encoder", "decoder"):
+        if graph.name != "prompt_encoder_text":
             write_graph(graph, folder / GRAPHS)
     model.config.save_pretrained(folder)
     return folder
@@ -51,3 +54,7 @@ def test_the_graphs_are_the_model(model, folder, height, width, prompts):
     (features,) = runner.encode_images(pixels.numpy())
     found = runner.decode(features, model.get_conditional_embeddings(**inputs).numpy())
     np.testing.assert_allclose(found, expected, **CLOSE)
+
+    session = ort.InferenceSession(folder / GRAPHS / "prompt_encoder_image.onnx")
+    (found,) = session.run(None, {"conditional_pixel_values": pixels.numpy()})
+    np.testing.assert_allclose(found, model.get_conditional_embeddings(conditional_pixel_values=pixels), **CLOSE)

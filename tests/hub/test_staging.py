@@ -128,12 +128,14 @@ def test_a_model_that_cannot_be_read_back_is_not_published(trained, tmp_path):
         check_loading(copy, checkpoint.model, checkpoint.processor, whole=True)
 
 
-def test_a_decoder_that_stock_cannot_run_is_published_alone(trained, tmp_path):
+@pytest.mark.parametrize("fields", [{"conditional_layers": [0, 1]}, {"prompt_tokens": {"text": 3, "image": 4}}])
+def test_a_decoder_that_stock_cannot_run_is_published_alone(trained, tmp_path, fields):
     checkpoint = Checkpoint.load(trained)
-    model = CLIPSegForImageSegmentation.from_pretrained(trained, conditional_layers=[0, 1])
+    model = CLIPSegForImageSegmentation.from_pretrained(trained, **fields)
     model.save_pretrained(tmp_path)
     checkpoint.processor.save_pretrained(tmp_path)
-    message = r"conditional_layers=\[0, 1\]\), which transformers' own CLIPSeg would leave away .*--decoder-only"
+    (name,) = fields
+    message = rf"has {name}=.*, which transformers' own CLIPSeg would leave away .*--decoder-only"
     with pytest.raises(ValueError, match=message):
         check_loading(tmp_path, model, checkpoint.processor, whole=True)
     check_loading(tmp_path, model, checkpoint.processor, whole=False)

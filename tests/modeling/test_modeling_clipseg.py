@@ -6,16 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipseg_hf.modeling import CLIPSegVisionFeatures
+from clipseg_hf.modeling.configuration import prompt_width
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-@pytest.fixture(scope="module")
-def shared(tiny):
-    """One model for tests that only ask it."""
-    return tiny.model(use_complex_transposed_convolution=True)
+@pytest.fixture(scope="module", params=[None, {"text": 3, "image": 4}], ids=["vectors", "tokens"])
+def shared(tiny, request):
+    """One model for tests that only ask it, and one that attends to the prompts' tokens."""
+    return tiny.model(use_complex_transposed_convolution=True, prompt_tokens=request.param)
 
 
 def one_by_one(model, tiny_images, prompts, prompt_to_image, **arguments) -> torch.Tensor:
@@ -65,7 +66,7 @@ def test_pairs_and_many_prompts_of_one_image_need_no_pairing(shared, tiny):
 def test_one_image_and_one_prompt_keep_their_axes(shared, tiny):
     outputs = shared(pixel_values=tiny.images(1, 32, 48), input_ids=tiny.tokens(1))
     assert outputs.logits.shape == (1, 32, 48)
-    assert outputs.conditional_embeddings.shape == (1, 24)
+    assert outputs.conditional_embeddings.shape == (1, prompt_width(shared.config))
     assert outputs.prompt_to_image.tolist() == [0]
 
 
@@ -234,7 +235,7 @@ OTHER_FEATURES = CLIPSegVisionFeatures(vision_embeds=(torch.zeros(1, 17, 48),), 
         ),
         (
             {"pixel_values": PIXELS, "conditional_embeddings": torch.zeros(3, 25)},
-            r"conditional_embeddings have the shape \(3, 25\), expected \(prompts, 24\)",
+            r"conditional_embeddings have the shape \(3, 25\), expected \(prompts, (24|192)\)",
         ),
         (
             {"vision_embeds": OTHER_FEATURES, "conditional_embeddings": VECTORS},
@@ -303,7 +304,7 @@ def test_pairings_may_be_lists(shared, tiny):
 @torch.no_grad()
 def test_no_prompts_give_no_masks(shared, tiny):
     image = tiny.images(1)
-    width = shared.config.projection_dim
+    width = prompt_width(shared.config)
     for none in (
         {"conditional_embeddings": torch.zeros(0, width)},
         {"input_ids": tiny.tokens(1)[:0]},

@@ -105,6 +105,18 @@ def test_the_prompt_may_modulate_several_steps(make_args, tmp_path):
     assert list(tuned.decoder.films) == ["1"] and not any(weight.any() for weight in tuned.decoder.films.parameters())
 
 
+def test_the_decoder_may_attend_to_tokens(make_args, tmp_path):
+    seen = {"text": 3, "image": 4}
+    fresh = assembly.build_model(make_args(prompt_tokens=seen))
+    assert fresh.config.prompt_tokens == seen
+    assert all(p.weight.std() > 0.01 for attention in fresh.decoder.attends.values() for p in [attention.out_proj])
+    assembly.build_model(make_args()).save_pretrained(tmp_path / "plain")
+    tuned = assembly.build_model(
+        CLIPSegTrainingArguments(model_name_or_path=str(tmp_path / "plain"), prompt_tokens=seen)
+    )
+    assert tuned.decoder.attends and not any(a.out_proj.weight.any() for a in tuned.decoder.attends.values())
+
+
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
     (tmp_path / "r.yaml").write_text(json.dumps({"learning_rat": 1}))
     assert main([str(tmp_path / "r.yaml")]) == 2

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.configuration import prompt_width
 
 OPSET = 18
 
@@ -53,7 +54,7 @@ def make_graphs(model: CLIPSegForImageSegmentation) -> list[Graph]:
     names = [f"activation_{layer}" for layer in config.extract_layers]
     seen = [f"pixel_features_{number}" for number in range(2)] if model.refiner is not None else []
     decoded: dict[str, Any] = {
-        "conditional_embeddings": torch.zeros(2, config.projection_dim),
+        "conditional_embeddings": torch.zeros(2, prompt_width(config)),
         "grid": torch.tensor((rows, columns)),
         "activations": [torch.zeros(1, 1 + rows * columns, vision.hidden_size) for _ in names],
     }

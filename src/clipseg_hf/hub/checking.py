@@ -8,7 +8,7 @@ from transformers import CLIPSegForImageSegmentation as StockModel
 from transformers import CLIPSegProcessor as StockProcessor
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import conditional_layers
+from clipseg_hf.modeling.configuration import unknown_to_stock
 from clipseg_hf.processing import CLIPSegProcessor
 
 
@@ -31,11 +31,10 @@ def check_loading(folder: Path, model: Any, processor: Any, *, whole: bool) -> N
     again = CLIPSegProcessor.from_pretrained(folder)
     if again.to_dict() != processor.to_dict():
         raise ValueError("The processor that clipseg-hf loads from what was written has other settings than before.")
-    if whole and len(conditional_layers(model.config)) > 1:
+    if whole and (unknown := unknown_to_stock(model.config)):
         raise ValueError(
-            f"The decoder is modulated at several steps (conditional_layers={model.config.conditional_layers}), which "
-            "transformers' own CLIPSeg would leave away and give other masks: publish the decoder alone "
-            "(--decoder-only), which it refuses. Nothing was uploaded."
+            f"The decoder has {' and '.join(unknown)}, which transformers' own CLIPSeg would leave away and give other "
+            "masks: publish the decoder alone (--decoder-only), which it refuses. Nothing was uploaded."
         )
     if whole:
         known = {name: weight for name, weight in expected.items() if not name.startswith("refiner.")}

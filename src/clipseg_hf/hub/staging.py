@@ -21,7 +21,7 @@ from clipseg_hf.hub.remote_code import add_repository_files
 from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import conditional_layers
+from clipseg_hf.modeling.configuration import unknown_to_stock
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.processing.sizes import input_size
@@ -116,7 +116,7 @@ def stage_checkpoint(
         graphs=graphs,
         files=file_names(folder),
         refined=checkpoint.model.refiner is not None,
-        modulated=conditional_layers(checkpoint.model.config),
+        unknown_to_stock=unknown_to_stock(checkpoint.model.config),
     )
     card.render().save(folder / "README.md")
     refuse_private(folder, *([checkpoint.place] if checkpoint.place else []))

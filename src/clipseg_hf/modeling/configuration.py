@@ -1,6 +1,6 @@
 """`transformers.CLIPSegConfig` is the configuration: our optional fields, its checks, the way to CLIP's and back."""
 
-from typing import Any
+from typing import Any, cast
 
 from transformers import CLIPConfig, CLIPSegConfig, CLIPTextConfig, CLIPVisionConfig
 
@@ -13,6 +13,7 @@ OPTIONAL_FIELDS: dict[str, Any] = {
     "loss_type": "bce",
     "refiner": None,
     "conditional_layers": None,
+    "prompt_tokens": None,
 }
 REFINER_CHANNELS = 8
 
@@ -59,6 +60,41 @@ def conditional_layers(config: CLIPSegConfig) -> list[int]:
             f"{count - 1}, conditional_layer={first} among them: {list(range(count))} for all"
         )
     return list(steps)
+
+
+def check_prompt_tokens(config: CLIPSegConfig) -> None:
+    """Refuse numbers of prompt tokens that no decoder can attend to.
+
+    Raises:
+        ValueError: `config.prompt_tokens` is not like {"text": 16, "image": 16}.
+    """
+    wanted = get_field(config, "prompt_tokens")
+    if wanted is None:
+        return
+    counts = wanted if isinstance(wanted, dict) else {}
+    are_numbers = sorted(counts) == ["image", "text"] and all(type(n) is int and n > 0 for n in counts.values())
+    if not are_numbers or round(counts["image"] ** 0.5) ** 2 != counts["image"]:
+        raise ValueError(
+            f'prompt_tokens={wanted!r} must be None or like {{"text": 16, "image": 16}}: how many words of a text and '
+            "how many cells of an example, a square number, the decoder attends to"
+        )
+
+
+def prompt_width(config: CLIPSegConfig) -> int:
+    """How wide a row of `conditional_embeddings` is: CLIP's vector, and the prompt's tokens where the decoder attends
+    to them (`config.prompt_tokens`)."""
+    return cast(int, config.projection_dim) * (1 + sum((get_field(config, "prompt_tokens") or {}).values()))
+
+
+def unknown_to_stock(config: CLIPSegConfig) -> list[str]:
+    """What of the decoder stock's CLIPSeg would leave away, and give other masks: the fields, as one would write them.
+    (A refiner is not among it: without it stock gives the logits that it refines.)"""
+    found = []
+    if len(conditional_layers(config)) > 1:
+        found.append(f"conditional_layers={conditional_layers(config)}")
+    if tokens := get_field(config, "prompt_tokens"):
+        found.append(f"prompt_tokens={tokens}")
+    return found
 
 
 def vision_fields(config: CLIPSegConfig | CLIPConfig) -> Any:
@@ -132,6 +168,7 @@ def check_config(config: CLIPSegConfig) -> None:
     if loss_type not in LOSSES:
         raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
     conditional_layers(config)
+    check_prompt_tokens(config)
     refiner_channels(config)
     check_thresholds(getattr(config, "mask_thresholds", None))
 

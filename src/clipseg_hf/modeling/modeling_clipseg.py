@@ -9,12 +9,13 @@ from torch import Tensor
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import get_field, vision_fields
+from clipseg_hf.modeling.configuration import get_field, prompt_width, vision_fields
 from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
+from clipseg_hf.modeling.layers.prompt_tokens import PromptTokens
 from clipseg_hf.modeling.layers.refiner import PixelRefiner
-from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations
+from clipseg_hf.modeling.layers.vision import embed_tokens, extract_activations, run_masked_images
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel
@@ -65,12 +66,14 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
     ) -> Tensor:
         """The prompt vectors: CLIP's (unnormalised) embeddings of texts, of images, or mixtures of both.
 
+        Where the decoder attends to a prompt's tokens (`config.prompt_tokens`), they follow its vector in the same row.
+
         Args:
             batch_size: N, the number of prompts, to be checked; may be left out.
             input_ids: (T, L), tokenised texts; with `attention_mask` and `position_ids` of the same shape.
             conditional_pixel_values: (S, 3, h, w), image prompts.
             conditional_masks: (S, any, any); CLIP-based masking: steers CLIP's attention to the mask (see
-                `encode_masked_images`). The processor's visual prompts do this better, on the image itself.
+                `run_masked_images`). The processor's visual prompts do this better, on the image itself.
             mask_mode: "cls_last", "cls_all" or "patches_all"; read with `conditional_masks` only.
             image_prompt_weight: a in x = a * image + (1 - a) * text, one for all or (N,), in [0, 1]. A prompt that has
                 only a text or only an image uses that one.
@@ -78,16 +81,19 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             conditional_to_prompt: (S,), the prompt of each image, several images are averaged (k-shot); None: S == N.
 
         Returns:
-            (N, projection_dim).
+            (N, projection_dim); with `prompt_tokens` (N, (1 + text + image) * projection_dim).
         """
         texts = images = None
+        tokens = PromptTokens.of(self.config)
         if input_ids is not None and input_ids.shape[0] == 0:
-            texts = self.clip.logit_scale.new_empty(0, self.clip.text_projection.out_features)
+            texts = self.clip.logit_scale.new_empty(0, prompt_width(self.config))
         elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
-                texts = self.clip.get_text_features(
-                    input_ids, attention_mask=attention_mask, position_ids=position_ids
-                ).pooler_output  # (T, D)
+                found = self.clip.get_text_features(input_ids, attention_mask=attention_mask, position_ids=position_ids)
+                texts = found.pooler_output  # (T, D)
+                if tokens:
+                    words = self.clip.text_projection(found.last_hidden_state)
+                    texts = tokens.of_texts(texts, words, attention_mask)
         if conditional_pixel_values is not None:
             images = self._encode_image_prompts(conditional_pixel_values, conditional_masks, mask_mode)  # (S, D)
         elif conditional_masks is not None:
@@ -98,12 +104,20 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         if pixel_values.shape[0] == 0:
-            return self.clip.logit_scale.new_empty(0, self.clip.visual_projection.out_features)
-        patch_grid(pixel_values, vision_fields(self.config).patch_size, "conditional_pixel_values")
+            return self.clip.logit_scale.new_empty(0, prompt_width(self.config))
+        grid = patch_grid(pixel_values, vision_fields(self.config).patch_size, "conditional_pixel_values")
+        tokens = PromptTokens.of(self.config)
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
-            if masks is not None:
-                return encode_masked_images(self.clip, pixel_values, masks, mask_mode)
-            return self.clip.get_image_features(pixel_values, interpolate_pos_encoding=True).pooler_output
+            if masks is None:
+                found = self.clip.get_image_features(pixel_values, interpolate_pos_encoding=True)
+                hidden_states, images = found.last_hidden_state, found.pooler_output  # (S, 1 + patches, width), (S, D)
+            else:
+                hidden_states = run_masked_images(self.clip, pixel_values, masks, mask_mode)
+                images = embed_tokens(self.clip, hidden_states[:, 0])
+            if not tokens:
+                return images
+            patches = embed_tokens(self.clip, hidden_states[:, 1:])
+            return tokens.of_images(images, patches.unflatten(1, grid))
 
     @can_return_tuple
     def forward(
@@ -139,7 +153,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             input_ids, attention_mask, position_ids: the prompts, see `get_conditional_embeddings`.
             conditional_pixel_values, conditional_masks, mask_mode: likewise.
             image_prompt_weight, text_to_prompt, conditional_to_prompt: likewise.
-            conditional_embeddings: (N, projection_dim), in place of texts and images. Gradients flow into it.
+            conditional_embeddings: as that gives them, (N, projection_dim), in place of texts and
+                images. Gradients flow into it.
             prompt_to_image: (N,), the image that each prompt asks about. Left out, N == B pairs them one to one and
                 B == 1 asks all of the one image.
             labels: (N, h, w), bool, integer or float in [0, 1]; of any size, the logits are resized to it.
@@ -283,10 +298,12 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         given = [name for name, value in prompts.items() if value is not None]
         if given:
             raise ValueError(f"conditional_embeddings stand in place of {' and '.join(given)}: pass one or the other")
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.config.projection_dim:
+        width, tokens = prompt_width(self.config), PromptTokens.of(self.config)
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            kind = f"each a vector and {tokens.text + tokens.image} tokens" if tokens else "vectors"
             raise ValueError(
-                f"conditional_embeddings have the shape {tuple(embeddings.shape)}, expected (prompts, "
-                f"{self.config.projection_dim}): vectors of this model's CLIP"
+                f"conditional_embeddings have the shape {tuple(embeddings.shape)}, expected (prompts, {width}): {kind} "
+                "of this model's CLIP"
             )
 
 

@@ -27,7 +27,8 @@ from clipseg_hf.modeling.configuration import (
     refiner_channels,
 )
 from clipseg_hf.modeling.freezing import FrozenClipMixin
-from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder, initialize_decoder, initialize_decoder_module
+from clipseg_hf.modeling.layers.decoder import CLIPSegDecoder
+from clipseg_hf.modeling.layers.initialization import initialize_decoder, initialize_decoder_module
 from clipseg_hf.modeling.layers.refiner import PixelRefiner
 from clipseg_hf.modeling.model_names import portable_name, resolve_name
 
@@ -86,12 +87,13 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     ) -> Any:
         """Load a checkpoint of transformers' CLIPSeg, a whole one of ours, or a decoder-only one.
 
-        Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type`, `refiner` and
-        `conditional_layers` included, with one default of its own: a checkpoint of float16 is loaded as float32 unless
-        `dtype` says otherwise, because the decoder is fragile in half precision.
+        Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type`, `refiner`,
+        `conditional_layers` and `prompt_tokens` included, with one default of its own: a checkpoint of float16 is
+        loaded as float32 unless `dtype` says otherwise, because the decoder is fragile in half precision.
 
         `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
-        it is trained, on a checkpoint that has none. So does `conditional_layers=[0, 1, 2]` for steps it adds.
+        it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps it adds,
+        and `prompt_tokens={"text": 16, "image": 16}`.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
@@ -142,6 +144,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         decoder_dropout: float = 0.0,
         conditional_layer: int = 0,
         conditional_layers: Sequence[int] | None = None,
+        prompt_tokens: dict[str, int] | None = None,
         loss_type: str = "bce",
         refiner: dict[str, Any] | None = None,
         generator: torch.Generator | None = None,
@@ -158,6 +161,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             conditional_layer: step of the decoder, from 0, at which the prompt modulates the tokens (FiLM).
             conditional_layers: several such steps, that one among them, for example [0, 1, 2]; None for that one. Stock
                 cannot run such a decoder.
+            prompt_tokens: {"text": 16, "image": 16} for a decoder that attends to so many words of a text and cells of
+                an example (a square number) before every block; None for none. Stock cannot run such a decoder.
             refiner: {} for a refiner that looks at the pixels, {"channels": 8} for its width; None for none.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.
             clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `attn_implementation`, ...).
@@ -186,6 +191,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             decoder_dropout=decoder_dropout,
             conditional_layer=conditional_layer,
             conditional_layers=None if conditional_layers is None else list(conditional_layers),
+            prompt_tokens=prompt_tokens,
             loss_type=loss_type,
             refiner=refiner,
             base_model_name_or_path=base,

@@ -55,6 +55,11 @@ class CLIPSegTrainingArguments:
     conditional_layers: tuple[int, ...] | None = _option(
         None, "steps of the decoder at which the prompt modulates the tokens; default: (0,), the paper's"
     )
+    prompt_tokens: dict | None = _option(  # noqa: RUF009
+        None,
+        'words of a text and cells of an example that the decoder attends to, like {"text": 16, "image": 16}; default: '
+        "none, as in the paper",
+    )
     decoder_dropout: float | None = _option(
         None,
         "dropout probability in the decoder; default: 0.1 for a fresh decoder, else the checkpoint's own",

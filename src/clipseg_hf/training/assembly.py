@@ -61,6 +61,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
             "decoder_dropout": args.decoder_dropout,
             "refiner": args.refiner,
             "conditional_layers": None if args.conditional_layers is None else list(args.conditional_layers),
+            "prompt_tokens": args.prompt_tokens,
             "loss_type": args.loss_type,
             "revision": args.model_revision,
         }
@@ -85,6 +86,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         decoder_intermediate_size=args.decoder_intermediate_size or INTERMEDIATE_SIZE,
         use_complex_transposed_convolution=bool(args.use_complex_transposed_convolution),
         conditional_layers=args.conditional_layers,
+        prompt_tokens=args.prompt_tokens,
         decoder_dropout=DECODER_DROPOUT if args.decoder_dropout is None else args.decoder_dropout,
         loss_type=args.loss_type or "bce",
         refiner=args.refiner,

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import CLIPSegConfig
 
 from clipseg_hf.modeling import CLIPSegDecoder, CLIPSegForImageSegmentation
-from clipseg_hf.modeling.layers.decoder import initialize_decoder
+from clipseg_hf.modeling.layers.initialization import initialize_decoder
 
 
 def decode(decoder: CLIPSegDecoder, activations, vectors, grid=(1, 1), **arguments):

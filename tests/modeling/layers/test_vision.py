@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clipseg_hf.modeling.layers.vision import encode_masked_images, extract_activations, patch_grid
+from clipseg_hf.modeling.layers.vision import embed_tokens, extract_activations, patch_grid, run_masked_images
 
 
 def test_a_grid_counts_rows_and_columns():
@@ -47,8 +47,8 @@ def test_no_layer_beyond_the_last_one_wanted_runs(tiny, extract_layers):
 def test_a_mask_of_ones_is_no_mask(tiny, mode):
     clip, images = tiny.clip(), tiny.images(2)
     plain = clip.get_image_features(images).pooler_output
-    masked = encode_masked_images(clip, images, torch.ones(2, 64, 64, dtype=torch.bool), mode)
-    torch.testing.assert_close(masked, plain, atol=1e-5, rtol=1e-5)
+    masked = embed_tokens(clip, run_masked_images(clip, images, torch.ones(2, 64, 64, dtype=torch.bool), mode))
+    torch.testing.assert_close(masked[:, 0], plain, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -57,11 +57,11 @@ def test_each_image_has_its_own_mask(tiny, mode):
     clip, images = tiny.clip(), tiny.images(2)
     masks = torch.zeros(2, 64, 64)
     masks[0, :32], masks[1, :, 48:] = 1, 1
-    together = encode_masked_images(clip, images, masks, mode)
+    together = run_masked_images(clip, images, masks, mode)
     for number in range(2):
-        alone = encode_masked_images(clip, images[number : number + 1], masks[number : number + 1], mode)
+        alone = run_masked_images(clip, images[number : number + 1], masks[number : number + 1], mode)
         torch.testing.assert_close(together[number : number + 1], alone, atol=1e-5, rtol=1e-5)
-    assert (together - encode_masked_images(clip, images, masks.flip(0), mode)).abs().max() > 1e-4
+    assert (together - run_masked_images(clip, images, masks.flip(0), mode)).abs().max() > 1e-4
 
 
 @torch.no_grad()
@@ -83,14 +83,14 @@ def test_an_empty_mask_in_one_layer_attends_everywhere_alike(tiny):
     cls = hidden[:, 0] + layer.self_attn.out_proj(attended)
     cls = cls + layer.mlp(layer.layer_norm2(cls))
     expected = clip.visual_projection(vision.post_layernorm(cls))
-    found = encode_masked_images(clip, images, torch.zeros(1, 64, 64), "cls_all")
+    found = embed_tokens(clip, run_masked_images(clip, images, torch.zeros(1, 64, 64), "cls_all")[:, 0])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_masks_that_do_not_fit(tiny):
     with pytest.raises(ValueError, match='mask_mode="cls" is unknown, choose one of cls_last, cls_all, patches_all'):
-        encode_masked_images(tiny.clip(), tiny.images(1), torch.ones(1, 64, 64), "cls")
+        run_masked_images(tiny.clip(), tiny.images(1), torch.ones(1, 64, 64), "cls")
     with pytest.raises(
         ValueError, match=r"conditional_masks have the shape \(2, 64, 64\), expected \(1, height, width\)"
     ):
-        encode_masked_images(tiny.clip(), tiny.images(1), torch.ones(2, 64, 64))
+        run_masked_images(tiny.clip(), tiny.images(1), torch.ones(2, 64, 64))

@@ -114,6 +114,7 @@ def _open(model, processor, rows, folder, **changes) -> tuple[FeatureCache, Prom
         (lambda model, processor: setattr(processor.tokenizer, "model_max_length", 9), "texts"),
         (lambda model, processor: setattr(model.config.text_config, "hidden_act", "gelu"), "features examples texts"),
         (lambda model, processor: setattr(model.config, "extract_layers", [0, 1]), "features"),
+        (lambda model, processor: setattr(model.config, "prompt_tokens", {"text": 3, "image": 4}), "examples texts"),
         ({"train_data": "others"}, "features examples"),
         ({"clip": "others"}, "features examples texts"),
         ({"mixed_precision": "bf16"}, "features examples texts"),

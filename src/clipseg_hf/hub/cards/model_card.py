@@ -37,7 +37,7 @@ class CheckpointCard:
         graphs: a table of its ONNX graphs, if there are any.
         files: names of the other files in the repository.
         refined: whether it has a refiner, which stock leaves away.
-        modulated: the steps of its decoder that the prompt modulates; stock knows only one.
+        unknown_to_stock: what of its decoder stock would leave away, as its configuration says it.
     """
 
     release: Release
@@ -54,7 +54,7 @@ class CheckpointCard:
     graphs: str
     files: Sequence[str]
     refined: bool = False
-    modulated: Sequence[int] = (0,)
+    unknown_to_stock: Sequence[str] = ()
 
     def render(self) -> ModelCard:
         """The card, as it goes into README.md."""

@@ -1,21 +1,20 @@
 """The trainable part of CLIPSeg: projections, FiLM, post-norm transformer blocks and the readout to pixels."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPSegConfig
-from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
 from clipseg_hf.modeling.configuration import conditional_layers, get_field, vision_fields
 from clipseg_hf.modeling.layers.dropout import dropout
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
+from clipseg_hf.modeling.layers.prompt_tokens import PromptAttention, PromptTokens, ZeroLinear
 from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
-from clipseg_hf.modeling.layers.refiner import RectifiedConvolution, ZeroConvolution
 
 # Tokens decoded at once where no gradient is recorded: enough for full speed, few enough to bound the memory (the MLP's
 # activations take 8 KB a token). A processor is as fast with four prompts of 352 x 352, an accelerator wants more.
@@ -36,6 +35,9 @@ class CLIPSegDecoder(nn.Module):
 
     `conditional_layers` lets it modulate them at further steps as well, which neither the paper nor stock does: what a
     block says of the prompt is otherwise all that the next one, and the skip that joins it, can know.
+
+    `prompt_tokens` lets the tokens attend to words and cells of the prompt before every block, beside its vector: one
+    vector may not hold a whole phrase ("the dog left of the car"). Neither the paper nor stock does that, either.
     """
 
     def __init__(self, config: CLIPSegConfig):
@@ -46,6 +48,8 @@ class CLIPSegDecoder(nn.Module):
         self.film_add = nn.Linear(prompt_width, dim)
         further = [step for step in conditional_layers(config) if step != config.conditional_layer]
         self.films = nn.ModuleDict({str(step): FurtherFilm(prompt_width, dim) for step in further})
+        seen = range(len(config.extract_layers)) if PromptTokens.of(config) else ()
+        self.attends = nn.ModuleDict({str(step): PromptAttention(config, prompt_width) for step in seen})
         self.reduces = nn.ModuleList(nn.Linear(vision.hidden_size, dim) for _ in config.extract_layers)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in config.extract_layers)
         refined = config.use_complex_transposed_convolution
@@ -66,7 +70,7 @@ class CLIPSegDecoder(nn.Module):
 
         Args:
             activations: one (B, 1 + rows * columns, width) for each extracted layer, in the order of `extract_layers`.
-            conditional_embeddings: (N, projection_dim).
+            conditional_embeddings: (N, projection_dim), or wider by the prompts' tokens; see `prompt_width`.
             grid: (rows, columns) of the patches.
             prompt_to_image: (N,), the image of each prompt.
             decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (all has to be kept
@@ -78,19 +82,17 @@ class CLIPSegDecoder(nn.Module):
             every block's output, (N, tokens, D). `attentions`: every block's, (N, heads, tokens, tokens).
         """
         dtype = cast(DecoderLayer, self.layers[0]).layer_norm1.weight.dtype  # what no quantization touches
-        conditional_embeddings = conditional_embeddings.to(dtype)  # (N, projection_dim)
-        films = {self.config.conditional_layer: self._film(conditional_embeddings)}
-        films |= {int(step): film(conditional_embeddings) for step, film in self.films.items()}
+        prompts = self._read(conditional_embeddings.to(dtype), prompt_to_image)
         # deep to shallow, (B, tokens, width) -> (B, tokens, D)
         skips = [reduce(a.to(dtype)) for reduce, a in zip(self.reduces, reversed(activations), strict=True)]
 
         size = _chunk_size(decode_chunk_size, skips[0])
-        chunks: Iterable[tuple[Tensor, Films]] = [(prompt_to_image, films)]
+        chunks: Iterable[_Prompts] = [prompts]
         if size is not None:
-            parts = (slice(start, start + size) for start in range(0, max(1, len(prompt_to_image)), size))
-            chunks = ((prompt_to_image[part], {s: (a[part], b[part]) for s, (a, b) in films.items()}) for part in parts)
+            starts = range(0, max(1, len(prompt_to_image)), size)
+            chunks = (prompts.select(slice(start, start + size)) for start in starts)
         decoded = [
-            self._decode(skips, *chunk, grid, output_hidden_states, output_attentions, refine) for chunk in chunks
+            self._decode(skips, chunk, grid, output_hidden_states, output_attentions, refine) for chunk in chunks
         ]
         logits, hidden_states, attentions = zip(*decoded, strict=True)
         return CLIPSegDecoderOutput(
@@ -99,6 +101,16 @@ class CLIPSegDecoder(nn.Module):
             attentions=tuple(map(_join, zip(*attentions, strict=True))) if output_attentions else None,
         )
 
+    def _read(self, conditional_embeddings: Tensor, prompt_to_image: Tensor) -> "_Prompts":
+        """What N prompts (N, prompt width) do to the tokens of their images (N,)."""
+        rows = conditional_embeddings.unflatten(1, (-1, cast(int, self.config.projection_dim)))  # (N, 1 + K, P)
+        vectors = rows[:, 0]
+        films = {self.config.conditional_layer: self._film(vectors)}
+        films |= {int(step): film(vectors) for step, film in self.films.items()}
+        attends = {int(step): cast(PromptAttention, attention).read(rows) for step, attention in self.attends.items()}
+        present = PromptTokens.of(self.config).present(rows, self.training)[:, None, None] if self.attends else None
+        return _Prompts(prompt_to_image, films, attends, present)
+
     def _film(self, conditional_embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, projection_dim) -> scale and shift, (N, 1, D) each."""
         return self.film_mul(conditional_embeddings)[:, None], self.film_add(conditional_embeddings)[:, None]
@@ -106,8 +118,7 @@ class CLIPSegDecoder(nn.Module):
     def _decode(
         self,
         skips: list[Tensor],
-        prompt_to_image: Tensor,
-        films: Films,
+        prompts: "_Prompts",
         grid: tuple[int, int],
         output_hidden_states: bool,
         output_attentions: bool,
@@ -116,6 +127,7 @@ class CLIPSegDecoder(nn.Module):
         """Decode one chunk of n prompts."""
         hidden_states: list[Tensor] = []
         attentions: list[Tensor] = []
+        prompt_to_image, films, attends, present = prompts
         tokens = skips[0][prompt_to_image]  # (B, tokens, D) -> (n, tokens, D)
         for step, (skip, layer) in enumerate(zip(skips, self.layers, strict=True)):
             if step > 0:
@@ -123,6 +135,8 @@ class CLIPSegDecoder(nn.Module):
             if step in films:
                 scale, shift = films[step]
                 tokens = scale * tokens + shift
+            if step in attends:
+                tokens = tokens + self.attends[str(step)](tokens, *attends[step], present)
             if output_hidden_states and not hidden_states:
                 hidden_states.append(tokens)
             tokens, weights = layer(tokens, output_attentions)
@@ -137,6 +151,25 @@ class CLIPSegDecoder(nn.Module):
         return logits, hidden_states, attentions
 
 
+class _Prompts(NamedTuple):
+    """What a decoder knows of N prompts: their images (N,), what films and attentions made of them for each step, and
+    which of their tokens are there (N, 1, 1, 1 + K)."""
+
+    prompt_to_image: Tensor
+    films: Films
+    attends: dict[int, tuple[Tensor, Tensor]]
+    present: Tensor | None
+
+    def select(self, part: slice) -> "_Prompts":
+        """Some of them."""
+        films, attends = (
+            {step: (first[part], second[part]) for step, (first, second) in pairs.items()}
+            for pairs in (self.films, self.attends)
+        )
+        present = None if self.present is None else self.present[part]
+        return _Prompts(self.prompt_to_image[part], films, attends, present)
+
+
 class FurtherFilm(nn.Module):
     """FiLM at a further step. Put on a trained decoder it starts from scales of one and shifts of zero, and so changes
     nothing; a fresh decoder's are drawn around these."""
@@ -149,10 +182,6 @@ class FurtherFilm(nn.Module):
     def forward(self, conditional_embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, projection_dim) -> scale and shift, (N, 1, D) each."""
         return 1 + self.mul(conditional_embeddings)[:, None], self.add(conditional_embeddings)[:, None]
-
-
-class ZeroLinear(nn.Linear):
-    """A linear layer that starts from zero, unless everything is fresh."""
 
 
 class DecoderLayer(GradientCheckpointingLayer):
@@ -239,50 +268,6 @@ class DecoderMLP(nn.Module):
         # In place where nothing is recorded; recorded, that would copy the whole tensor in the backward pass.
         hidden = F.relu(self.fc1(tokens), inplace=records_nothing())  # (n, tokens, intermediate)
         return from_onednn(self.fc2(dropout(hidden, self.dropout, self.training)))
-
-
-def initialize_decoder(decoder: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Fresh weights for the whole decoder, or for a refiner, drawn from `generator` (None: PyTorch's global one).
-
-    The films of further steps are drawn, too: starting from zero, which is for trained decoders, they learn later.
-    """
-    for module in decoder.modules():
-        if isinstance(module, ZeroLinear):
-            _draw(module, generator)
-        else:
-            initialize_decoder_module(module, generator)
-
-
-@torch.no_grad()
-def initialize_decoder_module(module: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Fresh weights for one module of the decoder: those of the original, which are PyTorch's defaults.
-
-    Stock draws from N(0, 1) instead (its `initializer_factor` is taken for a standard deviation), which gives logits in
-    the thousands.
-    """
-    if isinstance(module, AttentionProjection):
-        init.uniform_(module.weight, -module.initial_bound, module.initial_bound, generator=generator)
-        init.zeros_(module.bias)
-    elif isinstance(module, (ZeroLinear, ZeroConvolution)):
-        for parameter in module.parameters():
-            init.zeros_(parameter)
-    elif isinstance(module, RectifiedConvolution):
-        bound = (6 / module.weight[0].numel()) ** 0.5
-        init.uniform_(module.weight, -bound, bound, generator=generator)
-        for bias in list(module.parameters())[1:]:
-            init.zeros_(bias)
-    elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        _draw(module, generator)
-    elif isinstance(module, nn.LayerNorm):
-        init.ones_(module.weight)
-        init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def _draw(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, generator: torch.Generator | None) -> None:
-    bound = module.weight[0].numel() ** -0.5
-    for parameter in module.parameters(recurse=False):  # weight and bias
-        init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def _chunk_size(asked: int | None, tokens: Tensor) -> int | None:

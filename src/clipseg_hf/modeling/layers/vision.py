@@ -34,8 +34,15 @@ def extract_activations(
     return tuple(kept[number] for number in extract_layers)
 
 
-def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, mode: str = "cls_all") -> Tensor:
-    """CLIP embeddings of images whose attention is steered by a mask (the paper's "CLIP-based masking").
+def embed_tokens(clip: CLIPModel, hidden_states: Tensor) -> Tensor:
+    """(S, tokens, width) of CLIP's last vision layer -> (S, tokens, projection_dim), where CLIP itself puts the first
+    token alone: the space of the prompts."""
+    vision_model: Any = clip.vision_model
+    return clip.visual_projection(vision_model.post_layernorm(hidden_states))
+
+
+def run_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, mode: str = "cls_all") -> Tensor:
+    """CLIP's last vision layer for images whose attention is steered by a mask (the paper's "CLIP-based masking").
 
     The mask, resized to the patch grid by nearest neighbour, multiplies the scaled attention scores before the softmax
     on their way to the patches: those of the CLS token in the last layer ("cls_last") or in all layers ("cls_all"), or
@@ -49,7 +56,7 @@ def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, m
         mode: "cls_last", "cls_all" or "patches_all".
 
     Returns:
-        (S, projection_dim), not normalised.
+        (S, 1 + patches, width); `embed_tokens` gives the embeddings, the image's own first.
     """
     if mode not in MASK_MODES:
         raise ValueError(f'mask_mode="{mode}" is unknown, choose one of {", ".join(MASK_MODES)}')
@@ -73,7 +80,7 @@ def encode_masked_images(clip: CLIPModel, pixel_values: Tensor, masks: Tensor, m
             attended = _scaled_attention(layer.self_attn, layer.layer_norm1(hidden_states), factors)
             hidden_states = hidden_states + attended
             hidden_states = hidden_states + layer.mlp(layer.layer_norm2(hidden_states))
-    return clip.visual_projection(vision_model.post_layernorm(hidden_states[:, 0]))  # (S, tokens, width) -> (S, D)
+    return hidden_states
 
 
 def _score_factors(patches: Tensor, mode: str) -> Tensor:

@@ -48,9 +48,10 @@ class CacheSettings:
         Args:
             model: whose CLIP encodes.
             names: of the attributes that matter beside those of the encoding itself.
-            facts: what else matters.
+            facts: what else matters; what is None does not.
         """
         names = ("clip", "precision", "device", *names)
+        facts = {name: fact for name, fact in facts.items() if fact is not None}
         return {"format": FORMAT, "towers": _towers(model), **{name: getattr(self, name) for name in names}, **facts}
 
 
