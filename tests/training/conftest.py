@@ -1,6 +1,7 @@
 """A world of coloured squares on disk, in PhraseCut's layout, and a tiny random CLIP to train a decoder on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import datasets
@@ -136,6 +137,20 @@ def clip(tmp_path_factory) -> Path:
 def deep_clip(tmp_path_factory) -> Path:
     """Twelve layers, as the paper's recipes expect."""
     return make_clip(tmp_path_factory.mktemp("models") / "deep-clip", layers=12)
+
+
+@pytest.fixture
+def without_its_end(tmp_path):
+    """`without_its_end(folder, step)`: a copy of a finished run as it was before the checkpoint of its last step."""
+
+    def cut(folder: Path, step: int) -> Path:
+        copied = shutil.copytree(folder, tmp_path / "cut")
+        for name in (f"checkpoint-{step:06}", "final"):
+            shutil.rmtree(copied / name)
+        (copied / "log.jsonl").unlink()
+        return copied
+
+    return cut
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A decoder that attends to prompts' tokens is trained by the same loop, and goes on from where a run was cut."""
 
-import shutil
-
 import pytest
 from safetensors.torch import load_file
 
@@ -9,15 +7,11 @@ from clipseg_hf.training import train
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["encoded", "kept"])
-def test_a_run_that_is_cut_off_ends_in_the_same_bits(make_args, rows, tmp_path, kept):
+def test_a_run_that_is_cut_off_ends_in_the_same_bits(make_args, rows, tmp_path, without_its_end, kept):
     fields = {"crop": False, "cache_prompts": kept, "cache_features": kept}
     args = make_args(prompt_tokens={"text": 4, "image": 4}, support_probability=1.0, **fields)
     whole = train(args, train_rows=rows)
-    cut = tmp_path / "cut"
-    shutil.copytree(tmp_path / "run", cut)
-    shutil.rmtree(cut / "checkpoint-000004")
-    shutil.rmtree(cut / "final")
-    (cut / "log.jsonl").unlink()
+    cut = without_its_end(tmp_path / "run", 4)
     resumed = train(args.replace(output_dir=str(cut)), train_rows=rows)
     assert resumed.state.step == 4
     name = "model.safetensors"

@@ -1,7 +1,5 @@
 """A refiner is trained by the same loop: with the decoder or after it, with caches, and on from where a run was cut."""
 
-import shutil
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,7 +33,7 @@ def base(clip, tmp_path_factory):
     return str(folder)
 
 
-def test_alone_on_kept_activations_and_resumed_bit_by_bit(make_args, base, rows, tmp_path):
+def test_alone_on_kept_activations_and_resumed_bit_by_bit(make_args, base, rows, tmp_path, without_its_end):
     args = make_args(model_name_or_path=base, **ALONE)
     whole = train(args, train_rows=rows)
     before, after = (load_file(f"{folder}/model.safetensors") for folder in (base, whole.folder))
@@ -46,11 +44,7 @@ def test_alone_on_kept_activations_and_resumed_bit_by_bit(make_args, base, rows,
         f"{kind}.{name}" for kind in ("exp_avg", "exp_avg_sq", "step") for name in trained
     }
 
-    cut = tmp_path / "cut"
-    shutil.copytree(tmp_path / "run", cut)
-    shutil.rmtree(cut / "checkpoint-000004")
-    shutil.rmtree(cut / "final")
-    (cut / "log.jsonl").unlink()
+    cut = without_its_end(tmp_path / "run", 4)
     resumed = train(args.replace(output_dir=str(cut)), train_rows=rows)
     assert resumed.state.step == 4
     name = "refiner.safetensors"
