@@ -41,6 +41,9 @@ def test_half_of_the_mixtures_hide_their_words_in_training_alone():
     text, example, mixture = [1, 1, 1, 0], [1, 0, 0, 1], [1, 1, 0, 1]
     rows = torch.tensor([text, example, mixture] * 400)[..., None]
     assert seen.present(rows).tolist() == rows[..., 0].bool().tolist()
+    assert seen.present(torch.zeros(1, 4, 5)).tolist() == [
+        [True, False, False, False]
+    ]  # or nothing could be attended to
     torch.manual_seed(0)
     found = seen.present(rows, training=True).int()
     assert found[0::3].tolist() == [text] * 400 and found[1::3].tolist() == [example] * 400

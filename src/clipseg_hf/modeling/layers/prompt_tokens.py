@@ -33,17 +33,16 @@ class PromptTokens:
         return bool(self.text or self.image)
 
     def present(self, rows: Tensor, training: bool = False) -> Tensor:
-        """(N, 1 + text + image, D) -> (N, 1 + text + image), which of them there are.
+        """(N, 1 + text + image, D) -> (N, 1 + text + image), which of them there are; the vector always is.
 
         In training half of the mixtures of a text and an example show no words: they say the same as the cells and more
         readily, and an example alone would be another thing than whatever was trained.
         """
-        present = (rows != 0).any(-1)
+        vector, words, cells = (rows != 0).any(-1).split((1, self.text, self.image), dim=1)
         if training:
-            words, cells = present[:, 1 : 1 + self.text], present[:, 1 + self.text :]
-            hidden = cells.any(1) & (torch.rand(len(rows), device=rows.device) < 0.5)
-            present = torch.cat([present[:, :1], words & ~hidden[:, None], cells], dim=1)
-        return present
+            hidden = cells.any(1, keepdim=True) & (torch.rand(len(rows), 1, device=rows.device) < 0.5)
+            words = words & ~hidden
+        return torch.cat([torch.ones_like(vector), words, cells], dim=1)
 
     def of_texts(self, vectors: Tensor, words: Tensor, attention_mask: Tensor | None) -> Tensor:
         """The rows of T texts.
