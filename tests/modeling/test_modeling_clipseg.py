@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipseg_hf.modeling import CLIPSegVisionFeatures
-from clipseg_hf.modeling.configuration import prompt_width
+from clipseg_hf.modeling.configuration import row_width
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -66,7 +66,7 @@ def test_pairs_and_many_prompts_of_one_image_need_no_pairing(shared, tiny):
 def test_one_image_and_one_prompt_keep_their_axes(shared, tiny):
     outputs = shared(pixel_values=tiny.images(1, 32, 48), input_ids=tiny.tokens(1))
     assert outputs.logits.shape == (1, 32, 48)
-    assert outputs.conditional_embeddings.shape == (1, prompt_width(shared.config))
+    assert outputs.conditional_embeddings.shape == (1, row_width(shared.config))
     assert outputs.prompt_to_image.tolist() == [0]
 
 
@@ -304,7 +304,7 @@ def test_pairings_may_be_lists(shared, tiny):
 @torch.no_grad()
 def test_no_prompts_give_no_masks(shared, tiny):
     image = tiny.images(1)
-    width = prompt_width(shared.config)
+    width = row_width(shared.config)
     for none in (
         {"conditional_embeddings": torch.zeros(0, width)},
         {"input_ids": tiny.tokens(1)[:0]},

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import prompt_width
+from clipseg_hf.modeling.configuration import row_width
 
 OPSET = 18
 
@@ -54,7 +54,7 @@ def make_graphs(model: CLIPSegForImageSegmentation) -> list[Graph]:
     names = [f"activation_{layer}" for layer in config.extract_layers]
     seen = [f"pixel_features_{number}" for number in range(2)] if model.refiner is not None else []
     decoded: dict[str, Any] = {
-        "conditional_embeddings": torch.zeros(2, prompt_width(config)),
+        "conditional_embeddings": torch.zeros(2, row_width(config)),
         "grid": torch.tensor((rows, columns)),
         "activations": [torch.zeros(1, 1 + rows * columns, vision.hidden_size) for _ in names],
     }

@@ -62,15 +62,15 @@ def conditional_layers(config: CLIPSegConfig) -> list[int]:
     return list(steps)
 
 
-def check_prompt_tokens(config: CLIPSegConfig) -> None:
-    """Refuse numbers of prompt tokens that no decoder can attend to.
+def prompt_tokens(config: CLIPSegConfig) -> tuple[int, int]:
+    """How many words of a text and how many cells of an example the decoder attends to, beside their vector.
 
     Raises:
-        ValueError: `config.prompt_tokens` is not like {"text": 16, "image": 16}.
+        ValueError: `config.prompt_tokens` is neither None nor like {"text": 16, "image": 16}.
     """
     wanted = get_field(config, "prompt_tokens")
     if wanted is None:
-        return
+        return 0, 0
     counts = wanted if isinstance(wanted, dict) else {}
     are_numbers = sorted(counts) == ["image", "text"] and all(type(n) is int and n > 0 for n in counts.values())
     if not are_numbers or round(counts["image"] ** 0.5) ** 2 != counts["image"]:
@@ -78,12 +78,12 @@ def check_prompt_tokens(config: CLIPSegConfig) -> None:
             f'prompt_tokens={wanted!r} must be None or like {{"text": 16, "image": 16}}: how many words of a text and '
             "how many cells of an example, a square number, the decoder attends to"
         )
+    return counts["text"], counts["image"]
 
 
-def prompt_width(config: CLIPSegConfig) -> int:
-    """How wide a row of `conditional_embeddings` is: CLIP's vector, and the prompt's tokens where the decoder attends
-    to them (`config.prompt_tokens`)."""
-    return cast(int, config.projection_dim) * (1 + sum((get_field(config, "prompt_tokens") or {}).values()))
+def row_width(config: CLIPSegConfig) -> int:
+    """How wide a row of `conditional_embeddings` is: CLIP's vector, and the prompt's tokens where there are any."""
+    return cast(int, config.projection_dim) * (1 + sum(prompt_tokens(config)))
 
 
 def unknown_to_stock(config: CLIPSegConfig) -> list[str]:
@@ -92,8 +92,8 @@ def unknown_to_stock(config: CLIPSegConfig) -> list[str]:
     found = []
     if len(conditional_layers(config)) > 1:
         found.append(f"conditional_layers={conditional_layers(config)}")
-    if tokens := get_field(config, "prompt_tokens"):
-        found.append(f"prompt_tokens={tokens}")
+    if any(prompt_tokens(config)):
+        found.append(f"prompt_tokens={get_field(config, 'prompt_tokens')}")
     return found
 
 
@@ -168,7 +168,7 @@ def check_config(config: CLIPSegConfig) -> None:
     if loss_type not in LOSSES:
         raise ValueError(f'loss_type="{loss_type}" is unknown, choose one of {", ".join(sorted(LOSSES))}')
     conditional_layers(config)
-    check_prompt_tokens(config)
+    prompt_tokens(config)
     refiner_channels(config)
     check_thresholds(getattr(config, "mask_thresholds", None))
 

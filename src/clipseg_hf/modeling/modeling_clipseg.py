@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import get_field, prompt_width, vision_fields
+from clipseg_hf.modeling.configuration import get_field, row_width, vision_fields
 from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
@@ -86,7 +86,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         texts = images = None
         tokens = PromptTokens.of(self.config)
         if input_ids is not None and input_ids.shape[0] == 0:
-            texts = self.clip.logit_scale.new_empty(0, prompt_width(self.config))
+            texts = self.clip.logit_scale.new_empty(0, row_width(self.config))
         elif input_ids is not None:
             with self.clip_gradients(), onednn_inference(input_ids):
                 found = self.clip.get_text_features(input_ids, attention_mask=attention_mask, position_ids=position_ids)
@@ -104,7 +104,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
     def _encode_image_prompts(self, pixel_values: Tensor, masks: Tensor | None, mask_mode: str) -> Tensor:
         if pixel_values.shape[0] == 0:
-            return self.clip.logit_scale.new_empty(0, prompt_width(self.config))
+            return self.clip.logit_scale.new_empty(0, row_width(self.config))
         grid = patch_grid(pixel_values, vision_fields(self.config).patch_size, "conditional_pixel_values")
         tokens = PromptTokens.of(self.config)
         with self.clip_gradients(pixel_values, masks), onednn_inference(pixel_values):
@@ -153,8 +153,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             input_ids, attention_mask, position_ids: the prompts, see `get_conditional_embeddings`.
             conditional_pixel_values, conditional_masks, mask_mode: likewise.
             image_prompt_weight, text_to_prompt, conditional_to_prompt: likewise.
-            conditional_embeddings: as that gives them, (N, projection_dim), in place of texts and
-                images. Gradients flow into it.
+            conditional_embeddings: as that gives them, in place of texts and images. Gradients flow into them.
             prompt_to_image: (N,), the image that each prompt asks about. Left out, N == B pairs them one to one and
                 B == 1 asks all of the one image.
             labels: (N, h, w), bool, integer or float in [0, 1]; of any size, the logits are resized to it.
@@ -298,7 +297,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         given = [name for name, value in prompts.items() if value is not None]
         if given:
             raise ValueError(f"conditional_embeddings stand in place of {' and '.join(given)}: pass one or the other")
-        width, tokens = prompt_width(self.config), PromptTokens.of(self.config)
+        width, tokens = row_width(self.config), PromptTokens.of(self.config)
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             kind = f"each a vector and {tokens.text + tokens.image} tokens" if tokens else "vectors"
             raise ValueError(

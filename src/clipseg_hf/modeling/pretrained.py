@@ -92,8 +92,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         loaded as float32 unless `dtype` says otherwise, because the decoder is fragile in half precision.
 
         `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
-        it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps it adds,
-        and `prompt_tokens={"text": 16, "image": 16}`.
+        it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps it adds, and
+        `prompt_tokens={"text": 16, "image": 16}`.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.

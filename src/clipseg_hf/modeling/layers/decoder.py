@@ -70,7 +70,7 @@ class CLIPSegDecoder(nn.Module):
 
         Args:
             activations: one (B, 1 + rows * columns, width) for each extracted layer, in the order of `extract_layers`.
-            conditional_embeddings: (N, projection_dim), or wider by the prompts' tokens; see `prompt_width`.
+            conditional_embeddings: (N, projection_dim), or wider by the prompts' tokens; see `row_width`.
             grid: (rows, columns) of the patches.
             prompt_to_image: (N,), the image of each prompt.
             decode_chunk_size: prompts decoded at once; None: all where gradients are recorded (all has to be kept
@@ -102,7 +102,7 @@ class CLIPSegDecoder(nn.Module):
         )
 
     def _read(self, conditional_embeddings: Tensor, prompt_to_image: Tensor) -> "_Prompts":
-        """What N prompts (N, prompt width) do to the tokens of their images (N,)."""
+        """What N prompts (N, row width) do to the tokens of their images (N,)."""
         rows = conditional_embeddings.unflatten(1, (-1, cast(int, self.config.projection_dim)))  # (N, 1 + K, P)
         vectors = rows[:, 0]
         films = {self.config.conditional_layer: self._film(vectors)}

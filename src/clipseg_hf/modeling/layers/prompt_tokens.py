@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPSegConfig
 
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PromptTokens:
     @classmethod
     def of(cls, config: CLIPSegConfig) -> "PromptTokens":
         """As `config.prompt_tokens` says; none by default."""
-        return cls(**(get_field(config, "prompt_tokens") or {}))
+        return cls(*prompt_tokens(config))
 
     def __bool__(self) -> bool:
         return bool(self.text or self.image)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.configuration import get_field
 
 FORMAT = 2
 _SAID_OF_LOADING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
@@ -48,11 +49,15 @@ class CacheSettings:
         Args:
             model: whose CLIP encodes.
             names: of the attributes that matter beside those of the encoding itself.
-            facts: what else matters; what is None does not.
+            facts: what else matters.
         """
         names = ("clip", "precision", "device", *names)
-        facts = {name: fact for name, fact in facts.items() if fact is not None}
         return {"format": FORMAT, "towers": _towers(model), **{name: getattr(self, name) for name in names}, **facts}
+
+    def prompt_key(self, model: CLIPSegForImageSegmentation, *names: str, **facts) -> dict:
+        """`key`, of prompts, which may have tokens beside their vector."""
+        tokens = get_field(model.config, "prompt_tokens")
+        return self.key(model, *names, **facts, **({} if tokens is None else {"prompt_tokens": tokens}))
 
 
 def fingerprint_tokenizer(tokenizer) -> str:

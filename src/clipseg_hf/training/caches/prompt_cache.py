@@ -8,7 +8,7 @@ from clipseg_hf.data.sampling.collate import BatchInfo, PromptCollator
 from clipseg_hf.data.sampling.samples import SampleError
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import get_field, prompt_width
+from clipseg_hf.modeling.configuration import row_width
 from clipseg_hf.modeling.layers.conditioning import mix_prompts
 from clipseg_hf.training.caches.blocks import blocks_of, images_at_once, in_fixed_batches, loaded
 from clipseg_hf.training.caches.cache_settings import CacheSettings
@@ -37,13 +37,10 @@ class PromptCache:
         self.texts = TextCache(model, sampler, collator, settings)
         counts = sampler.index.counts
         self.first = np.concatenate(([0], np.cumsum(counts)))  # row -> number of its first example
-        key = settings.key(
-            model,
-            *("data", "image_processor", "visual_prompt"),
-            read_at_least=list(sampler.settings.size),
-            prompt_tokens=get_field(model.config, "prompt_tokens"),
+        key = settings.prompt_key(
+            model, "data", "image_processor", "visual_prompt", read_at_least=list(sampler.settings.size)
         )
-        self.examples = KeptArrays(settings.folder, "examples", key, int(self.first[-1]), (prompt_width(model.config),))
+        self.examples = KeptArrays(settings.folder, "examples", key, int(self.first[-1]), (row_width(model.config),))
 
     def refresh(self, pictures: np.ndarray) -> None:
         """Forget what was made of other pictures than those that are there now, and try those again that could not be

@@ -11,7 +11,7 @@ from clipseg_hf.data.sampling.collate import PromptCollator
 from clipseg_hf.data.sampling.sampling import PromptSampler
 from clipseg_hf.data.vocabulary.phrases import swap_sides
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import get_field, prompt_width
+from clipseg_hf.modeling.configuration import row_width
 from clipseg_hf.training.caches.blocks import in_fixed_batches
 from clipseg_hf.training.caches.cache_settings import CacheSettings
 from clipseg_hf.training.caches.kept_arrays import THERE, KeptArrays
@@ -43,10 +43,9 @@ class TextCache:
         if sampler.settings.hflip:  # which swaps left and right in them
             phrases = dict.fromkeys([*phrases, *map(swap_sides, phrases)])
         self.phrases = {phrase: number for number, phrase in enumerate(phrases)}
-        facts = {"phrases": digest(*self.phrases), "prefixes": list(self.prefixes)}
-        key = settings.key(model, "tokenizer", **facts, prompt_tokens=get_field(model.config, "prompt_tokens"))
+        key = settings.prompt_key(model, "tokenizer", phrases=digest(*self.phrases), prefixes=list(self.prefixes))
         count = len(self.phrases) * len(self.prefixes)
-        self.kept = KeptArrays(settings.folder, "texts", key, count, (prompt_width(model.config),))
+        self.kept = KeptArrays(settings.folder, "texts", key, count, (row_width(model.config),))
 
     def fill(self, rank: int = 0, world: int = 1) -> None:
         """Encode all texts, if the run will draw as many.
@@ -68,7 +67,7 @@ class TextCache:
         numbers = [self._number(text, phrase) for text, phrase in zip(texts, phrases, strict=True)]
         known = {number: text for number, text in zip(numbers, texts, strict=True) if number is not None}
         self._keep({number: text for number, text in known.items() if self.kept.flags[number] != THERE})
-        vectors = np.empty((len(texts), prompt_width(self.model.config)), np.float16)
+        vectors = np.empty((len(texts), row_width(self.model.config)), np.float16)
         others = [n for n, number in enumerate(numbers) if number is None]  # a phrase spelled in another case, say
         for n, number in enumerate(numbers):
             if number is not None:
