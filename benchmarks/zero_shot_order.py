@@ -3,10 +3,10 @@
     clipseg-hf reproduce emoji --seeds 0,1,2 -o outputs/reproduction
     OMP_NUM_THREADS=1 python benchmarks/zero_shot_order.py outputs/reproduction
 
-takes the CLIPSeg (PC+) of each seed and the classes of the zero-shot table, ten seen and ten unseen ones, and asks what
-the gap is made of: the classes themselves (their size, and how well CLIP knows them), the masks of each class alone, or
-the choice between the classes. The results go to `benchmarks/reproduction/zero_shot_order.json` and a table of
-`benchmarks/reproduction/FINDINGS.md`.
+takes the CLIPSeg (PC+) of each seed and the classes of the zero-shot table, in its groups of ten seen and ten unseen
+ones, and asks what the gap is made of: the classes themselves (their size, and how well CLIP knows them), the masks of
+each class alone, or the choice between the classes. The results go to `benchmarks/reproduction/zero_shot_order.json`
+and a table of `benchmarks/reproduction/FINDINGS.md`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from clipseg_hf.evaluation.benchmarks.benchmark_data import rows_showing
 from clipseg_hf.evaluation.benchmarks.label_maps import LabelMap, RowLabelMaps
 from clipseg_hf.evaluation.protocols.prompted_model import PromptedModel, resize_masks
 from clipseg_hf.evaluation.protocols.queries import batches
-from clipseg_hf.evaluation.protocols.zero_shot import WITHOUT_BACKGROUND, evaluate_zero_shot
+from clipseg_hf.evaluation.protocols.zero_shot import WITHOUT_BACKGROUND, ConfusionMatrix, evaluate_zero_shot
 from clipseg_hf.reproduction.paper_tables import PC_PLUS
 from clipseg_hf.reproduction.reproduction_report import mean_text
 from clipseg_hf.training.devices.accelerator import processor_name
@@ -33,13 +33,14 @@ from clipseg_hf.training.devices.accelerator import processor_name
 HERE = Path(__file__).parent / "reproduction"
 THRESHOLD = 0.3  # the paper's, of PhraseCut
 LINES = {
+    "classes": "classes",
     "pictures that show a class": "pictures",
     "area of its things, % of the picture": "area",
     "CLIP names the thing, cut out, among the 20, %": "clip",
     "IoU of the class asked alone, at 0.3": "alone",
-    "mIoU, classes of its own group to choose from": "among_its_group",
-    "mIoU, all 20 to choose from (the table's)": "among_all",
-    "pixels given to a class of the other group, %": "lost",
+    "mIoU, the ten of its own kind to choose from": "among_its_group",
+    "mIoU, all 20 of its group to choose from (the table's)": "among_all",
+    "pixels given to a class of the other kind, %": "lost",
 }
 
 
@@ -60,32 +61,41 @@ def main() -> None:
 
 
 def measure(checkpoint: Path, world: Path, settings: dict) -> dict:
-    """One training: group of classes -> the numbers of `LINES`, in percent but for the pictures."""
+    """One training: group of classes -> the numbers of `LINES`, in percent but for classes and pictures."""
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint).eval()
     processor = CLIPSegProcessor.from_pretrained(checkpoint)
-    classes = settings["classes"]
-    unseen = [name for name in classes if name in settings["unseen"]]
-    groups = {"seen": [name for name in classes if name not in unseen], "unseen": unseen}
-    rows = load_phrasecut_plus(str(world), split="test")
-    maps = [*RowLabelMaps(rows_showing(rows, classes), classes)]
-    together = evaluate_zero_shot(model, processor, maps, classes)[WITHOUT_BACKGROUND]
-    alone, found = ask_alone(model, processor, maps, classes), name_things(model, processor, maps, classes)
-    shown = {name: [_of(picture, number) for picture in maps] for number, name in enumerate(classes, 1)}
-    shown = {name: [mask for mask in masks if mask.any()] for name, masks in shown.items()}
+    rows = load_phrasecut_plus(str(world), split=settings["split"])
+    groups, unseen = settings["groups"], settings["unseen"]
+    alone, found, together, shown = {}, {}, [], {}
+    apart: dict[bool, list[ConfusionMatrix]] = {False: [], True: []}  # whether unseen
+    for classes in groups:
+        maps = [*RowLabelMaps(rows_showing(rows, classes), classes)]
+        together.append(evaluate_zero_shot(model, processor, maps, classes)[WITHOUT_BACKGROUND])
+        alone |= ask_alone(model, processor, maps, classes)
+        found |= name_things(model, processor, maps, classes)
+        for number, name in enumerate(classes, 1):
+            masks = [_of(picture, number) for picture in maps]
+            shown[name] = [float(mask.mean()) for mask in masks if mask.any()]
+        for is_unseen, matrices in apart.items():
+            names = [name for name in classes if (name in unseen) == is_unseen]
+            own = [*RowLabelMaps(rows_showing(rows, names), names)]
+            matrices.append(evaluate_zero_shot(model, processor, own, names)[WITHOUT_BACKGROUND])
+    matrix = ConfusionMatrix.joined(together)
     numbers = {}
-    for group, names in groups.items():
-        places = [classes.index(name) for name in names]
-        others = [place for place in range(len(classes)) if place not in places]
-        own = [*RowLabelMaps(rows_showing(rows, names), names)]
-        apart = evaluate_zero_shot(model, processor, own, names)[WITHOUT_BACKGROUND]
-        pixels = together.counts[places]
+    for group, is_unseen in (("seen", False), ("unseen", True)):
+        among_own = ConfusionMatrix.joined(apart[is_unseen])
+        names = among_own.classes
+        places = [matrix.classes.index(name) for name in names]
+        others = [place for place in range(len(matrix.classes)) if place not in places]
+        pixels, ious = matrix.counts[places], matrix.iou()
         numbers[group] = {
+            "classes": len(names),
             "pictures": statistics.fmean(len(shown[name]) for name in names),
-            "area": 100 * statistics.fmean(float(mask.mean()) for name in names for mask in shown[name]),
+            "area": 100 * statistics.fmean(area for name in names for area in shown[name]),
             "clip": 100 * statistics.fmean(found[name] for name in names),
             "alone": 100 * statistics.fmean(alone[name] for name in names),
-            "among_its_group": 100 * statistics.fmean(apart.iou().values()),
-            "among_all": 100 * statistics.fmean(together.iou()[name] for name in names),
+            "among_its_group": 100 * statistics.fmean(among_own.iou().values()),
+            "among_all": 100 * statistics.fmean(ious[name] for name in names),
             "lost": 100 * float(pixels[:, others].sum() / pixels.sum()),
         }
     return numbers

@@ -90,6 +90,9 @@ EMOJI_RECIPE = {
 }
 """The same in small, for a CPU."""
 
+EMOJI_SCENES = {"train": 2500, "val": 1000, "test": 250}
+"""No training looks at "val": the zero-shot benchmark takes it, which needs pictures of each of many classes."""
+
 FOLDERS = {
     "referring": "VGPhraseCut_v0",
     "zero-shot": "VOCdevkit",
@@ -180,7 +183,7 @@ def _emoji_world(work: Path, quick: bool) -> World:
         {**recipe, **QUICK} if quick else recipe,
         dict.fromkeys(FOLDERS, work / "world"),
         changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
-        options=few if quick else {"one-shot": {"episodes": 250}},
+        options=few if quick else {"one-shot": {"episodes": 250}, "zero-shot": {"split": "val"}},
     )
 
 
@@ -224,7 +227,7 @@ def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
         echo("Drawing the emoji world.")
         aside = work / "world.writing"
         shutil.rmtree(aside, ignore_errors=True)
-        write_scenes(aside, train=120 if quick else 2500, val=0, test=150 if quick else 250)
+        write_scenes(aside, **({"train": 120, "val": 0, "test": 150} if quick else EMOJI_SCENES))
         aside.rename(work / "world")
     recover(work)
     if not (work / "clip" / MANIFEST).is_file():

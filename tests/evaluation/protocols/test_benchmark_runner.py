@@ -217,6 +217,19 @@ def test_the_emoji_world_serves_all(benchmark, tiny_model, tiny_processor, tmp_p
         assert summary["text"]["thing to eat"]["samples"] == 3 and summary["text"]["thing to ride"]["samples"] == 2
 
 
+def test_emoji_are_told_apart_in_groups(tiny_model, tiny_processor, tmp_path, monkeypatch):
+    data = write_phrasecut(tmp_path / "emoji", names=("tomato", "banana", "pizza"), record=True)
+    monkeypatch.setattr("clipseg_hf.evaluation.protocols.benchmark_runner.EMOJI_CLASSES", 1)  # of either kind
+    evaluation = run_benchmark("zero-shot", tiny_model, tiny_processor, data)
+    assert evaluation.settings["groups"] == [["pizza", "tomato"], ["banana"]]
+    assert evaluation.settings["unseen"] == ["tomato", "banana"]
+    numbers = evaluation.summary["without background"]
+    assert (
+        numbers["all"]["per_class"]["banana"] == 1
+    )  # alone in its group, where nothing else could be given to its pixels
+    assert numbers["unseen"]["miou"] == pytest.approx((numbers["all"]["per_class"]["tomato"] + 1) / 2)
+
+
 @pytest.mark.parametrize("benchmark", [name for name in BENCHMARKS if name != "visual-prompts"])
 def test_masks_of_every_benchmark_can_follow_edges(benchmark, tiny_model, tiny_processor, tmp_path):
     data = write_phrasecut(tmp_path / "emoji", names=("pizza", "tomato", "horse"), record=True)

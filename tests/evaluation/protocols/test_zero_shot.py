@@ -67,6 +67,18 @@ def test_harmonic_mean():
         summarize_zero_shot(matrices, unseen=["c"])
 
 
+def test_groups_that_were_told_apart_each_in_its_own():
+    first, second = ConfusionMatrix("xab"), ConfusionMatrix("xcd")
+    first.counts[:] = [[5, 1, 0], [2, 3, 1], [0, 0, 4]]  # of x 5/8, of a 3/7, of b 4/5
+    second.counts[:] = [[1, 0, 3], [0, 6, 0], [1, 2, 1]]
+    joined = ConfusionMatrix.joined([first, second])
+    assert joined.classes == ("x", "a", "b", "c", "d")
+    for group, names in ((first, "ab"), (second, "cd")):
+        assert {name: joined.iou()[name] for name in names} == {name: group.iou()[name] for name in names}
+    assert joined.iou()["x"] == pytest.approx(6 / (5 + 1 + 2 + 1 + 3 + 1))  # the background of both
+    assert joined.counts.sum() == first.counts.sum() + second.counts.sum()
+
+
 def test_two_shares_are_one(color_model, color_processor):
     maps = [picture([RED, BLUE], [1, 2]), picture([BLUE, BLACK], [1, 0]), picture([RED, RED], [2, -1])]
     settings = ZeroShotSettings(batch_size=1)

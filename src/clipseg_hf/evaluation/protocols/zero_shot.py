@@ -58,6 +58,16 @@ class ConfusionMatrix:
         self.counts += other.counts
         return self
 
+    @classmethod
+    def joined(cls, groups: Sequence["ConfusionMatrix"]) -> "ConfusionMatrix":
+        """The pixels of classes that were told apart in groups, each in its own: those of one group were never given
+        to a class of another. A class of several groups, such as the background, has the pixels of all."""
+        joined = cls(list(dict.fromkeys(name for group in groups for name in group.classes)))
+        for group in groups:
+            places = [joined.classes.index(name) for name in group.classes]
+            joined.counts[np.ix_(places, places)] += group.counts
+        return joined
+
     def to_arrays(self) -> Arrays:
         """The pixels, to be sent to another process."""
         return {"counts": self.counts}
