@@ -87,7 +87,7 @@ class Kept:
 def main() -> None:
     given = _arguments()
     torch.set_num_threads(1)
-    model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", refiner=None)
+    model = CLIPSegForImageSegmentation.from_pretrained("emoji-tiny", refiner=None, prompt_tokens=None)
     results = json.loads(given.output.read_text()) if given.output.exists() else {"steps": given.steps, "ways": {}}
     train, validation = (keep(model, given, split, count) for split, count in (("train", 800), ("val", 150)))
     ways = results["ways"]

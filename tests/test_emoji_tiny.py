@@ -30,8 +30,9 @@ def test_its_thresholds_are_calibrated(checkpoint):
     assert processor.mask_thresholds == model.config.mask_thresholds
 
 
-def test_stock_transformers_gives_the_logits_without_the_refiner(checkpoint):
-    model, processor = CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY, refiner=None), checkpoint[1]
+def test_stock_transformers_gives_the_decoders_own_logits(checkpoint):
+    alone = {"refiner": None, "prompt_tokens": None}
+    model, processor = CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY, **alone), checkpoint[1]
     row = load_scenes()["2"]
     image = row["image"].convert("RGB")
     inputs = processor(text=["penguin", "dog"], images=image, return_tensors="pt")

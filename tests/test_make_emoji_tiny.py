@@ -34,10 +34,11 @@ def test_all_steps_one_after_the_other(tmp_path):
     measured = json.loads((packed / "measured.json").read_text())
     card = (packed / "README.md").read_text()
     assert f"| text | {measured['numbers']['text']['seen']:.3f} |" in card
+    assert {"prompt_tokens.safetensors", "refiner.safetensors"} <= {path.name for path in packed.iterdir()}
     assert Segmenter.from_pretrained(packed, device="cpu").model.refiner is not None
     model, first = (
         CLIPSegForImageSegmentation.from_pretrained(tmp_path / "outputs" / name / "final").state_dict()
         for name in ("emoji-refiner", "emoji-tiny")
     )
     assert any(not model[name].equal(first[name]) for name in first if name.startswith("clip."))  # it has another CLIP
-    assert make().stdout.count("there already") == 11
+    assert make().stdout.count("there already") == 12

@@ -1,6 +1,6 @@
 """A folder as it is published: `emoji-tiny` for three things, with all that goes into its repository.
 
-Without its refiner, so that what runs by transformers alone gives the same masks.
+Without what stands beside its decoder, so that what runs by transformers alone gives the same masks.
 """
 
 import json
@@ -24,7 +24,8 @@ def make_published(folder: Path) -> Path:
     for name in ("model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(EMOJI_TINY) / name, folder / name)
     config = json.loads((Path(EMOJI_TINY) / "config.json").read_text())
-    del config["refiner"]
+    for name in ("refiner", "prompt_tokens"):
+        config.pop(name, None)
     config["id2label"] = {str(number): name for number, name in enumerate(NAMES)}
     (folder / "config.json").write_text(json.dumps(config))
     add_repository_files(folder)

@@ -4,6 +4,7 @@ import getpass
 import json
 import platform
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,16 @@ def test_a_decoder_that_stock_cannot_run_is_published_alone(trained, tmp_path, f
     with pytest.raises(ValueError, match=message):
         check_loading(tmp_path, model, checkpoint.processor, whole=True)
     check_loading(tmp_path, model, checkpoint.processor, whole=False)
+
+
+def test_what_stands_beside_a_decoder_is_published_with_it_whole(trained, tmp_path):
+    checkpoint = Checkpoint.load(trained)
+    both = {"refiner": {"channels": 4}, "prompt_tokens": {"text": 3, "image": 4, "beside": True}}
+    model = CLIPSegForImageSegmentation.from_pretrained(trained, **both)
+    stage_checkpoint(replace(checkpoint, model=model), Release("me/bolts", **LICENSES), tmp_path / "out")
+    assert {f"{name}.safetensors" for name in both} <= {path.name for path in (tmp_path / "out").iterdir()}
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "By transformers alone, which leaves away the prompt attention and the refiner" in card
 
 
 def test_places_that_do_not_fit(trained, tmp_path):

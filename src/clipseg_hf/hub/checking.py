@@ -8,6 +8,7 @@ from transformers import CLIPSegForImageSegmentation as StockModel
 from transformers import CLIPSegProcessor as StockProcessor
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.checkpoints.beside import names_beside
 from clipseg_hf.modeling.configuration import unknown_to_stock
 from clipseg_hf.processing import CLIPSegProcessor
 
@@ -37,7 +38,8 @@ def check_loading(folder: Path, model: Any, processor: Any, *, whole: bool) -> N
             "masks: publish the decoder alone (--decoder-only), which it refuses. Nothing was uploaded."
         )
     if whole:
-        known = {name: weight for name, weight in expected.items() if not name.startswith("refiner.")}
+        beside = names_beside(model)
+        known = {name: weight for name, weight in expected.items() if name not in beside}
         _compare_weights(StockModel.from_pretrained(folder, dtype="auto").state_dict(), known, "transformers")
         texts = ["a photo of a cat", "two dogs"]
         ours, stock = (part.tokenizer(texts, padding=True) for part in (again, StockProcessor.from_pretrained(folder)))

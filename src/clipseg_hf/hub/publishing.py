@@ -11,11 +11,12 @@ from clipseg_hf.hub.origins import Release
 from clipseg_hf.hub.remote_code import CUSTOM_PIPELINE
 from clipseg_hf.hub.staging import EVAL_RESULTS, EVALUATION, Checkpoint, stage_checkpoint
 from clipseg_hf.hub.uploading import Upload, open_place, upload_folder
+from clipseg_hf.modeling.checkpoints.beside import ALL_BESIDE
 
 # What an earlier publication may have left, and this one has not: weights of the other kind would contradict these.
 REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*")
 REPLACED += (
-    "refiner.safetensors",
+    *(part.file for part in ALL_BESIDE),
     "recipe.yaml",
     "provenance.json",
     EVAL_RESULTS,

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from clipseg_hf.modeling.checkpoints import DECODER_FILE
+from clipseg_hf.modeling.checkpoints.decoder_only import DECODER_FILE
 
 REPOSITORY_FILES = Path(__file__).parent / "repository_files"
 CUSTOM_PIPELINE = "custom_pipeline.py"

@@ -21,6 +21,7 @@ from clipseg_hf.hub.remote_code import add_repository_files
 from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.checkpoints.beside import beside_of
 from clipseg_hf.modeling.configuration import unknown_to_stock
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor
@@ -115,7 +116,7 @@ def stage_checkpoint(
         size=input_size(checkpoint.processor.image_processor.size),
         graphs=graphs,
         files=file_names(folder),
-        refined=checkpoint.model.refiner is not None,
+        beside=[part.title for part in beside_of(checkpoint.model.config)],
         unknown_to_stock=unknown_to_stock(checkpoint.model.config),
     )
     card.render().save(folder / "README.md")

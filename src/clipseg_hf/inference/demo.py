@@ -30,11 +30,12 @@ FIGURE = "clipseg-demo.png"
 # what works well, with and without training on the name; the printed numbers are over everything.
 ROWS = (("13", "penguin", "2"), ("5", "laptop", "11"), ("22", "hamburger", "6"), ("12", "robot", "8"))
 SEMANTIC_SCENE = "7"
+ALONE = {"refiner": None, "prompt_tokens": None}  # without what stands beside the decoder
 # Names in measured.json -> how it is told, how the model is loaded, and how it is measured.
 WAYS: dict[str, tuple[str, dict, dict]] = {
-    "numbers": ("as it ships, with its refiner", {}, {}),
-    "base": ("without the refiner, as stock transformers has it", {"refiner": None}, {}),
-    "guided": ("without it, by the guided filter", {"refiner": None}, {"guided_filter": True}),
+    "numbers": ("as it ships", {}, {}),
+    "base": ("the decoder alone, as stock transformers has it", ALONE, {}),
+    "guided": ("the decoder alone, by the guided filter", ALONE, {"guided_filter": True}),
 }
 LIVE = ("numbers", "base")
 # And two that nobody picked: of all phrases of these scenes by text, sorted by their IoU, that in the middle and that

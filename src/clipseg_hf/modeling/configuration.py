@@ -16,6 +16,7 @@ OPTIONAL_FIELDS: dict[str, Any] = {
     "prompt_tokens": None,
 }
 REFINER_CHANNELS = 8
+BESIDE = "beside"  # in `prompt_tokens`, see `has_tokens_beside`
 
 # What a tower's configuration holds for its own class only.
 _OWN_FIELDS = ("model_type", "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path")
@@ -71,14 +72,21 @@ def prompt_tokens(config: CLIPSegConfig) -> tuple[int, int]:
     wanted = get_field(config, "prompt_tokens")
     if wanted is None:
         return 0, 0
-    counts = wanted if isinstance(wanted, dict) else {}
+    counts = dict(wanted) if isinstance(wanted, dict) else {}
+    beside = counts.pop(BESIDE, False)
     are_numbers = sorted(counts) == ["image", "text"] and all(type(n) is int and n > 0 for n in counts.values())
-    if not are_numbers or round(counts["image"] ** 0.5) ** 2 != counts["image"]:
+    if not are_numbers or round(counts["image"] ** 0.5) ** 2 != counts["image"] or type(beside) is not bool:
         raise ValueError(
             f'prompt_tokens={wanted!r} must be None or like {{"text": 16, "image": 16}}: how many words of a text and '
-            "how many cells of an example, a square number, the decoder attends to"
+            "how many cells of an example, a square number, the decoder attends to; and "
+            f'"{BESIDE}": true, if it shall work without them, too'
         )
     return counts["text"], counts["image"]
+
+
+def has_tokens_beside(config: CLIPSegConfig) -> bool:
+    """Whether the attention to prompts' tokens stands beside a decoder that is trained to work without it, too."""
+    return any(prompt_tokens(config)) and bool(get_field(config, "prompt_tokens").get(BESIDE))
 
 
 def row_width(config: CLIPSegConfig) -> int:
@@ -88,11 +96,12 @@ def row_width(config: CLIPSegConfig) -> int:
 
 def unknown_to_stock(config: CLIPSegConfig) -> list[str]:
     """What of the decoder stock's CLIPSeg would leave away, and give other masks: the fields, as one would write them.
-    (A refiner is not among it: without it stock gives the logits that it refines.)"""
+    (What stands beside the decoder is not among it: without its refiner, and attention to prompts' tokens that it works
+    without, stock gives the decoder's own logits.)"""
     found = []
     if len(conditional_layers(config)) > 1:
         found.append(f"conditional_layers={conditional_layers(config)}")
-    if any(prompt_tokens(config)):
+    if any(prompt_tokens(config)) and not has_tokens_beside(config):
         found.append(f"prompt_tokens={get_field(config, 'prompt_tokens')}")
     return found
 

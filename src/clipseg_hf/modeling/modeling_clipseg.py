@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import get_field, row_width, vision_fields
+from clipseg_hf.modeling.configuration import get_field, has_tokens_beside, row_width, vision_fields
 from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
@@ -153,7 +154,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             input_ids, attention_mask, position_ids: the prompts, see `get_conditional_embeddings`.
             conditional_pixel_values, conditional_masks, mask_mode: likewise.
             image_prompt_weight, text_to_prompt, conditional_to_prompt: likewise.
-            conditional_embeddings: as that gives them, in place of texts and images. Gradients flow into them.
+            conditional_embeddings: as that gives them, in place of texts and images. Gradients flow into them. Where
+                attention to prompts' tokens stands beside the decoder, so do bare vectors (N, projection_dim), and give
+                the decoder's own logits.
             prompt_to_image: (N,), the image that each prompt asks about. Left out, N == B pairs them one to one and
                 B == 1 asks all of the one image.
             labels: (N, h, w), bool, integer or float in [0, 1]; of any size, the logits are resized to it.
@@ -208,7 +211,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
                     count, input_ids, conditional_pixel_values, text_to_prompt, conditional_to_prompt
                 )
         else:
-            self._check_embeddings(conditional_embeddings, **prompts)
+            conditional_embeddings = self._check_embeddings(conditional_embeddings, **prompts)
         prompt_to_image = resolve_prompt_to_image(
             prompt_to_image, conditional_embeddings.shape[0], features.num_images, conditional_embeddings.device
         )
@@ -293,17 +296,24 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             )
         return CLIPSegVisionFeatures(features.vision_embeds, features.grid, self._encode_pixels(pixel_values))
 
-    def _check_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> None:
+    def _check_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> Tensor:
+        """The rows that were given, those of bare vectors filled up where the decoder can do without tokens."""
         given = [name for name, value in prompts.items() if value is not None]
         if given:
             raise ValueError(f"conditional_embeddings stand in place of {' and '.join(given)}: pass one or the other")
         width, tokens = row_width(self.config), PromptTokens.of(self.config)
+        vector = width // (1 + tokens.text + tokens.image)
+        takes_vectors = has_tokens_beside(self.config)
+        if embeddings.ndim == 2 and embeddings.shape[1] == vector and takes_vectors:
+            return pad(embeddings, (0, width - vector))
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             kind = f"each a vector and {tokens.text + tokens.image} tokens" if tokens else "vectors"
+            expected = f"(prompts, {vector}) or (prompts, {width})" if takes_vectors else f"(prompts, {width})"
             raise ValueError(
-                f"conditional_embeddings have the shape {tuple(embeddings.shape)}, expected (prompts, {width}): {kind} "
-                "of this model's CLIP"
+                f"conditional_embeddings have the shape {tuple(embeddings.shape)}, expected {expected}: {kind} of this "
+                "model's CLIP"
             )
+        return embeddings
 
 
 NO_PROMPT = (

@@ -1,6 +1,7 @@
 """The base of the model: where its weights come from, and where they go."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -8,17 +9,15 @@ import torch
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPSegConfig, PreTrainedModel
 
-from clipseg_hf.modeling.checkpoints import (
-    DECODER_FILE,
-    REFINER_FILE,
-    find_file,
-    load_refiner,
-    merge_with_base,
-    refuse_mixture,
-    save_decoder,
-    save_refiner,
-    upload_files,
+from clipseg_hf.modeling.checkpoints.beside import (
+    beside_of,
+    find_beside,
+    load_beside,
+    names_beside,
+    save_beside,
 )
+from clipseg_hf.modeling.checkpoints.checkpoint_files import find_file, refuse_mixture, upload_files
+from clipseg_hf.modeling.checkpoints.decoder_only import DECODER_FILE, merge_with_base, save_decoder
 from clipseg_hf.modeling.configuration import (
     OPTIONAL_FIELDS,
     check_config,
@@ -41,8 +40,8 @@ _HUB = ("repo_id", "token", "private", "revision", "commit_message", "create_pr"
 class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     """A frozen `clip` and a trainable `decoder`, loaded and saved under the names of transformers' CLIPSeg.
 
-    And a `refiner`, if `config.refiner` asks for one; its weights are kept in a file of their own, which stock does not
-    look for.
+    And what stands beside the decoder, in files of its own that stock does not look for: a `refiner`, if
+    `config.refiner` asks for one, and attention to prompts' tokens, if `config.prompt_tokens` says so.
     """
 
     config: CLIPSegConfig
@@ -53,7 +52,6 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
-    _keys_to_ignore_on_load_missing = [r"^refiner\."]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -68,8 +66,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         channels = refiner_channels(config)
         self.refiner = None if channels is None else PixelRefiner(config.reduce_dim, channels)
         self.post_init()
-        if self.refiner is not None:
-            self._keys_to_ignore_on_save = {f"refiner.{name}" for name in self.refiner.state_dict()}
+        # which may be in a file of their own, or fresh
+        self._keys_to_ignore_on_load_missing = {f"^{re.escape(part.prefix)}" for part in beside_of(config)}
         self.freeze_clip()
 
     @torch.no_grad()
@@ -92,8 +90,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         loaded as float32 unless `dtype` says otherwise, because the decoder is fragile in half precision.
 
         `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
-        it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps it adds, and
-        `prompt_tokens={"text": 16, "image": 16}`.
+        it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps that it adds, and
+        `prompt_tokens={"text": 16, "image": 16}`; with `"beside": True` in it, None leaves that away like a refiner.
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
@@ -101,10 +99,11 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
 
         Raises:
             ValueError: for a bare CLIP (see `from_clip`), another kind of model or a training run's folder;
-                for a base CLIP that does not fit; for a refiner that is missing or another checkpoint's.
+                for a base CLIP that does not fit; for a refiner, or attention to prompts' tokens, that is missing or
+                another checkpoint's.
             OSError: if the checkpoint, or the base CLIP of a decoder-only one, cannot be reached.
         """
-        name, refiner_file = pretrained_model_name_or_path, None
+        name, beside = pretrained_model_name_or_path, {}
         if name is not None:
             place = {key: kwargs[key] for key in _PLACE if key in kwargs}
             name = name if place.get("subfolder") else resolve_name(name)
@@ -115,8 +114,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             decoder_file = None
             if os.path.isdir(name) or base_model is not None or getattr(config, "base_model_name_or_path", None):
                 decoder_file = find_file(name, DECODER_FILE, **place)
-            if refiner_channels(config) is not None:
-                refiner_file = _find_refiner(name, place)
+            beside = find_beside(name, place, config)
             if decoder_file is not None:
                 reach = {key: value for key, value in place.items() if key not in ("revision", "subfolder")}
                 kwargs["state_dict"] = merge_with_base(decoder_file, config, base_model, cls.from_pretrained, **reach)
@@ -126,8 +124,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 raise ValueError(f"base_model is for decoder-only checkpoints, but {name} brings a CLIP of its own")
         loaded = super().from_pretrained(name, *args, config=config, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
-        if refiner_file is not None:
-            load_refiner(model, refiner_file)
+        for part, file in beside.items():
+            load_beside(model, part, file)
         model.freeze_clip()
         return loaded
 
@@ -144,7 +142,7 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         decoder_dropout: float = 0.0,
         conditional_layer: int = 0,
         conditional_layers: Sequence[int] | None = None,
-        prompt_tokens: dict[str, int] | None = None,
+        prompt_tokens: dict[str, Any] | None = None,
         loss_type: str = "bce",
         refiner: dict[str, Any] | None = None,
         generator: torch.Generator | None = None,
@@ -162,7 +160,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             conditional_layers: several such steps, that one among them, for example [0, 1, 2]; None for that one. Stock
                 cannot run such a decoder.
             prompt_tokens: {"text": 16, "image": 16} for a decoder that attends to so many words of a text and cells of
-                an example (a square number) before every block; None for none. Stock cannot run such a decoder.
+                an example (a square number) before every block; None for none. Stock cannot run such a decoder, unless
+                `"beside": True` in it has training show it some prompts without their tokens.
             refiner: {} for a refiner that looks at the pixels, {"channels": 8} for its width; None for none.
             generator: where the decoder's weights are drawn from; None: PyTorch's global one.
             clip_kwargs: go to `CLIPModel.from_pretrained` (`revision`, `dtype`, `attn_implementation`, ...).
@@ -229,7 +228,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 CLIP came from.
             args, kwargs: as in transformers' `save_pretrained`.
 
-        A refiner goes into a file of its own beside either, `refiner.safetensors`, which stock does not look for.
+        A refiner goes into a file of its own beside either, `refiner.safetensors`, which stock does not look for. So
+        does attention to prompts' tokens that stands beside the decoder, `prompt_tokens.safetensors`.
 
         Raises:
             ValueError: if the directory holds a checkpoint of the other kind; with `decoder_only`, if the base is not
@@ -239,11 +239,12 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             if base_model is not None or base_model_revision is not None:
                 raise ValueError("base_model is for decoder_only=True; a whole checkpoint brings its CLIP along")
             refuse_mixture(save_directory, (DECODER_FILE,))
+            self._keys_to_ignore_on_save = names_beside(self)
             super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
             if is_main_process:
-                save_refiner(self, save_directory)
-                if self.refiner is not None and kwargs.get("push_to_hub"):
-                    upload_files(save_directory, [REFINER_FILE], **{key: kwargs[key] for key in _HUB if key in kwargs})
+                files = save_beside(self, save_directory)
+                if files and kwargs.get("push_to_hub"):
+                    upload_files(save_directory, files, **{key: kwargs[key] for key in _HUB if key in kwargs})
             return
         if not self._clip_frozen:
             raise ValueError(
@@ -263,9 +264,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             raise TypeError(f"decoder_only=True does not take {sorted(kwargs) or 'these positional arguments'}")
         if is_main_process:
             save_decoder(self, save_directory, portable_name(base_model), base_model_revision)
-            save_refiner(self, save_directory)
+            files = ["config.json", DECODER_FILE, *save_beside(self, save_directory)]
             if push_to_hub:
-                files = ["config.json", DECODER_FILE] + [REFINER_FILE] * (self.refiner is not None)
                 upload_files(save_directory, files, **kwargs)
 
 
@@ -279,18 +279,6 @@ def _load_config(
     for field in OPTIONAL_FIELDS.keys() & unused.keys():
         setattr(config, field, unused.pop(field))
     return config, {key: value for key, value in kwargs.items() if key in unused or key not in fields}
-
-
-def _find_refiner(name: str | os.PathLike, place: dict[str, Any]) -> str | None:
-    """The file of a checkpoint's refiner; None where the checkpoint has none, so that a fresh one is wanted."""
-    file = find_file(name, REFINER_FILE, **place)
-    if file is None and CLIPSegConfig.get_config_dict(name, **place)[0].get("refiner") is not None:
-        raise ValueError(
-            f"the config.json of {name} names a refiner, but there is no {REFINER_FILE} beside it: was it left behind "
-            "when the checkpoint was copied, or saved by stock transformers? Bring the file along, or load the "
-            "checkpoint without it by refiner=None"
-        )
-    return file
 
 
 def _check_model_type(stored: dict[str, Any], name: str | os.PathLike, expected: str) -> None:

@@ -57,8 +57,8 @@ class CLIPSegTrainingArguments:
     )
     prompt_tokens: dict | None = _option(  # noqa: RUF009
         None,
-        'words of a text and cells of an example that the decoder attends to, like {"text": 16, "image": 16}; default: '
-        "none, as in the paper",
+        'words of a text and cells of an example that the decoder attends to, like {"text": 16, "image": 16}, with '
+        "beside: true if it shall work without them, too; default: the checkpoint's own, or none, as in the paper",
     )
     decoder_dropout: float | None = _option(
         None,

@@ -100,7 +100,7 @@ def _find(name: str, revision: str | None = None) -> None:
 
 
 def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
-    """A trained decoder, with its refiner, on another CLIP, whose activations it is yet to get used to."""
+    """A trained decoder, with what stands beside it, on another CLIP, whose activations it is yet to get used to."""
     _find(name)
     fresh = CLIPSegForImageSegmentation.from_clip(name, extract_layers=trained.config.extract_layers)
     config, of_clip = trained.config.to_dict(), fresh.config.to_dict()
@@ -209,7 +209,7 @@ def build_sampler(rows, args: CLIPSegTrainingArguments) -> PromptSampler:
 
 
 def build_optimizer(model: CLIPSegForImageSegmentation, args: CLIPSegTrainingArguments) -> torch.optim.AdamW:
-    """AdamW over the decoder and the refiner, as far as they are trained."""
+    """AdamW over the decoder and what stands beside it, as far as they are trained."""
     return torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=args.learning_rate,

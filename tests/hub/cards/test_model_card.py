@@ -74,8 +74,10 @@ def test_the_card_of_a_decoder(card):
 
 def test_what_stock_does_not_know_is_told(card):
     assert "By transformers alone:" in card.render().text
-    text = replace(card, refined=True).render().text
-    assert "By transformers alone, which leaves away the refiner, so that borders are coarser:" in text
+    text = replace(card, beside=["prompt attention", "refiner"]).render().text
+    assert (
+        "By transformers alone, which leaves away the prompt attention and the refiner, so that masks are worse" in text
+    )
     fields = ["conditional_layers=[0, 1]", "prompt_tokens={'text': 3, 'image': 4}"]
     text = replace(card, release=replace(card.release, decoder_only=True), unknown_to_stock=fields).render().text
     told = "CLIPSeg cannot run this decoder, which has `conditional_layers=[0, 1]` and `prompt_tokens="

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -86,6 +87,23 @@ def test_attention_that_starts_from_zero_changes_nothing_and_any_other_does_at_e
 
 
 @torch.no_grad()
+def test_a_quarter_of_the_prompts_go_unheard_in_training_where_attention_stands_beside(tiny):
+    decoder = tiny.model(prompt_tokens={**SEEN, "beside": True}).decoder
+    rows, pairs = torch.randn(400, 8, 24), torch.zeros(400, dtype=torch.long)
+    rows[:8, 1:], rows[:, 4:] = 0, 0  # bare vectors, and texts
+    activations = [torch.randn(1, 5, 48) for _ in range(3)]
+    bare = decoder(activations, F.pad(rows[:, 0], (0, 7 * 24)), (2, 2), pairs).logits
+    whole = decoder(activations, rows.flatten(1), (2, 2), pairs).logits
+    told = ((whole - bare).abs().amax((1, 2)) > 1e-4).tolist()
+    assert told == [False] * 8 + [True] * 392
+    torch.manual_seed(0)
+    found = decoder.train()(activations, rows.flatten(1), (2, 2), pairs).logits
+    unheard = (found - bare).abs().amax((1, 2)) < 1e-4
+    torch.testing.assert_close(found[~unheard], whole[~unheard], atol=1e-4, rtol=1e-4)
+    assert 70 < unheard[8:].sum() < 130
+
+
+@torch.no_grad()
 def test_a_text_means_the_same_however_far_it_is_padded(tiny):
     model = tiny.model(prompt_tokens={"text": 9, "image": 4})
     texts = tiny.tokens(3)
@@ -135,7 +153,7 @@ def test_tokens_are_kept_in_both_kinds_of_checkpoints_and_can_be_put_on_a_traine
 @pytest.mark.parametrize(
     "wrong",
     [True, 16, {}, {"text": 16}, {"text": 16, "image": 15}, {"text": 0, "image": 4}, {"text": 2.0, "image": 4},
-     {"text": 1, "image": 4, "words": 2}],
+     {"text": 1, "image": 4, "words": 2}, {"text": 1, "image": 4, "beside": 1}],
 )  # fmt: skip
 def test_numbers_that_no_decoder_can_attend_to(tiny, wrong):
     message = r'prompt_tokens=.* must be None or like {"text": 16, "image": 16}: how many .* of an example, a square'

@@ -36,7 +36,7 @@ class CheckpointCard:
         size: (height, width) of pictures.
         graphs: a table of its ONNX graphs, if there are any.
         files: names of the other files in the repository.
-        refined: whether it has a refiner, which stock leaves away.
+        beside: what stands beside its decoder, which stock leaves away, for people.
         unknown_to_stock: what of its decoder stock would leave away, as its configuration says it.
     """
 
@@ -53,7 +53,7 @@ class CheckpointCard:
     size: tuple[int, int]
     graphs: str
     files: Sequence[str]
-    refined: bool = False
+    beside: Sequence[str] = ()
     unknown_to_stock: Sequence[str] = ()
 
     def render(self) -> ModelCard:

@@ -10,7 +10,7 @@ from transformers import CLIPSegConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoderOutput
 
-from clipseg_hf.modeling.configuration import conditional_layers, get_field, vision_fields
+from clipseg_hf.modeling.configuration import conditional_layers, get_field, has_tokens_beside, vision_fields
 from clipseg_hf.modeling.layers.dropout import dropout
 from clipseg_hf.modeling.layers.onednn import from_onednn, records_nothing, to_onednn
 from clipseg_hf.modeling.layers.prompt_tokens import PromptAttention, PromptTokens, ZeroLinear
@@ -20,6 +20,8 @@ from clipseg_hf.modeling.layers.readout import RefinedReadout, SimpleReadout
 # activations take 8 KB a token). A processor is as fast with four prompts of 352 x 352, an accelerator wants more.
 DECODE_TOKENS_CPU = 2_048
 DECODE_TOKENS_ACCELERATOR = 32_768
+
+UNHEARD = 0.25  # of the prompts, in training, where attention to their tokens stands beside the decoder
 
 Refine = Callable[[Tensor, Tensor, Tensor], Tensor]
 Films = dict[int, tuple[Tensor, Tensor]]  # step -> scale and shift, (N, 1, D) each
@@ -108,8 +110,15 @@ class CLIPSegDecoder(nn.Module):
         films = {self.config.conditional_layer: self._film(vectors)}
         films |= {int(step): film(vectors) for step, film in self.films.items()}
         attends = {int(step): cast(PromptAttention, attention).read(rows) for step, attention in self.attends.items()}
-        present = PromptTokens.of(self.config).present(rows, self.training)[:, None, None] if self.attends else None
-        return _Prompts(prompt_to_image, films, attends, present)
+        if not self.attends:
+            return _Prompts(prompt_to_image, films, attends)
+        present = PromptTokens.of(self.config).present(rows, self.training)[:, None, None]  # (N, 1, 1, 1 + K)
+        heard = None
+        if has_tokens_beside(self.config):
+            heard = present[..., 0, 1:].any(-1, keepdim=True)  # of a bare vector there is no more to say
+            if self.training:  # some prompts are decoded without, so that the decoder goes on working so
+                heard = heard & (torch.rand_like(heard, dtype=torch.float32) >= UNHEARD)
+        return _Prompts(prompt_to_image, films, attends, present, heard)
 
     def _film(self, conditional_embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, projection_dim) -> scale and shift, (N, 1, D) each."""
@@ -127,7 +136,7 @@ class CLIPSegDecoder(nn.Module):
         """Decode one chunk of n prompts."""
         hidden_states: list[Tensor] = []
         attentions: list[Tensor] = []
-        prompt_to_image, films, attends, present = prompts
+        prompt_to_image, films, attends, present, heard = prompts
         tokens = skips[0][prompt_to_image]  # (B, tokens, D) -> (n, tokens, D)
         for step, (skip, layer) in enumerate(zip(skips, self.layers, strict=True)):
             if step > 0:
@@ -136,7 +145,8 @@ class CLIPSegDecoder(nn.Module):
                 scale, shift = films[step]
                 tokens = scale * tokens + shift
             if step in attends:
-                tokens = tokens + self.attends[str(step)](tokens, *attends[step], present)
+                attended = self.attends[str(step)](tokens, *attends[step], present)
+                tokens = tokens + (attended if heard is None else attended * heard)
             if output_hidden_states and not hidden_states:
                 hidden_states.append(tokens)
             tokens, weights = layer(tokens, output_attentions)
@@ -152,13 +162,14 @@ class CLIPSegDecoder(nn.Module):
 
 
 class _Prompts(NamedTuple):
-    """What a decoder knows of N prompts: their images (N,), what films and attentions made of them for each step, and
-    which of their tokens are there (N, 1, 1, 1 + K)."""
+    """What a decoder knows of N prompts: their images (N,), what films and attentions made of them for each step, which
+    of their tokens are there (N, 1, 1, 1 + K), and which prompts have any at all (N, 1, 1), where that matters."""
 
     prompt_to_image: Tensor
     films: Films
     attends: dict[int, tuple[Tensor, Tensor]]
-    present: Tensor | None
+    present: Tensor | None = None
+    heard: Tensor | None = None
 
     def select(self, part: slice) -> "_Prompts":
         """Some of them."""
@@ -166,8 +177,8 @@ class _Prompts(NamedTuple):
             {step: (first[part], second[part]) for step, (first, second) in pairs.items()}
             for pairs in (self.films, self.attends)
         )
-        present = None if self.present is None else self.present[part]
-        return _Prompts(self.prompt_to_image[part], films, attends, present)
+        present, heard = (None if of_all is None else of_all[part] for of_all in (self.present, self.heard))
+        return _Prompts(self.prompt_to_image[part], films, attends, present, heard)
 
 
 class FurtherFilm(nn.Module):

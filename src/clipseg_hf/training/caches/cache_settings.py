@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import prompt_tokens
 
 FORMAT = 2
 _SAID_OF_LOADING = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
@@ -56,8 +56,9 @@ class CacheSettings:
 
     def prompt_key(self, model: CLIPSegForImageSegmentation, *names: str, **facts) -> dict:
         """`key`, of prompts, which may have tokens beside their vector."""
-        tokens = get_field(model.config, "prompt_tokens")
-        return self.key(model, *names, **facts, **({} if tokens is None else {"prompt_tokens": tokens}))
+        text, image = prompt_tokens(model.config)
+        tokens = {"prompt_tokens": {"text": text, "image": image}} if text else {}
+        return self.key(model, *names, **facts, **tokens)
 
 
 def fingerprint_tokenizer(tokenizer) -> str:

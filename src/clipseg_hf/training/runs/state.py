@@ -6,9 +6,13 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from clipseg_hf.modeling.checkpoints import DECODER_FILE, REFINER_FILE
+from clipseg_hf.modeling.checkpoints.beside import ALL_BESIDE
+from clipseg_hf.modeling.checkpoints.decoder_only import DECODER_FILE
 
-WEIGHTS = (DECODER_FILE, "model.safetensors")  # a decoder alone, or a whole model; a refiner's file beside either
+WEIGHTS = (
+    DECODER_FILE,
+    "model.safetensors",
+)  # a decoder alone, or a whole model; there may be files beside
 
 
 @dataclass
@@ -83,7 +87,7 @@ def trained_tensors(model) -> dict[str, torch.Tensor]:
 def read_trained(path: Path) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint's folder, but for CLIP's."""
     files, tensors = [next(path / name for name in WEIGHTS if (path / name).exists())], {}
-    for file in files + [path / REFINER_FILE] * (path / REFINER_FILE).exists():
+    for file in files + [path / part.file for part in ALL_BESIDE if (path / part.file).exists()]:
         with safe_open(file, framework="pt") as stored:
             names = [name for name in stored.keys() if not name.startswith("clip.")]  # noqa: SIM118
             tensors |= {name: stored.get_tensor(name) for name in names}

@@ -9,8 +9,10 @@ import transformers
 from safetensors import safe_open
 
 from clipseg_hf import EMOJI_TINY
-from clipseg_hf.modeling import CLIPSegForImageSegmentation, checkpoints
-from clipseg_hf.modeling.checkpoints import DECODER_FILE, find_file, weights_checksum
+from clipseg_hf.modeling import CLIPSegForImageSegmentation
+from clipseg_hf.modeling.checkpoints import checkpoint_files
+from clipseg_hf.modeling.checkpoints.checkpoint_files import find_file, weights_checksum
+from clipseg_hf.modeling.checkpoints.decoder_only import DECODER_FILE
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +246,7 @@ def test_upload_sends_the_decoder_and_its_config(trained, tmp_path, monkeypatch)
         def upload_folder(self, **arguments):
             calls["upload"] = arguments
 
-    monkeypatch.setattr(checkpoints, "HfApi", FakeApi)
+    monkeypatch.setattr(checkpoint_files, "HfApi", FakeApi)
     arguments = {"token": "secret", "private": True, "commit_message": "First"}
     trained.save_pretrained(tmp_path / "my-decoder", decoder_only=True, push_to_hub=True, **arguments)
     assert calls["token"] == "secret"
