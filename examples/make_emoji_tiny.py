@@ -1,4 +1,4 @@
-"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, refiner, the packed checkpoint.
+"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, what stands beside it, packed.
 
     python examples/make_emoji_tiny.py WORK            # hours on a CPU, in WORK/outputs; given again, it goes on
     python examples/make_emoji_tiny.py WORK --quick    # the same steps, so short that nothing is learned
@@ -25,6 +25,7 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
+ATTENTION, REFINER = "emoji-prompt-attention", "emoji-refiner"
 PACKED = "outputs/packed"
 # The scenes of each split, and what --quick changes in the recipes.
 SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
@@ -59,10 +60,9 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
     def training(name: str) -> Step:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
-    last_clip, last_decoder = STRETCHES[-1]
-    measured = "outputs/measured.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), "outputs/emoji-refiner/final"]
-    pack += [f"outputs/{last_decoder}/final", f"outputs/{last_clip}", measured, PACKED]
+    last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", f"outputs/{ATTENTION}/final"]
+    pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
         Step(
@@ -70,7 +70,8 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
             [*cli, "scenes", "outputs/emoji-world", "--train", train, "--val", val, "--test", test, "--seed", "0"],
         ),
         *(step for clips, decoder in STRETCHES for step in (clip(clips), training(decoder))),
-        training("emoji-refiner"),
+        training(ATTENTION),
+        training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
         Step(f"{PACKED}/README.md", pack),
@@ -103,7 +104,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), "emoji-refiner"):
+    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), ATTENTION, REFINER):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

@@ -1,11 +1,11 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-tiny-regions/final \\
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-prompt-attention/final \\
         outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
-is fragile in half precision. The refiner stays in float32, and knows the decoder by its stored weights. Numbers are to
-be measured on the packed folder.
+is fragile in half precision. What stands beside the decoder stays in float32, and knows it by its stored weights.
+Numbers are to be measured on the packed folder.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from clipseg_hf import CLIPSegForImageSegmentation
 from clipseg_hf.inference.demo import WAYS
-from clipseg_hf.modeling.checkpoints import save_refiner
+from clipseg_hf.modeling.checkpoints.beside import ALL_BESIDE, names_beside, save_beside
 
 CARD = """\
 ---
@@ -29,9 +29,10 @@ tags: [clipseg, zero-shot-segmentation, one-shot-segmentation, emoji]
 # emoji-tiny
 
 A CLIPSeg of {parameters:.1f} M parameters that knows the emoji world and nothing else: a small CLIP trained from
-scratch, a decoder on it ({trainable:.2f} M parameters, refined readout), and a refiner of {refiner:,} weights that
-looks at the pixels. It makes everything in clipseg-hf run without a network, in seconds, on a CPU. It is no model for
-photographs. Stock `transformers` loads it, too, without the refiner.
+scratch and a decoder on it ({trainable:.2f} M parameters, refined readout). Beside the decoder stand attention to the
+words of a phrase and the cells of an example ({prompt_tokens:,} weights) and a refiner that looks at the pixels
+({refiner:,}). It makes everything in clipseg-hf run without a network, in seconds, on a CPU. It is no model for
+photographs. Stock `transformers` loads it, too, without what stands beside the decoder.
 
 ```python
 from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor
@@ -58,9 +59,10 @@ In three stretches (the recipes are in the project's `examples/recipes`, and its
 of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-clip-longer.yaml` with hard negatives,
 and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
 `emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
-the refiner. `recipe.yaml` is the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's, which left the
-decoder as it was; `provenance.json` and `refiner-provenance.json` say with which versions, data and seed;
-`pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
+`emoji-prompt-attention.yaml` put the attention beside the decoder, as it was rounded to be shipped, and trained both, a
+quarter of the prompts without it, and `emoji-refiner.yaml` trained the refiner alone. `recipe.yaml` is the last of the
+decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and `refiner-provenance.json` say with which
+versions, data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
 
 ## Licence
 
@@ -92,7 +94,7 @@ def main() -> None:
     config["dtype"] = "float32"
     for name in ("base_model_name_or_path", "base_model_revision"):
         config.pop(name, None)  # the CLIP is inside
-    _put_refiner(given, config)
+    _put_beside(given, config)
     for name in FILES:
         _copy(given.model / name, given.output / name)
     for name in ("recipe.yaml", "provenance.json"):
@@ -104,13 +106,16 @@ def main() -> None:
         _copy(given.measured, given.output / "measured.json")
         measured = json.loads(given.measured.read_text(encoding="utf-8"))
         sizes = {name: tensor.numel() for name, tensor in weights.items()}
-        refiner = sum(tensor.numel() for tensor in load_file(given.output / "refiner.safetensors").values())
+        beside = {
+            part.field: sum(tensor.numel() for tensor in load_file(given.output / part.file).values())
+            for part in ALL_BESIDE
+        }
         processor = json.loads((given.output / "processor_config.json").read_text(encoding="utf-8"))
         card = CARD.format(
             context=processor["visual_prompt_settings"]["context"],
             parameters=sum(sizes.values()) / 1e6,
             trainable=sum(size for name, size in sizes.items() if name.startswith("decoder.")) / 1e6,
-            refiner=refiner,
+            **beside,
             tables="\n\n".join(
                 f"{title.capitalize()}:\n\n{TABLE}{_rows(measured[n])}" for n, (title, *_) in WAYS.items()
             ),
@@ -119,15 +124,19 @@ def main() -> None:
         (given.output / "README.md").write_text(card, encoding="utf-8")
 
 
-def _put_refiner(given: argparse.Namespace, config: dict) -> None:
-    """Write the configuration, and the refiner for the decoder whose weights have been rounded."""
-    path, refiner = given.output / "config.json", config.pop("refiner")
+def _put_beside(given: argparse.Namespace, config: dict) -> None:
+    """Write the configuration, and what stands beside the decoder for one whose weights have been rounded."""
+    path = given.output / "config.json"
+    beside = {part.field: config.pop(part.field) for part in ALL_BESIDE}
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    packed = CLIPSegForImageSegmentation.from_pretrained(given.output, refiner=refiner)
     trained = CLIPSegForImageSegmentation.from_pretrained(given.model)
-    packed.refiner.load_state_dict(trained.refiner.state_dict())
-    save_refiner(packed, given.output)
-    path.write_text(json.dumps(config | {"refiner": refiner}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for part in ALL_BESIDE:  # of an earlier pack, and of another decoder
+        (given.output / part.file).unlink(missing_ok=True)
+    packed = CLIPSegForImageSegmentation.from_pretrained(given.output, **beside)
+    weights = trained.state_dict()
+    packed.load_state_dict({name: weights[name] for name in names_beside(trained)}, strict=False)
+    save_beside(packed, given.output)
+    path.write_text(json.dumps(config | beside, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:
