@@ -176,6 +176,15 @@ def test_whether_prompt_attention_stands_beside_is_the_checkpoints_word(tiny, ba
         assert again.config.prompt_tokens == model.config.prompt_tokens
 
 
+@pytest.mark.parametrize("wrong", [16, "many", {"text": 3}, {"text": 3, "image": 5, "beside": True}])
+def test_other_settings_are_refused_where_there_are_some(base, tmp_path, wrong):
+    model = CLIPSegForImageSegmentation.from_pretrained(base, **FIELDS["prompt attention"][0])
+    model.save_pretrained(tmp_path / "beside")
+    for folder in (base, tmp_path / "beside"):
+        with pytest.raises(ValueError, match=r'must be None or like {"text": 16, "image": 16}.*"beside": true'):
+            CLIPSegForImageSegmentation.from_pretrained(folder, prompt_tokens=wrong)
+
+
 def test_it_is_kept_whatever_the_type(base, tmp_path):
     model = CLIPSegForImageSegmentation.from_pretrained(base, **FIELDS["prompt attention"][0])
     model.half().save_pretrained(tmp_path / "half")

@@ -72,7 +72,7 @@ def find_beside(name: str | os.PathLike, place: dict[str, Any], config: CLIPSegC
     """
     stored = CLIPSegConfig.get_config_dict(name, **place)[0]
     of_tokens, wanted = stored.get(TOKENS_BESIDE.field), get_field(config, TOKENS_BESIDE.field)
-    if of_tokens is not None and wanted is not None:
+    if isinstance(of_tokens, dict) and isinstance(wanted, dict):
         counts = {key: value for key, value in wanted.items() if key != BESIDE}
         setattr(config, TOKENS_BESIDE.field, {**counts, **({BESIDE: True} if of_tokens.get(BESIDE) else {})})
     files = {}
@@ -104,7 +104,7 @@ def save_beside(model: Any, directory: str | os.PathLike) -> list[str]:
             continue
         tensors = {name: tensor.contiguous() for name, tensor in weights.items() if name.startswith(part.prefix)}
         # a single entry: safetensors writes several in any order, and the same weights shall be the same bytes
-        save_file(tensors, path, metadata={"decoder": name_decoder(model)})
+        save_file(tensors, path, metadata={"decoder": _name_decoder(model)})
     return [part.file for part in written]
 
 
@@ -125,8 +125,8 @@ def load_beside(model: Any, part: Beside, file: str) -> None:
                 f"{file} does not fit this model's {part.title}: its {name} is {shapes[0]}, expected {shapes[1]}. Set "
                 f"{part.field} in config.json to what it was saved with, or load without it by {part.field}=None"
             )
-    name = name_decoder(model)
-    if not may_be_same(decoder, name):
+    name = _name_decoder(model)
+    if not _may_be_same(decoder, name):
         raise ValueError(
             f"{file} was trained on another decoder than the one beside it (their checksums differ): bring the "
             f"{part.field} that belongs to these weights, or load without it by {part.field}=None"
@@ -134,13 +134,13 @@ def load_beside(model: Any, part: Beside, file: str) -> None:
     model.load_state_dict(tensors, strict=False)
 
 
-def name_decoder(model: Any) -> str:
+def _name_decoder(model: Any) -> str:
     """Type and checksum of a decoder's weights, by which what stands beside it knows it."""
     beside = names_beside(model)
     weights = {name: tensor for name, tensor in model.decoder.state_dict().items() if f"decoder.{name}" not in beside}
     return f"{str(weights['film_mul.weight'].dtype).removeprefix('torch.')} {weights_checksum(weights)}"
 
 
-def may_be_same(one: str, other: str) -> bool:
+def _may_be_same(one: str, other: str) -> bool:
     """Whether two names may be of one decoder: in different types there is nothing to compare."""
     return one == other or one.split(" ")[0] != other.split(" ")[0]
