@@ -182,7 +182,13 @@ def test_its_weights_are_at_most_a_twentieth_of_the_decoders(tiny, intermediate)
     assert 0.004 < refiner / decoder < 0.05 and refiner == 4_774
 
 
-# Checkpoints
+# Its settings
+
+
+def test_a_checkpoints_refiner_of_another_width_is_refused(refined, tmp_path):
+    refined.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"does not fit this model's refiner: its refiner\.\S+ is \[.*, expected \["):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path, refiner={"channels": 8})
 
 
 @pytest.mark.parametrize(

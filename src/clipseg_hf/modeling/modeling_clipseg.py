@@ -211,7 +211,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
                     count, input_ids, conditional_pixel_values, text_to_prompt, conditional_to_prompt
                 )
         else:
-            conditional_embeddings = self._check_embeddings(conditional_embeddings, **prompts)
+            conditional_embeddings = self._take_embeddings(conditional_embeddings, **prompts)
         prompt_to_image = resolve_prompt_to_image(
             prompt_to_image, conditional_embeddings.shape[0], features.num_images, conditional_embeddings.device
         )
@@ -296,15 +296,14 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             )
         return CLIPSegVisionFeatures(features.vision_embeds, features.grid, self._encode_pixels(pixel_values))
 
-    def _check_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> Tensor:
+    def _take_embeddings(self, embeddings: Tensor, **prompts: Tensor | None) -> Tensor:
         """The rows that were given, those of bare vectors filled up where the decoder can do without tokens."""
         given = [name for name, value in prompts.items() if value is not None]
         if given:
             raise ValueError(f"conditional_embeddings stand in place of {' and '.join(given)}: pass one or the other")
         width, tokens = row_width(self.config), PromptTokens.of(self.config)
-        vector = width // (1 + tokens.text + tokens.image)
-        takes_vectors = has_tokens_beside(self.config)
-        if embeddings.ndim == 2 and embeddings.shape[1] == vector and takes_vectors:
+        vector, takes_vectors = self.config.projection_dim, has_tokens_beside(self.config)
+        if takes_vectors and embeddings.ndim == 2 and embeddings.shape[1] == vector:
             return pad(embeddings, (0, width - vector))
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             kind = f"each a vector and {tokens.text + tokens.image} tokens" if tokens else "vectors"

@@ -66,8 +66,10 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         channels = refiner_channels(config)
         self.refiner = None if channels is None else PixelRefiner(config.reduce_dim, channels)
         self.post_init()
-        # which may be in a file of their own, or fresh
-        self._keys_to_ignore_on_load_missing = {f"^{re.escape(part.prefix)}" for part in beside_of(config)}
+        # transformers' own part of a checkpoint has nothing of what stands beside the decoder
+        prefixes = [f"^{re.escape(part.prefix)}" for part in beside_of(config)]
+        self._keys_to_ignore_on_load_missing = {*(self._keys_to_ignore_on_load_missing or ()), *prefixes}
+        self._keys_to_ignore_on_save = {*(self._keys_to_ignore_on_save or ()), *names_beside(self)}
         self.freeze_clip()
 
     @torch.no_grad()
@@ -239,7 +241,6 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
             if base_model is not None or base_model_revision is not None:
                 raise ValueError("base_model is for decoder_only=True; a whole checkpoint brings its CLIP along")
             refuse_mixture(save_directory, (DECODER_FILE,))
-            self._keys_to_ignore_on_save = names_beside(self)
             super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
             if is_main_process:
                 files = save_beside(self, save_directory)

@@ -1,6 +1,5 @@
 """What stands beside a decoder: stock loads the rest and warns of nothing, and its file comes back bit by bit."""
 
-import copy
 import warnings
 
 import pytest
@@ -58,7 +57,7 @@ def test_a_fresh_one_is_put_on_a_checkpoint_and_changes_nothing(part, base, prom
     assert not info["missing_keys"]
     assert any(weight.std() > 0.01 for name, weight in fresh.named_parameters() if name.startswith(part[2]))
     plain = CLIPSegForImageSegmentation.from_pretrained(base)
-    torch.testing.assert_close(logits(fresh, prompts), logits(plain, prompts))
+    assert torch.equal(logits(fresh, prompts), logits(plain, prompts))
     fresh.save_pretrained(tmp_path / "fresh")
     assert_same(CLIPSegForImageSegmentation.from_pretrained(tmp_path / "fresh"), fresh)
 
@@ -86,7 +85,8 @@ def test_neither_side_warns(part, grown, tmp_path, caplog, capfd):
         for cls in (transformers.CLIPSegForImageSegmentation, CLIPSegForImageSegmentation):
             cls.from_pretrained(tmp_path / "grown")
     said = caplog.text + "".join(capfd.readouterr())
-    assert part[2] not in said and "unexpected" not in said.lower() and "missing" not in said.lower()
+    name = part[2].split(".")[-2]  # "refiner", "attends"
+    assert name not in said and "unexpected" not in said.lower() and "missing" not in said.lower()
 
 
 def test_a_decoder_alone_brings_it_along(part, tiny, tmp_path):
@@ -199,6 +199,6 @@ def test_bare_vectors_get_the_decoders_own_logits(tiny, base, prompts):
     inputs = {"pixel_values": prompts["pixel_values"], "conditional_embeddings": vectors}
     expected = logits(CLIPSegForImageSegmentation.from_pretrained(base), inputs)
     assert torch.equal(logits(model, inputs), expected)
-    wide = copy.copy(inputs) | {"conditional_embeddings": vectors[:, :-1]}
+    narrow = inputs | {"conditional_embeddings": vectors[:, :-1]}
     with pytest.raises(ValueError, match=r"expected \(prompts, 24\) or \(prompts, 192\): each a vector and 7 tokens"):
-        model(**wide)
+        model(**narrow)

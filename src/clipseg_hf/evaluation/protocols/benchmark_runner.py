@@ -162,18 +162,15 @@ def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
         if options.unseen not in ZERO_SHOT_SPLITS:
             raise ValueError(f"unseen is one of {', '.join(map(str, ZERO_SHOT_SPLITS))}, got {options.unseen}.")
         source = PascalVOC(data, options.split or "val", options.limit)
-        groups, unseen, maps = [source.classes], ZERO_SHOT_SPLITS[options.unseen], [source]
+        maps, unseen = [source], ZERO_SHOT_SPLITS[options.unseen]
+    shared = {"shard": current_shard(), "progress": options.progress}
     told_apart = [
-        merge_processes(
-            evaluate_zero_shot(
-                model, processor, pictures, group, settings, shard=current_shard(), progress=options.progress
-            )
-        )
-        for pictures, group in zip(maps, groups, strict=True)
+        merge_processes(evaluate_zero_shot(model, processor, group, group.classes, settings, **shared))
+        for group in maps
     ]
     matrices = {reading: ConfusionMatrix.joined([one[reading] for one in told_apart]) for reading in told_apart[0]}
     summary = summarize_zero_shot(matrices, unseen)
-    settings = {**asdict(settings), "groups": [list(group) for group in groups], "unseen": list(unseen)}
+    settings = {**asdict(settings), "groups": [list(group.classes) for group in maps], "unseen": list(unseen)}
     return Evaluation("zero-shot", settings, summary, rows=source)
 
 

@@ -70,6 +70,8 @@ def find_beside(name: str | os.PathLike, place: dict[str, Any], config: CLIPSegC
     Raises:
         ValueError: a file is missing.
     """
+    if all(get_field(config, part.field) is None for part in ALL_BESIDE):
+        return {}  # as in released checkpoints, whose config.json need not be read again
     stored = CLIPSegConfig.get_config_dict(name, **place)[0]
     of_tokens, wanted = stored.get(TOKENS_BESIDE.field), get_field(config, TOKENS_BESIDE.field)
     if isinstance(of_tokens, dict) and isinstance(wanted, dict):
@@ -96,15 +98,15 @@ def save_beside(model: Any, directory: str | os.PathLike) -> list[str]:
     Returns:
         The names of the files.
     """
-    written, weights = beside_of(model.config), model.state_dict()
     for part in ALL_BESIDE:
-        path = Path(directory) / part.file
-        if part not in written:
-            path.unlink(missing_ok=True)
-            continue
-        tensors = {name: tensor.contiguous() for name, tensor in weights.items() if name.startswith(part.prefix)}
+        (Path(directory) / part.file).unlink(missing_ok=True)
+    written = beside_of(model.config)
+    if written:
         # a single entry: safetensors writes several in any order, and the same weights shall be the same bytes
-        save_file(tensors, path, metadata={"decoder": _name_decoder(model)})
+        weights, metadata = model.state_dict(), {"decoder": _name_decoder(model)}
+        for part in written:
+            tensors = {name: tensor.contiguous() for name, tensor in weights.items() if name.startswith(part.prefix)}
+            save_file(tensors, Path(directory) / part.file, metadata=metadata)
     return [part.file for part in written]
 
 
