@@ -140,6 +140,16 @@ def test_one_of_another_shape_is_refused(tiny, base, part, grown, tmp_path):
         CLIPSegForImageSegmentation.from_pretrained(tmp_path / "grown")
 
 
+def test_one_that_cannot_be_read_is_named(part, grown, tmp_path):
+    grown.save_pretrained(tmp_path / "grown")
+    file = tmp_path / "grown" / part[3]
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    for broken in (file.read_bytes()[:-4], pointer, b""):
+        file.write_bytes(broken)
+        with pytest.raises(ValueError, match=rf"{part[3]} cannot be read as safetensors .*cut short.*git lfs pull"):
+            CLIPSegForImageSegmentation.from_pretrained(tmp_path / "grown")
+
+
 def test_push_to_hub_takes_it_along(part, grown, tmp_path, hub):
     grown.save_pretrained(tmp_path / "model", push_to_hub=True, repo_id="me/grown")
     assert {"model.safetensors", part[3]} <= set(hub.files("me/grown"))

@@ -276,3 +276,10 @@ def test_a_whole_checkpoint_has_no_decoder_file(trained, saved, tmp_path):
     trained.save_pretrained(tmp_path / "whole")
     assert find_file(tmp_path / "whole", DECODER_FILE) is None
     assert find_file(saved, DECODER_FILE) == str(saved / "decoder.safetensors")
+
+
+def test_a_decoder_that_cannot_be_read_is_named(trained, tmp_path):
+    trained.save_pretrained(tmp_path, decoder_only=True)
+    (tmp_path / DECODER_FILE).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match=r"decoder\.safetensors cannot be read as safetensors .*git lfs pull"):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path)

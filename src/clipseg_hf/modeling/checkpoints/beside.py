@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPSegConfig
 
-from clipseg_hf.modeling.checkpoints.checkpoint_files import find_file, weights_checksum
+from clipseg_hf.modeling.checkpoints.checkpoint_files import find_file, read_weights, weights_checksum
 from clipseg_hf.modeling.configuration import (
     BESIDE,
     get_field,
@@ -114,11 +113,9 @@ def load_beside(model: Any, part: Beside, file: str) -> None:
     """Put the weights of a file into what stands beside a model's decoder.
 
     Raises:
-        ValueError: they are of another shape, or were trained on another decoder.
+        ValueError: they are of another shape, were trained on another decoder, or cannot be read.
     """
-    with safe_open(file, framework="pt") as stored:
-        decoder = (stored.metadata() or {}).get("decoder", "")
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dictionary)
+    tensors, metadata = read_weights(file)
     expected = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(part.prefix)}
     for name in sorted(expected.keys() | tensors.keys()):
         shapes = [list(these[name].shape) if name in these else "missing" for these in (tensors, expected)]
@@ -128,7 +125,7 @@ def load_beside(model: Any, part: Beside, file: str) -> None:
                 f"{part.field} in config.json to what it was saved with, or load without it by {part.field}=None"
             )
     name = _name_decoder(model)
-    if not _may_be_same(decoder, name):
+    if not _may_be_same(metadata.get("decoder", ""), name):
         raise ValueError(
             f"{file} was trained on another decoder than the one beside it (their checksums differ): bring the "
             f"{part.field} that belongs to these weights, or load without it by {part.field}=None"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers.utils import cached_file
 
@@ -22,6 +23,23 @@ def find_file(name_or_path: str | os.PathLike, file: str, **hub_arguments: Any) 
         _raise_exceptions_for_connection_errors=False,
         **hub_arguments,
     )
+
+
+def read_weights(file: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and what it says of them.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        with safe_open(file, framework="pt") as stored:
+            names = stored.keys()
+            return {name: stored.get_tensor(name) for name in names}, stored.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{file} cannot be read as safetensors ({error}): was it cut short, or is it the pointer that git leaves "
+            "where a large file belongs (`git lfs pull` brings that)? Bring the file again"
+        ) from error
 
 
 def refuse_mixture(directory: str | os.PathLike, patterns: tuple[str, ...]) -> None:

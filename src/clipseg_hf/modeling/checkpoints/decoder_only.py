@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig, CLIPModel, CLIPSegConfig, PreTrainedModel
 
 from clipseg_hf.modeling.checkpoints.beside import names_beside
-from clipseg_hf.modeling.checkpoints.checkpoint_files import refuse_mixture, weights_checksum
+from clipseg_hf.modeling.checkpoints.checkpoint_files import read_weights, refuse_mixture, weights_checksum
 from clipseg_hf.modeling.configuration import clip_config_of
 from clipseg_hf.modeling.model_names import resolve_name
 
@@ -70,11 +69,10 @@ def merge_with_base(
 
     Raises:
         OSError: if the base cannot be reached.
-        ValueError: if no base is named, or it holds another CLIP than the one that the decoder was saved with.
+        ValueError: if no base is named, or it holds another CLIP than the one that the decoder was saved with;
+            or if the decoder cannot be read.
     """
-    with safe_open(decoder_file, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    tensors, metadata = read_weights(decoder_file)
     revision = None
     if base is None:
         base = getattr(config, "base_model_name_or_path", None)
