@@ -170,6 +170,26 @@ def test_seeds_join_what_is_there(real, tmp_path):
     assert "mean over the seeds 0, 1, 2" in readme and "Difference to CLIPSeg (PC+), with its 95 % interval:" in readme
 
 
+def test_seeds_made_elsewhere_are_taken(real, tmp_path):
+    """Two machines share the seeds; the folder of one may move, and takes what the other made."""
+    for seed in (0, 1):
+        reproduce("phrasecut", tmp_path / f"out-{seed}", **real, seeds=(seed,), echo=lambda line: None)
+    moved = (tmp_path / "out-0").rename(tmp_path / "moved")
+    (tmp_path / "out-1/work/seed-1").rename(moved / "work/seed-1")
+    lines: list[str] = []
+    results = reproduce("phrasecut", moved, **real, seeds=(0, 1), echo=lines.append)
+    assert [line.split(": ")[1] for line in lines if line.startswith("seed")] == [
+        *["trained before.", "trained before.", "measured before.", "measured before."] * 2
+    ]
+    assert results["seeds"] == [0, 1]
+
+    # what was trained on other data is not taken for it
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    lines.clear()
+    reproduce("phrasecut", moved, **real | {"root": tmp_path / "other"}, seeds=(0,), echo=lines.append)
+    assert "[1/2] CLIPSeg (PC+): 3 steps." in lines
+
+
 def test_it_goes_on_where_it_was_cut_off(real, tmp_path):
     def interrupt(line: str) -> None:
         if "[2/2] CLIPSeg (PC)" in line:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import yaml
 
 from clipseg_hf._counted import counted
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
@@ -126,7 +127,7 @@ def reproduce(
         quick: a few steps on few scenes, to see it work. The numbers mean nothing.
         root: for "phrasecut", the folder that holds `FOLDERS`.
         seeds: every variant is trained once with each. What is there of a seed is kept, so that a folder can be begun
-            with one and widened later.
+            with one and widened later, also by seeds from elsewhere: move their work/seed-N into its work/.
         overrides: training arguments that replace the recipe's, for all variants.
         echo: takes each line about the progress.
 
@@ -254,13 +255,31 @@ def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, e
         }
     )
     recover(folder)
-    if _is_whole(folder / "final") and (folder / "final" / RECIPE).read_text(encoding="utf-8") == args.to_yaml():
+    if _is_whole(folder / "final") and _by_the_same_recipe(folder / "final" / RECIPE, args):
         echo(f"{variant.title}: trained before.")
         return
     echo(f"{variant.title}: {counted(args.max_steps, 'step')}.")
     train(args)
     for checkpoint in checkpoints_in(folder):  # the finished model is all that is wanted
         shutil.rmtree(checkpoint)
+
+
+def _by_the_same_recipe(path: Path, args: CLIPSegTrainingArguments) -> bool:
+    """Was a model trained as it would be now, wherever its reproduction stood then?"""
+    then, now = yaml.safe_load(path.read_text(encoding="utf-8")), args.to_dict()
+    works = [Path(recipe["output_dir"]).parents[2] for recipe in (then, now)]
+    then, now = (
+        {key: _within(work, value) for key, value in recipe.items()}
+        for work, recipe in zip(works, (then, now), strict=True)
+    )
+    return then == now
+
+
+def _within(work: Path, value: object) -> object:
+    """A path below `work` as it is seen from there; anything else as it is."""
+    if isinstance(value, str) and Path(value).is_relative_to(work):
+        return Path(value).relative_to(work)
+    return value
 
 
 def _measure(home: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:
