@@ -2,7 +2,9 @@
 
 import os
 import platform
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,40 @@ def refuse_filled(folder: Path, advice: str = "name a new folder") -> None:
         advice: what to do, for the error.
 
     Raises:
-        FileExistsError: the folder holds something.
+        FileExistsError: the folder holds something, or is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; {advice}.")
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; {advice}.")
+
+
+@contextmanager
+def new_folder(folder: Path, advice: str = "name a new folder") -> Iterator[Path]:
+    """A folder to write into; whatever fails or is interrupted in between leaves nothing there, and can be repeated.
+
+    Args:
+        folder: a new or empty one.
+        advice: see `refuse_filled`.
+
+    Yields:
+        the folder.
+
+    Raises:
+        FileExistsError: see `refuse_filled`.
+    """
+    refuse_filled(folder, advice)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # of what goes wrong, the first is told
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:

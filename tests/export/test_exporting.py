@@ -27,3 +27,12 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
         ImportError, match=r"To export, onnxscript must be installed: pip install 'clipseg-hf\[export\]'"
     ):
         export_onnx("emoji-tiny", tmp_path / "out")
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(tmp_path):
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx("emoji-tiny", tmp_path / "out", echo=interrupt)
+    assert not (tmp_path / "out").exists()

@@ -138,4 +138,5 @@ def test_what_cannot_be_written_is_said(images, tmp_path):
         write_labels(images, tmp_path)
     wrong = LabelledImage("x.png", Image.new("RGB", (30, 20)), (20, 30), [LabelledObject("cat", CAT.T)])
     with pytest.raises(ValueError, match=r"The mask of 'cat' in x\.png has 30 x 20 pixels .*its image 20 x 30\."):
-        write_labels([wrong], tmp_path / "out")
+        write_labels([*images, wrong], tmp_path / "out")
+    assert not (tmp_path / "out").exists()  # nor what was written before

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf.inference.onnx_model import GRAPHS
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.model_names import find_model
@@ -36,23 +36,22 @@ def export_onnx(
 
     Raises:
         ImportError: the exporter's packages are missing.
-        FileExistsError: the folder is not empty.
+        FileExistsError: the folder is not empty, or a file.
         FileNotFoundError, ConnectionError, ValueError: see `find_model`.
     """
     check_exporter()
-    output_dir = Path(output_dir)
-    refuse_filled(output_dir)
-    name = find_model(model)
-    network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
-    processor = CLIPSegProcessor.from_pretrained(name)
+    with new_folder(Path(output_dir)) as output_dir:
+        name = find_model(model)
+        network = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32)
+        processor = CLIPSegProcessor.from_pretrained(name)
 
-    from clipseg_hf.export.card import write_card
+        from clipseg_hf.export.card import write_card
 
-    processor.save_pretrained(output_dir)
-    network.config.save_pretrained(output_dir)
-    agreements = add_graphs(network, processor, output_dir, int8=int8, fp16=fp16, echo=echo)
-    write_card(output_dir, Path(model).name if Path(model).is_dir() else str(model), agreements)
-    return output_dir
+        processor.save_pretrained(output_dir)
+        network.config.save_pretrained(output_dir)
+        agreements = add_graphs(network, processor, output_dir, int8=int8, fp16=fp16, echo=echo)
+        write_card(output_dir, Path(model).name if Path(model).is_dir() else str(model), agreements)
+        return output_dir
 
 
 def check_exporter() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf.export.card import precision_table
 from clipseg_hf.export.exporting import add_graphs, check_exporter
 from clipseg_hf.hub.cards.measured import Report, eval_entries
@@ -80,48 +80,46 @@ def stage_checkpoint(
         The names of the files.
 
     Raises:
-        FileExistsError: the folder holds something.
+        FileExistsError: the folder holds something, or is a file.
         ImportError: what writes ONNX graphs is missing.
         FileNotFoundError: a report or a picture is missing.
         ValueError: the decoder's base is not on the Hub, what is loaded differs, a file names a folder of this machine.
     """
-    folder = Path(folder)
-    refuse_filled(folder)
-    reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
-    base = find_base(release, checkpoint.model.config, checkpoint.origin, offline=offline)
-    folder.mkdir(parents=True, exist_ok=True)
-    if release.onnx:
-        check_exporter()
-    prompts = release.prompts or named_prompts(checkpoint.model.config)
-    _write_model(checkpoint, release, base, prompts, folder)
-    add_repository_files(folder)
-    checkpoint.processor.save_pretrained(folder)
-    for name in _PLAIN:
-        clean_json(folder / name)
-    check_loading(folder, checkpoint.model, checkpoint.processor, whole=not release.decoder_only)
-    graphs = _add_graphs(folder, checkpoint.processor) if release.onnx else ""
-    checkpoint.origin.write(folder)
-    _write_reports(reports, release.report_dataset, folder)
-    card = CheckpointCard(
-        release=release,
-        origin=checkpoint.origin,
-        base=base,
-        prompts=prompts,
-        samples=draw_samples(Segmenter(checkpoint.model, checkpoint.processor), folder, release.samples, prompts),
-        reports=reports,
-        before=before,
-        thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
-        parameters=checkpoint.model.num_parameters(),
-        trained=sum(p.numel() for name, p in checkpoint.model.named_parameters() if not name.startswith("clip.")),
-        size=input_size(checkpoint.processor.image_processor.size),
-        graphs=graphs,
-        files=file_names(folder),
-        beside=[part.title for part in beside_of(checkpoint.model.config)],
-        unknown_to_stock=unknown_to_stock(checkpoint.model.config),
-    )
-    card.render().save(folder / "README.md")
-    refuse_private(folder, *([checkpoint.place] if checkpoint.place else []))
-    return file_names(folder)
+    with new_folder(Path(folder)) as folder:
+        reports, before = ([Report.read(path) for path in paths] for paths in (release.reports, release.reports_before))
+        base = find_base(release, checkpoint.model.config, checkpoint.origin, offline=offline)
+        if release.onnx:
+            check_exporter()
+        prompts = release.prompts or named_prompts(checkpoint.model.config)
+        _write_model(checkpoint, release, base, prompts, folder)
+        add_repository_files(folder)
+        checkpoint.processor.save_pretrained(folder)
+        for name in _PLAIN:
+            clean_json(folder / name)
+        check_loading(folder, checkpoint.model, checkpoint.processor, whole=not release.decoder_only)
+        graphs = _add_graphs(folder, checkpoint.processor) if release.onnx else ""
+        checkpoint.origin.write(folder)
+        _write_reports(reports, release.report_dataset, folder)
+        card = CheckpointCard(
+            release=release,
+            origin=checkpoint.origin,
+            base=base,
+            prompts=prompts,
+            samples=draw_samples(Segmenter(checkpoint.model, checkpoint.processor), folder, release.samples, prompts),
+            reports=reports,
+            before=before,
+            thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
+            parameters=checkpoint.model.num_parameters(),
+            trained=sum(p.numel() for name, p in checkpoint.model.named_parameters() if not name.startswith("clip.")),
+            size=input_size(checkpoint.processor.image_processor.size),
+            graphs=graphs,
+            files=file_names(folder),
+            beside=[part.title for part in beside_of(checkpoint.model.config)],
+            unknown_to_stock=unknown_to_stock(checkpoint.model.config),
+        )
+        card.render().save(folder / "README.md")
+        refuse_private(folder, *([checkpoint.place] if checkpoint.place else []))
+        return file_names(folder)
 
 
 def named_prompts(config: Any) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import Image
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf.labels.coco import CocoWriter
 from clipseg_hf.labels.cvat import CvatWriter
 from clipseg_hf.labels.geojson import GeoJsonWriter
@@ -62,10 +63,11 @@ def write_labels(
         overwrite: write over what is there.
 
     Returns:
-        How many images were written.
+        How many images were written. Whatever fails in between, an image that cannot be read, say, leaves nothing in a
+        new folder.
 
     Raises:
-        FileExistsError: the folder is not empty.
+        FileExistsError: the folder is not empty, or a file.
         ValueError: no such format, or it has no such outlines; a mask is of another size than its image; an image is
             not georeferenced, for "geojson".
         ImportError: rasterio is missing, for "geojson".
@@ -73,25 +75,24 @@ def write_labels(
     if format not in WRITERS:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {format!r}.")
     folder = Path(folder)
-    if not overwrite:
-        refuse_filled(folder, "name a new folder, or overwrite what is in it")
-    writer = WRITERS[format](folder, labels, outlines, model, license)
-    taken: set[str] = set()
-    count = 0
-    for image in images:
-        wrong = [thing for thing in image.objects if thing.mask.shape != image.size]
-        if wrong:
-            found = " x ".join(map(str, wrong[0].mask.shape))
-            raise ValueError(
-                f"The mask of {wrong[0].label!r} in {image.name} has {found} pixels (height x width), its image "
-                f"{image.size[0]} x {image.size[1]}."
-            )
-        file = _free_name(image, taken)
-        _copy(image.image, folder / writer.images / file)
-        writer.add(image, file)
-        count += 1
-    writer.close()
-    return count
+    with nullcontext() if overwrite else new_folder(folder, "name a new folder, or overwrite what is in it"):
+        writer = WRITERS[format](folder, labels, outlines, model, license)
+        taken: set[str] = set()
+        count = 0
+        for image in images:
+            wrong = [thing for thing in image.objects if thing.mask.shape != image.size]
+            if wrong:
+                found = " x ".join(map(str, wrong[0].mask.shape))
+                raise ValueError(
+                    f"The mask of {wrong[0].label!r} in {image.name} has {found} pixels (height x width), its image "
+                    f"{image.size[0]} x {image.size[1]}."
+                )
+            file = _free_name(image, taken)
+            _copy(image.image, folder / writer.images / file)
+            writer.add(image, file)
+            count += 1
+        writer.close()
+        return count
 
 
 def _free_name(image: LabelledImage, taken: set[str]) -> str:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from clipseg_hf.data.emoji_world import emoji_files
 from clipseg_hf.data.emoji_world.emoji_files import mask_to_polygons, scene_tasks, split_concepts, write_scenes
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, find_emoji_font, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import Instance, Scene, describe, draw_scene
@@ -158,6 +159,19 @@ def test_splits_do_not_depend_on_each_others_size(world):
 def test_full_folder_is_left_alone(world):
     with pytest.raises(FileExistsError, match="is not empty; name a new folder"):
         write_scenes(world / "one")
+
+
+def test_scenes_that_are_interrupted_leave_nothing(tmp_path, monkeypatch):
+    def drawn(job):
+        if job.number:
+            raise KeyboardInterrupt
+        return draw(job)
+
+    draw = emoji_files._draw
+    monkeypatch.setattr(emoji_files, "_draw", drawn)
+    with pytest.raises(KeyboardInterrupt):
+        write_scenes(tmp_path / "x", train=2, val=0, test=0)
+    assert not (tmp_path / "x").exists()
 
 
 def test_negative_number_is_refused(tmp_path):

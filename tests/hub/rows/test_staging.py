@@ -42,6 +42,7 @@ def test_phrases_that_name_a_folder_of_this_machine_are_refused(pictures, tmp_pa
     changed = PublishedRows({"train": rows.map(named)}, ROW_FEATURES, "", place=tmp_path)
     with pytest.raises(ValueError, match=r"names .*, a folder of this machine, which nobody else should read"):
         stage_dataset(changed, RELEASE, tmp_path / "out")
+    assert not (tmp_path / "out").exists()  # so that it can be tried again, there
 
 
 def test_an_image_that_changes_meanwhile_is_found_out(pictures, tmp_path, monkeypatch):

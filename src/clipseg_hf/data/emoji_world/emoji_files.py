@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, features
 from tqdm.auto import tqdm
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder, refuse_filled
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
 
@@ -72,35 +72,35 @@ def write_scenes(
     if unknown := sorted(set(names or ()) - {concept.name for concept in load_concepts()}):
         raise ValueError(f"No concepts of the emoji world: {', '.join(unknown)}; see `load_concepts()` for all names.")
     sheet = GlyphSheet(font)  # fails here rather than in a worker
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    with new_folder(folder):
+        (folder / "images").mkdir()
+        jobs = [
+            _Job(folder, split, image_id, number, seed, str(sheet.path), settings, names)
+            for image_id, (split, number) in enumerate(
+                ((split, number) for split in SPLITS for number in range(numbers[split])), start=1
+            )
+        ]
+        pictures, tasks = [], {split: [] for split in SPLITS}
+        context = multiprocessing.get_context("spawn")
+        pool = context.Pool(processes) if processes > 1 else None
+        try:
+            drawn = map(_draw, jobs) if pool is None else pool.imap(_draw, jobs, chunksize=16)
+            for job, (picture, scene_tasks) in zip(jobs, tqdm(drawn, "scenes", len(jobs), unit="scene"), strict=True):
+                pictures.append(picture)
+                tasks[job.split].extend(scene_tasks)
+        finally:
+            if pool is not None:
+                pool.terminate()
 
-    jobs = [
-        _Job(folder, split, image_id, number, seed, str(sheet.path), settings, names)
-        for image_id, (split, number) in enumerate(
-            ((split, number) for split in SPLITS for number in range(numbers[split])), start=1
-        )
-    ]
-    pictures, tasks = [], {split: [] for split in SPLITS}
-    context = multiprocessing.get_context("spawn")
-    pool = context.Pool(processes) if processes > 1 else None
-    try:
-        drawn = map(_draw, jobs) if pool is None else pool.imap(_draw, jobs, chunksize=16)
-        for job, (picture, scene_tasks) in zip(jobs, tqdm(drawn, "scenes", len(jobs), unit="scene"), strict=True):
-            pictures.append(picture)
-            tasks[job.split].extend(scene_tasks)
-    finally:
-        if pool is not None:
-            pool.terminate()
-
-    for split in SPLITS:
-        _write_json(folder / f"refer_{split}.json", tasks[split])
-    _write_json(folder / "name_att_rel_count.json", _count_words(tasks["train"]))
-    _write_json(folder / "image_data_split3000.json", pictures)
-    (folder / LICENSE_FILE).write_text(LICENSE_TEXT, encoding="utf-8")
-    record = {"seed": seed, "scenes": numbers, "concepts": names, "settings": asdict(settings)}
-    record["versions"] = _versions(sheet)
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return {split: len(tasks[split]) for split in SPLITS}
+        for split in SPLITS:
+            _write_json(folder / f"refer_{split}.json", tasks[split])
+        _write_json(folder / "name_att_rel_count.json", _count_words(tasks["train"]))
+        _write_json(folder / "image_data_split3000.json", pictures)
+        (folder / LICENSE_FILE).write_text(LICENSE_TEXT, encoding="utf-8")
+        record = {"seed": seed, "scenes": numbers, "concepts": names, "settings": asdict(settings)}
+        record["versions"] = _versions(sheet)
+        (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        return {split: len(tasks[split]) for split in SPLITS}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import pyarrow.parquet
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf.data.inspection import draw_rows
 from clipseg_hf.data.parquet_files import save_parquet
 from clipseg_hf.data.phrasecut.publishing import PHRASECUT_LICENSE
@@ -32,24 +32,25 @@ def stage_dataset(rows: PublishedRows, release: DataRelease, folder: str | PathL
         The names of the files.
 
     Raises:
-        FileExistsError: the folder holds something.
+        FileExistsError: the folder holds something, or is a file.
         FileNotFoundError: an image that the rows point to is gone.
         ValueError: what is read back differs, a file names a folder of this machine, or there is not one phrase.
     """
-    folder = Path(folder)
-    refuse_filled(folder)
-    count = count_samples if rows.are_samples else count_rows
-    facts = {name: count(split) for name, split in rows.splits.items()}
-    files = save_parquet(datasets.DatasetDict(rows.splits), folder)
-    license_text = PHRASECUT_LICENSE if rows.are_phrasecut else rows.license_text
-    if license_text:
-        (folder / LICENSE).write_text(license_text, encoding="utf-8")
-    card = DataCard(release, rows, {name: _with_sizes(name, one, files) for name, one in facts.items()}, license_text)
-    _draw_sheet(rows, facts, card.title, folder / SHEET)
-    card.render().save(folder / "README.md")
-    check_reading(folder, rows.splits)
-    refuse_private(folder, *([rows.place if rows.place.is_dir() else rows.place.parent] if rows.place else []))
-    return file_names(folder)
+    with new_folder(Path(folder)) as folder:
+        count = count_samples if rows.are_samples else count_rows
+        facts = {name: count(split) for name, split in rows.splits.items()}
+        files = save_parquet(datasets.DatasetDict(rows.splits), folder)
+        license_text = PHRASECUT_LICENSE if rows.are_phrasecut else rows.license_text
+        if license_text:
+            (folder / LICENSE).write_text(license_text, encoding="utf-8")
+        card = DataCard(
+            release, rows, {name: _with_sizes(name, one, files) for name, one in facts.items()}, license_text
+        )
+        _draw_sheet(rows, facts, card.title, folder / SHEET)
+        card.render().save(folder / "README.md")
+        check_reading(folder, rows.splits)
+        refuse_private(folder, *([rows.place if rows.place.is_dir() else rows.place.parent] if rows.place else []))
+        return file_names(folder)
 
 
 def _with_sizes(split: str, facts: SplitFacts, files: list[Path]) -> SplitFacts:
