@@ -438,6 +438,26 @@ def test_scenes_go_into_a_new_folder(tmp_path):
     assert "is not empty; name a new folder for the scenes" in fail("scenes", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demo", "-o"),
+        ("segment", f"{EMOJI_SCENES}/images/9.jpg", "-p", "dog", "--model", "emoji-tiny", "-o"),
+        ("label", EMOJI_SCENES, "--prompts", "prompts.txt", "--model", "emoji-tiny", "-o"),
+        ("evaluate", "--model", "emoji-tiny", "--benchmark", "referring", "--data", EMOJI_SCENES, "-o"),
+        ("reproduce", "emoji", "-o"),
+        ("scenes",),
+        ("export", "onnx", "emoji-tiny"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_told_before_any_work(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("dog")
+    (tmp_path / "out").write_text("mine")
+    assert f"{tmp_path / 'out'} is a file; name a new folder" in fail(*command, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_inspect_the_shipped_scenes(folder):
     out = succeed("inspect", EMOJI_SCENES, "-o", "new/sheet.png")
     assert "24 images" in out
@@ -544,5 +564,6 @@ def test_seeds_of_a_reproduction(calls):
     ((place, options),) = made
     assert place == ("emoji", Path("tables"))
     assert options["seeds"] == (0, 1, 2) and options["only"] == ["ablation", "referring"]
+    assert "What is it reproduced on? Give DATA: emoji (offline), or phrasecut" in fail("reproduce")
     for wrong in ("0,a", "", "0,,1", "1.5"):
         assert f"{wrong!r} is no list of whole numbers" in fail("reproduce", "emoji", "--seeds", wrong)

@@ -9,6 +9,20 @@ from pathlib import Path
 from typing import Any
 
 
+def refuse_file(folder: str | os.PathLike, advice: str = "name a new folder") -> None:
+    """Refuse to write into what is no folder, before there is something to write.
+
+    Args:
+        folder: that is to be written into; it may be missing, or filled.
+        advice: what to do, for the error.
+
+    Raises:
+        FileExistsError: it is a file.
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise FileExistsError(f"{folder} is a file; {advice}.")
+
+
 def refuse_filled(folder: Path, advice: str = "name a new folder") -> None:
     """Refuse to write between what is there already.
 
@@ -19,8 +33,7 @@ def refuse_filled(folder: Path, advice: str = "name a new folder") -> None:
     Raises:
         FileExistsError: the folder holds something, or is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; {advice}.")
+    refuse_file(folder, advice)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; {advice}.")
 

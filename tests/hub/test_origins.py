@@ -24,6 +24,8 @@ from hub.conftest import LICENSES  # isort: skip
         ),
         ({"onnx": True, "decoder_only": True}, "onnx needs the whole model, and decoder_only leaves its CLIP out"),
         ({"base_revision": "v1"}, "base_revision is a revision of base_model: give both."),
+        ({"prompts": ("dog", " ")}, "prompts are phrases, none of them empty; got 'dog', ' '"),
+        ({"prompts": ("dog |",)}, "A prompt cannot be read: a phrase is missing here"),
     ],
 )
 def test_what_is_missing_or_wrong(changes, message):

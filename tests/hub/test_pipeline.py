@@ -196,6 +196,8 @@ def test_without_prompts_those_of_the_checkpoint(segment, tmp_path):
     assert loaded.processor.mask_thresholds == segment.processor.mask_thresholds
     assert [entry["label"] for entry in loaded(SCENE)] == names  # 2 before 10
     assert _same(loaded([SCENE, SCENE], batch_size=2)[1], segment(SCENE, prompts=names))
+    loaded.model.config.id2label = {0: "dog"}  # which is asked from now on
+    assert [entry["label"] for entry in loaded(SCENE)] == ["dog"]
 
 
 def test_masks_are_worked_over(segment, segmenter):

@@ -138,3 +138,28 @@ def test_a_cutout_shows_what_the_mask_shows(result):
     assert cutout.size == (3, 4) and cutout.getcolors() == [(12, (10, 20, 30, 255))]
     assert result.cutout(2).getcolors() == [(1, (10, 20, 30, 0))]  # nothing was found
     assert result.clean(feather=1).cutout(0).width > 3
+
+
+def test_what_is_done_to_masks_adds_up(result):
+    """Scores are of the masks that stand there in the end, whichever way they were come by."""
+    inverted = result.clean(invert=True)
+    assert inverted.scores == pytest.approx([1 - 0.047426, 1 - 0.047426, 1 - 0.047426], abs=1e-6)
+    assert inverted.clean(min_area=1).scores == inverted.scores
+    back = inverted.clean(invert=True)
+    assert np.array_equal(back.masks, result.masks) and back.scores == pytest.approx(result.scores)
+    soft = result.clean(feather=1)
+    assert np.array_equal(soft.clean(min_area=1).soft_mask(0), soft.soft_mask(0)) and soft.soft_mask(0)[0, 3] > 0
+
+
+@pytest.mark.parametrize("options", [{"erode": 1}, {"invert": True}, {"min_area": 13}, {"dilate": 1}])
+def test_masks_are_cleaned_alike_before_and_after_they_become_exclusive(result, options):
+    before, after = result.clean(**options).exclusive(), result.exclusive().clean(**options)
+    assert np.array_equal(before.masks, after.masks) and np.array_equal(before.label_map, after.label_map)
+    assert before.scores == after.scores
+
+
+def test_operations_that_cannot_be_are_told(result):
+    with pytest.raises(TypeError, match=r"clean\(\) takes operations or their fields, and got both: .*'erode': 5"):
+        result.clean(MaskOperations(fill_holes=1), erode=5)
+    with pytest.raises(TypeError, match="min_area is a number, got '5'"):
+        result.clean(min_area="5")

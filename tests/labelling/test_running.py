@@ -209,3 +209,28 @@ def test_errors(pictures, tmp_path, checkpoint):
     refuse(ValueError, "processes is at least 1, got 0", processes=0)
     refuse(ValueError, "shard_size is at least 1, got -1", shard_size=-1)
     refuse(ValueError, "holds other things than a run of `clipseg-hf label`: name a new folder", out=pictures)
+
+
+def test_one_prompt_may_be_a_string(pictures, tmp_path, checkpoint):
+    run, _ = label(pictures, tmp_path / "out", checkpoint, "red")
+    assert {row["label"] for row in read_rows(run.folder) if row["error"] is None} == {"red"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"prompts": ["red", "red"]}, r"Prompts are asked once each; several times there is 'red'\."),
+        ({"prompts": ["red", " "]}, "Prompts are texts, none of them empty; got 'red', ' '"),
+        ({"threshold": 5}, r"A threshold is a probability in \[0, 1\], got \[5\.0"),
+        ({"min_presence": 7}, r"min_presence is a probability in \[0, 1\], got 7"),
+    ],
+)
+def test_what_cannot_be_asked_begins_no_run(given, message, pictures, tmp_path, checkpoint):
+    with pytest.raises(ValueError, match=message):
+        label(pictures, tmp_path / "out", checkpoint, **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_are_no_rows_where_there_is_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no run of `clipseg-hf label`: there is no shards/ in it"):
+        next(read_rows(tmp_path))

@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,7 +134,8 @@ def test_own_settings_are_kept(tokenizer, processor, tmp_path):
         tmp_path, patch_size=4, visual_prompt_settings={"blur": False}, mask_thresholds={"image": 0.1}
     )
     assert changed.visual_prompt_settings == VisualPromptSettings(crop=False, background=0.5, blur=False)
-    assert changed.patch_size == 4 and changed.mask_thresholds["image"] == 0.1
+    assert changed.patch_size == 4
+    assert changed.mask_thresholds == loaded.mask_thresholds | {"image": 0.1}  # what is not named stays
     assert "patch_size" not in changed.tokenizer.init_kwargs
 
 
@@ -602,3 +604,20 @@ def test_the_auto_class_gives_this_processor():
     assert type(processor) is CLIPSegProcessor
     assert processor.mask_thresholds == CLIPSegProcessor.from_pretrained(EMOJI_TINY).mask_thresholds
     assert StockProcessor is not CLIPSegProcessor
+
+
+def test_a_checkpoint_without_its_vocabulary_is_refused(tmp_path):
+    """Transformers makes an empty one, to which all words are alike."""
+    shutil.copytree(EMOJI_TINY, tmp_path / "copy")
+    (tmp_path / "copy" / "tokenizer.json").unlink()
+    message = r"The tokenizer of .*copy knows no word: was its tokenizer\.json .* left behind when .* was copied\?"
+    with pytest.raises(ValueError, match=message):
+        CLIPSegProcessor.from_pretrained(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_damaged_file_is_named(file, tmp_path):
+    shutil.copytree(EMOJI_TINY, tmp_path / "copy")
+    (tmp_path / "copy" / file).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises((ValueError, OSError), match=file.replace(".", r"\.")):
+        CLIPSegProcessor.from_pretrained(tmp_path / "copy")

@@ -202,6 +202,12 @@ def test_it_goes_on_where_it_was_cut_off(real, tmp_path):
     assert lines[:2] == ["[1/2] CLIPSeg (PC+): trained before.", "[2/2] CLIPSeg (PC): 3 steps."]
 
 
+def test_a_recipe_that_cannot_be_is_told_before_anything_is_made(real, tmp_path):
+    with pytest.raises(ValueError, match="Unknown training argument"):
+        reproduce("phrasecut", tmp_path / "out", **real | {"overrides": {"foo": 1}})
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_options_need_another_folder(real, tmp_path):
     (tmp_path / "out/work").mkdir(parents=True)
     plan = {"world": "phrasecut", "quick": True, "overrides": real["overrides"]}

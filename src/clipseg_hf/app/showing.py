@@ -71,7 +71,7 @@ def show_label_map(found: Segmentation) -> Image.Image:
 
 
 def _label_map(found: Segmentation) -> Image.Image:
-    label_map = found.exclusive().clean(found.operations).label_map
+    label_map = found.exclusive().label_map
     if label_map is None:
         raise RuntimeError("exclusive() has made no label map.")
     return label_map_image(label_map)

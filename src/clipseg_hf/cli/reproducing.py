@@ -50,6 +50,8 @@ def reproduce(
     if world and data and world != data:
         raise typer.BadParameter(f"DATA is {world.value} and --data is {data.value}; give one of them.")
     names = [name.strip() for given in only for name in given.split(",") if name.strip()]
-    chosen = world or data or WorldName.emoji
+    chosen = world or data
+    if chosen is None:
+        raise typer.BadParameter("What is it reproduced on? Give DATA: emoji (offline), or phrasecut (the real data).")
     numbers, overrides = parse_integers(seeds), parse_overrides(set)
     run(chosen.value, output, only=names, quick=quick, root=root, seeds=numbers, overrides=overrides, echo=typer.echo)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from clipseg_hf._output_files import refuse_file
 from clipseg_hf.evaluation.benchmarks.benchmark_data import require_data
 from clipseg_hf.evaluation.metrics.prompt_results import Evaluation
 from clipseg_hf.evaluation.protocols.benchmark_runner import BenchmarkOptions, run_benchmark
@@ -36,9 +37,12 @@ def evaluate_model(
         echo: takes each line of the report.
 
     Raises:
+        FileExistsError: output_dir is a file.
         FileNotFoundError, ConnectionError, ValueError: as `find_model`, `find_device` and `run_benchmark`.
     """
     options = options or BenchmarkOptions()
+    if output_dir is not None:
+        refuse_file(output_dir)
     with process_group() as rank:
         if rank:
             options = replace(options, progress=False)

@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import cached_file
 
 from clipseg_hf.hub.portable import portable
+from clipseg_hf.inference.prompt_reading import parse_prompt
 from clipseg_hf.modeling.model_names import EMBEDDED
 
 RECIPE, PROVENANCE, RESULT = "recipe.yaml", "provenance.json", "manifest.json"
@@ -39,7 +40,7 @@ class Release:
         limits: what a user should know besides of where it fails.
 
     Raises:
-        ValueError: a licence is missing, or an id is none.
+        ValueError: a licence is missing, an id is none, or a prompt cannot be read.
     """
 
     repo_id: str
@@ -66,6 +67,10 @@ class Release:
                 raise ValueError(
                     f"{name} is an id on the Hub, such as openai/clip-vit-base-patch16; got {getattr(self, name)!r}."
                 )
+        for prompt in self.prompts:  # before they are the first thing that a visitor's pipeline fails on
+            if not prompt.strip():
+                raise ValueError(f"prompts are phrases, none of them empty; got {', '.join(map(repr, self.prompts))}.")
+            parse_prompt(prompt)
         if self.onnx and self.decoder_only:
             raise ValueError("onnx needs the whole model, and decoder_only leaves its CLIP out: give one of them.")
         if self.base_revision and not self.base_model:

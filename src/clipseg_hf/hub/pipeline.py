@@ -67,6 +67,7 @@ class PromptedImageSegmentationPipeline(Pipeline):
     Each image is encoded once for all its prompts, and each prompt once, whatever the batching.
     """
 
+    _own: tuple[tuple[str, ...], Question] | None = None
     _load_processor = True
     _load_image_processor = _load_tokenizer = _load_feature_extractor = _load_video_processor = False
 
@@ -156,9 +157,12 @@ class PromptedImageSegmentationPipeline(Pipeline):
     def _segmenter(self) -> Segmenter:
         return Segmenter(self.model, self.processor)
 
-    @cached_property
+    @property
     def _own_question(self) -> Question:
-        return self._segmenter.ask(default_prompts(self.model.config))
+        prompts = tuple(default_prompts(self.model.config))
+        if self._own is None or self._own[0] != prompts:  # who sets `model.config.id2label` asks something else
+            self._own = prompts, self._segmenter.ask(prompts)
+        return self._own[1]
 
     def preprocess(self, image: Any) -> dict[str, Any]:
         image = load_image(unwrap_base64(image))

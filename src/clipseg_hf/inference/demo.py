@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from clipseg_hf._output_files import refuse_file
 from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.data.rows.row_phrases import different_phrases, phrase_mask
@@ -58,7 +59,11 @@ def run_demo(output_dir: str | Path = "outputs/demo", *, echo: Callable[[str], N
 
     Returns:
         The figure's path.
+
+    Raises:
+        FileExistsError: output_dir is a file.
     """
+    refuse_file(output_dir)
     start = time.perf_counter()
     segmenter, scenes = Segmenter.from_pretrained(EMOJI_TINY), load_scenes()
     rows = list(scenes.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import refuse_file, refuse_filled
 from clipseg_hf.inference.inputs.listing import Picture, list_pictures
 from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
@@ -98,6 +98,7 @@ def segment_files(
         asked["tiling"] = asdict(tiling)
     if guided_filter is not None:
         asked["guided_filter"] = asdict(guided_filter)
+    refuse_file(output_dir)
     labels = [str(prompt.label) for prompt in prompts]
     writer = ResultWriter(
         output_dir,

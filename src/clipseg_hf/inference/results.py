@@ -1,7 +1,7 @@
 """What the prompts found in one image."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Segmentation:
         is_present: whether that is above the checkpoint's threshold. Masks are given either way.
         logits: (N, H, W) float32, as the model gave them, at its own size; see `Combination` for combined ones.
         label_map: (h, w), bytes for up to 255 prompts: 0 is background, n + 1 prompt n; after `exclusive()`, else None.
-        operations: what was done to the masks by `clean()`.
+        operations: what `clean()` did to the masks, one after the other.
     """
 
     image: Image.Image
@@ -48,7 +48,7 @@ class Segmentation:
     is_present: list[bool]
     logits: np.ndarray
     label_map: np.ndarray | None = None
-    operations: MaskOperations = field(default_factory=MaskOperations)
+    operations: tuple[MaskOperations, ...] = ()
 
     @classmethod
     def from_logits(
@@ -102,10 +102,13 @@ class Segmentation:
 
     def exclusive(self) -> "Segmentation":
         """The same as a semantic map: each pixel in the mask of one prompt at most, the most probable above its
-        threshold; with `label_map`."""
+        threshold; with `label_map`. What `clean()` did before is done to it, too."""
         label_map = label_pixels(self.logits, (self.image.height, self.image.width), self.thresholds)
-        masks = _masks_of(label_map, len(self))
-        return replace(self, masks=masks, scores=self._scores([[mask] for mask in masks]), label_map=label_map)
+        found = replace(self, masks=_masks_of(label_map, len(self)), label_map=label_map, operations=())
+        found = replace(found, scores=found._scores([[mask] for mask in found.masks]))
+        for operations in self.operations:
+            found = found.clean(operations)
+        return found
 
     def clean(self, operations: MaskOperations | None = None, **options: float) -> "Segmentation":
         """The same with its masks worked over.
@@ -114,8 +117,11 @@ class Segmentation:
             operations: what to do; or its fields as `options`: `clean(min_area=0.001, fill_holes=50, feather=2)`.
 
         Raises:
-            TypeError, ValueError: see `MaskOperations`.
+            TypeError: both are given; see also `MaskOperations`.
+            ValueError: see `MaskOperations`.
         """
+        if operations is not None and options:
+            raise TypeError(f"clean() takes operations or their fields, and got both: {operations}, {options}.")
         operations = operations or MaskOperations(**options)  # type: ignore[arg-type]  # invert is a number, too
         masks = np.stack([operations.apply(mask) for mask in self.masks])
         label_map = self.label_map
@@ -126,7 +132,7 @@ class Segmentation:
             for number in range(len(self)):
                 label_map[kept[number]] = number + 1
             masks = _masks_of(label_map, len(self))
-        cleaned = replace(self, masks=masks, label_map=label_map, operations=operations)
+        cleaned = replace(self, masks=masks, label_map=label_map, operations=(*self.operations, operations))
         return replace(cleaned, scores=cleaned._scores([[mask] for mask in masks]))
 
     def objects(self) -> "Segmentation":
@@ -138,8 +144,9 @@ class Segmentation:
         return replace(taken, masks=masks, scores=self._scores(parts))
 
     def soft_mask(self, number: int) -> np.ndarray:
-        """(h, w) float32 in [0, 1]: mask `number`, with the soft border that `clean(feather=...)` asked for."""
-        return self.operations.soften(self.masks[number])
+        """(h, w) float32 in [0, 1]: mask `number`, with the soft border that `clean(feather=...)` asked for last."""
+        softening = [operations for operations in self.operations if operations.feather]
+        return (softening or [MaskOperations()])[-1].soften(self.masks[number])
 
     def cutout(self, number: int) -> Image.Image:
         """What mask `number` shows, cropped to it, the mask as its transparency; RGBA. Where nothing was found, one
@@ -158,10 +165,10 @@ class Segmentation:
 
     def _scores(self, parts: Sequence[Sequence[np.ndarray]]) -> list[float]:
         """The mean probability that a pixel belongs to its mask, for each prompt's masks in turn."""
-        scores = []
+        scores, inverted = [], sum(operations.invert for operations in self.operations) % 2
         for logits, masks in zip(self.logits, parts, strict=True):
             means = means_inside(logits, masks)
-            inverts = [self.operations.invert and mask.any() for mask in masks]
+            inverts = [inverted and mask.any() for mask in masks]
             scores += [1 - mean if invert else mean for mean, invert in zip(means, inverts, strict=True)]
         return scores
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from typing import Literal
 from tqdm.auto import tqdm
 
 from clipseg_hf._counted import counted
+from clipseg_hf._output_files import refuse_file
 from clipseg_hf.inference.prompt_reading import read_prompts
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.labelling.labeller import Job, Labeller
@@ -27,6 +29,7 @@ from clipseg_hf.labels.georeference import check_georeferences
 from clipseg_hf.modeling.model_names import find_model, portable_name
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.masks.operations import MaskOperations
+from clipseg_hf.processing.thresholds import threshold_of_each
 
 CHECKED = 100  # pictures whose place on earth is looked for before any is labelled
 
@@ -52,7 +55,7 @@ class Labelled:
 
 def label_pictures(
     data: str | os.PathLike,
-    prompts: Sequence[str],
+    prompts: str | Sequence[str],
     folder: str | os.PathLike,
     *,
     model: str,
@@ -78,7 +81,7 @@ def label_pictures(
     Args:
         data: a folder of images (also in folders below it), one with Parquet files, one that `datasets` saved, or a
             name on the Hub.
-        prompts: as `parse_prompt` reads them.
+        prompts: one or several, as `parse_prompt` reads them.
         folder: made if need be; gets `shards/`, the run's manifest, and a folder for each format.
         model: see `find_model`.
         formats: of `LABEL_FORMATS`; labels of all pictures are written in each at the end, without what is absent.
@@ -96,9 +99,11 @@ def label_pictures(
 
     Raises:
         ImportError: Ray is missing.
+        FileExistsError: the folder is a file.
         FileNotFoundError, ConnectionError: the data or the model is not there.
-        ValueError: the folder holds a run with other settings, or something else; no such format; no images; for
-            GeoJSON, pictures that are not georeferenced.
+        ValueError: the folder holds a run with other settings, or something else; no such format; no images; an empty
+            prompt, or one that is there twice; a threshold outside of [0, 1]; for GeoJSON, pictures that are not
+            georeferenced.
         RuntimeError: see `label_by_processes`, `label_by_ray`.
     """
     if unknown := [name for name in formats if name not in LABEL_FORMATS]:
@@ -112,7 +117,12 @@ def label_pictures(
         raise ImportError("The engine ray needs Ray Data: pip install 'clipseg-hf[ray]'.")
     if review < 0:
         raise ValueError(f"review is a number of labels to look at, 0 for none; got {review}.")
-    folder = Path(folder)
+    prompts, folder = _check_prompts(prompts), Path(folder)
+    refuse_file(folder)
+    if threshold is not None:
+        threshold_of_each(threshold, len(prompts))
+    if not 0 <= (min_presence or 0) <= 1:
+        raise ValueError(f"min_presence is a probability in [0, 1], got {min_presence}.")
     labels = [str(prompt.label) for prompt in read_prompts(prompts)]
     pictures = open_pictures(data, column, without=folder)
     if "geojson" in formats:  # of very many, the first alone: what is wrong with all is known at once
@@ -124,7 +134,7 @@ def label_pictures(
         # here first: it may be downloaded
         segmenter = Segmenter.from_pretrained(found, device=device, guided_filter=guided_filter)
         model_digest, model_files = digest_model(segmenter), model_files or digest_files(found)
-    settings = Settings(model_digest, tuple(prompts), threshold, operations, shard_size, guided_filter)
+    settings = Settings(model_digest, prompts, threshold, operations, shard_size, guided_filter)
     matrix_code = start_or_go_on(folder, settings, pictures, portable_name(model), model_files)
     job = Job(folder.absolute(), settings, pictures, found, device, matrix_code)
     missing = missing_shards(folder, job.shards)
@@ -153,6 +163,19 @@ def _label_here(job: Job, shards: Sequence[int], segmenter: Segmenter | None, ba
     labeller = Labeller(job, segmenter)
     for shard in shards:
         labeller(shard, bar.update)
+
+
+def _check_prompts(prompts: str | Sequence[str]) -> tuple[str, ...]:
+    """Refuse what a run could not tell apart, before its folder says what it is about."""
+    given = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    if not all(isinstance(prompt, str) and prompt.strip() for prompt in given):
+        raise ValueError(f"Prompts are texts, none of them empty; got {', '.join(map(repr, given))}.")
+    if twice := [prompt for prompt, times in Counter(given).items() if times > 1]:
+        raise ValueError(
+            f"Prompts are asked once each; several times there {'is' if len(twice) == 1 else 'are'} "
+            f"{', '.join(map(repr, twice))}."
+        )
+    return given
 
 
 def _finish(job, folder, labels, formats, min_presence, license, review, model, echo) -> Labelled:

@@ -86,7 +86,12 @@ def read_rows(folder: str | os.PathLike, columns: Sequence[str] | None = None) -
         `image`, `height`, `width`, `label`, `score`, `presence`, `is_present`, the thresholds of both, `box` (x, y,
         width, height), `area`, `rle` (the counts of COCO's code; its size is [height, width]), `objects` (the connected
         parts, with a box, area, score and rle each), and `error`: None, or why the picture could not be read.
+
+    Raises:
+        FileNotFoundError: there is no run in the folder.
     """
+    if not Path(folder, SHARDS).is_dir():
+        raise FileNotFoundError(f"{folder} holds no run of `clipseg-hf label`: there is no {SHARDS}/ in it.")
     for path in sorted(Path(folder, SHARDS).glob("*.parquet")):
         if not path.name.startswith("."):
             yield from pyarrow.parquet.read_table(path, columns=columns).to_pylist()

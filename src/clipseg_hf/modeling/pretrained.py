@@ -16,7 +16,12 @@ from clipseg_hf.modeling.checkpoints.beside import (
     names_beside,
     save_beside,
 )
-from clipseg_hf.modeling.checkpoints.checkpoint_files import find_file, refuse_mixture, upload_files
+from clipseg_hf.modeling.checkpoints.checkpoint_files import (
+    find_file,
+    refuse_mixture,
+    unreadable_weights_named,
+    upload_files,
+)
 from clipseg_hf.modeling.checkpoints.decoder_only import DECODER_FILE, merge_with_base, save_decoder
 from clipseg_hf.modeling.configuration import (
     OPTIONAL_FIELDS,
@@ -102,13 +107,14 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         Raises:
             ValueError: for a bare CLIP (see `from_clip`), another kind of model or a training run's folder;
                 for a base CLIP that does not fit; for a refiner, or attention to prompts' tokens, that is missing or
-                another checkpoint's.
+                another checkpoint's; for weights that cannot be read.
             OSError: if the checkpoint, or the base CLIP of a decoder-only one, cannot be reached.
         """
         name, beside = pretrained_model_name_or_path, {}
         if name is not None:
             place = {key: kwargs[key] for key in _PLACE if key in kwargs}
             name = name if place.get("subfolder") else resolve_name(name)
+            _refuse_export(name)
             if not isinstance(config, CLIPSegConfig):
                 config, kwargs = _load_config(config or name, place, kwargs)
             if getattr(config, "dtype", None) == torch.float16 and not kwargs.keys() & {"dtype", "torch_dtype"}:
@@ -124,7 +130,8 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
                 config.name_or_path, name = os.fspath(name), None
             elif base_model is not None:
                 raise ValueError(f"base_model is for decoder-only checkpoints, but {name} brings a CLIP of its own")
-        loaded = super().from_pretrained(name, *args, config=config, **kwargs)
+        with unreadable_weights_named(name or ""):
+            loaded = super().from_pretrained(name, *args, config=config, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
         for part, file in beside.items():
             load_beside(model, part, file)
@@ -280,6 +287,17 @@ def _load_config(
     for field in OPTIONAL_FIELDS.keys() & unused.keys():
         setattr(config, field, unused.pop(field))
     return config, {key: value for key, value in kwargs.items() if key in unused or key not in fields}
+
+
+def _refuse_export(name: str | os.PathLike) -> None:
+    """Refuse a folder that `clipseg-hf export onnx` wrote, which has graphs in place of weights."""
+    if os.path.isdir(os.path.join(name, "onnx")) and not any(
+        file.endswith((".safetensors", ".bin", ".index.json")) for file in os.listdir(name)
+    ):
+        raise ValueError(
+            f"{name} holds ONNX graphs and no weights: load it by Segmenter.from_pretrained(..., backend='onnx'), or "
+            "name the checkpoint that it was exported from"
+        )
 
 
 def _check_model_type(stored: dict[str, Any], name: str | os.PathLike, expected: str) -> None:

@@ -1,13 +1,17 @@
 """What the files of a model say about its processor."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from transformers import CLIPConfig, CLIPSegConfig, PreTrainedConfig, ViTImageProcessorPil
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from clipseg_hf._text_files import parse_json, read_text
 from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.processing.sizes import round_to_patch
 
@@ -28,6 +32,34 @@ def read_model_config(name_or_path: str | os.PathLike, options: Mapping[str, Any
     except OSError:
         return None
     return CLIPSegConfig.from_dict(fields) if fields.get("model_type") == "clipseg" else None
+
+
+@contextmanager
+def broken_json_named(name_or_path: str | os.PathLike) -> Iterator[None]:
+    """What transformers cannot read of a checkpoint's JSON is told with the file's name.
+
+    Raises:
+        ValueError: in place of a `JSONDecodeError`.
+    """
+    try:
+        yield
+    except json.JSONDecodeError:
+        for path in sorted(Path(name_or_path).glob("*.json")):
+            parse_json(read_text(path), path)
+        raise
+
+
+def refuse_empty_tokenizer(tokenizer: Any, name_or_path: str | os.PathLike) -> None:
+    """Refuse what transformers makes of a checkpoint without its tokenizer's files: one to which all words are alike.
+
+    Raises:
+        ValueError: of that kind.
+    """
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ValueError(
+            f"The tokenizer of {name_or_path} knows no word: was its tokenizer.json (or vocab.json with merges.txt) "
+            "left behind when the checkpoint was copied? Bring it from where that came from."
+        )
 
 
 def clip_image_processor(

@@ -12,13 +12,18 @@ from transformers.processing_utils import ProcessorMixin
 
 from clipseg_hf.modeling.configuration import vision_fields
 from clipseg_hf.modeling.model_names import resolve_name
-from clipseg_hf.processing.checkpoints import clip_image_processor, read_model_config
+from clipseg_hf.processing.checkpoints import (
+    broken_json_named,
+    clip_image_processor,
+    read_model_config,
+    refuse_empty_tokenizer,
+)
 from clipseg_hf.processing.images import ImageLike, load_image
 from clipseg_hf.processing.inputs import CLIPSegInputs
 from clipseg_hf.processing.pixels import PixelReader
 from clipseg_hf.processing.postprocessing import PromptedMask, follow_edges, prompted_masks, semantic_maps
 from clipseg_hf.processing.preparing import prepare, refuse_without_effect, stack_arrays
-from clipseg_hf.processing.thresholds import read_thresholds, thresholds_for
+from clipseg_hf.processing.thresholds import check_thresholds, read_thresholds, thresholds_for
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
 
 
@@ -66,18 +71,25 @@ class CLIPSegProcessor(ProcessorMixin):
 
         Args:
             pretrained_model_name_or_path: folder or Hub name, or "emoji-tiny", the checkpoint inside of this package.
-            patch_size, visual_prompt_settings, mask_thresholds: in place of what the checkpoint says.
+            patch_size, visual_prompt_settings, mask_thresholds: in place of what the checkpoint says; of the latter two
+                those alone that are named.
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            ValueError: a setting that cannot be; the tokenizer's files are missing, or one that cannot be read.
         """
+        check_thresholds(mask_thresholds)
         name = pretrained_model_name_or_path if kwargs.get("subfolder") else resolve_name(pretrained_model_name_or_path)
-        processor = super().from_pretrained(name, **kwargs)
+        with broken_json_named(name):
+            processor = super().from_pretrained(name, **kwargs)
+        refuse_empty_tokenizer(processor.tokenizer, name)
         config = read_model_config(name, kwargs)
         if config is not None:  # the model's own file has the last word: it is what calibration rewrites
             processor.patch_size = vision_fields(config).patch_size
             thresholds = getattr(config, "mask_thresholds", None)
             processor.mask_thresholds = read_thresholds(thresholds or processor.mask_thresholds)
         processor.patch_size = patch_size or processor.patch_size
-        processor.mask_thresholds = read_thresholds(mask_thresholds or processor.mask_thresholds)
+        processor.mask_thresholds = read_thresholds(processor.mask_thresholds | dict(mask_thresholds or {}))
         processor.visual_prompt_settings = read_settings(visual_prompt_settings, processor.visual_prompt_settings)
         return processor
 
@@ -94,10 +106,12 @@ class CLIPSegProcessor(ProcessorMixin):
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
 
         Raises:
-            ValueError: another kind of checkpoint, or a size that the patch does not divide.
+            ValueError: another kind of checkpoint, a size that the patch does not divide, or the tokenizer's files are
+                missing.
         """
         image_processor, patch_size = clip_image_processor(clip_name_or_path, size, kwargs)
         tokenizer = AutoTokenizer.from_pretrained(clip_name_or_path, **kwargs)
+        refuse_empty_tokenizer(tokenizer, clip_name_or_path)
         return cls(image_processor, tokenizer, patch_size=patch_size)
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from clipseg_hf._counted import counted
+from clipseg_hf._output_files import refuse_file
 from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation import BenchmarkOptions, run_benchmark, write_report
@@ -138,11 +139,14 @@ def reproduce(
         ValueError: there is no such world or table, a seed is named twice or among the overrides, or output_dir was
             begun with other options.
         FileNotFoundError: the real data are missing, or the emoji font.
+        FileExistsError: output_dir is a file.
     """
     tables = [table for name, table in paper_tables(world).items() if name in check_names(only)]
+    refuse_file(output_dir)
     output, work = Path(output_dir), Path(output_dir) / "work"
     here = _emoji_world(work, quick) if world == "emoji" else _real_world(Path(root), tables, quick)
     _check_seeds(seeds, overrides or {})
+    recipe = CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict()
     _check_plan(work / PLAN, {"world": world, "quick": quick, "overrides": dict(overrides or {})})
     if world == "emoji":
         _draw_world(work, quick, echo)
@@ -163,14 +167,13 @@ def reproduce(
     results = {
         "world": world,
         "quick": quick,
-        "recipe": CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict(),
+        "recipe": {name: value for name, value in recipe.items() if name != "output_dir"},
         "provenance": json.loads((_model(homes[0], variants[0]) / PROVENANCE).read_text(encoding="utf-8")),
         "threads": torch.get_num_threads(),
         "seeds": list(seeds),
         "training_seconds": {name: [_seconds(home / "models" / name) for home in homes] for name in variants},
         "tables": {table.name: fill_table(homes, table) for table in tables},
     }
-    results["recipe"].pop("output_dir")
     for path in write_reproduction(results, output):
         echo(str(path))
     return results

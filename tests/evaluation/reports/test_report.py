@@ -149,3 +149,13 @@ def test_best_median_and_worst_samples(evaluation):
 def test_missing_samples_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"samples\.jsonl is missing: it is written by an evaluation"):
         read_samples(tmp_path)
+
+
+def test_a_report_replaces_another_whole(evaluation, color_model, color_processor, color_rows, tmp_path):
+    """What an earlier one had beside it, samples of another kind, say, is not this one's; other files stay."""
+    (tmp_path / "mine.txt").touch()
+    write_report(evaluation, tmp_path, model="m", data="d", segmenter=(color_model, color_processor))
+    assert (tmp_path / "samples.jsonl").exists() and (tmp_path / "samples_text.png").exists()
+    bare = Evaluation("zero-shot", {}, {}, {}, None)
+    written = write_report(bare, tmp_path, model="m", data="d")
+    assert set(tmp_path.iterdir()) == {*written.values(), tmp_path / "mine.txt"}

@@ -34,6 +34,7 @@ from clipseg_hf.evaluation.benchmarks.benchmark_data import (
 )
 from clipseg_hf.evaluation.benchmarks.label_maps import PascalVOC, RowLabelMaps
 from clipseg_hf.evaluation.metrics.arithmetic import check_arithmetic
+from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import Evaluation
 from clipseg_hf.evaluation.protocols.distributed import current_shard, merge_processes
 from clipseg_hf.evaluation.protocols.generalized import GeneralizedSettings, evaluate_generalized
@@ -71,10 +72,13 @@ class BenchmarkOptions:
         episodes: of each fold, for "one-shot"; or the path of a published list.
         batch_size: images encoded at once.
         guided_filter: let masks follow the pictures' edges; of all benchmarks but "visual-prompts", which has no masks.
-        at: fixed thresholds to report.
+        at: fixed thresholds to report, of 0.02, 0.04 ... 0.98.
         arithmetic: "default", or "clipseg" for the original's arithmetic.
         seed: of all that is drawn.
         progress: show a bar.
+
+    Raises:
+        ValueError: a threshold at which nothing is counted, or another arithmetic.
     """
 
     split: str | None = None
@@ -94,6 +98,13 @@ class BenchmarkOptions:
 
     def __post_init__(self):
         check_arithmetic(self.arithmetic)
+        for threshold in self.at:
+            nearest = min(DEFAULT_THRESHOLDS, key=lambda counted: abs(counted - threshold))
+            if not abs(nearest - threshold) < 1e-6:
+                raise ValueError(
+                    f"Thresholds to report are 0.02, 0.04 ... 0.98, at which pixels are counted; got {threshold:g}, "
+                    f"which {nearest:g} is nearest to."
+                )
 
     def apply(self, settings, *names: str):
         """A protocol's settings with those of the named options that were chosen."""

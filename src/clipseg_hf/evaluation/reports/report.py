@@ -28,6 +28,11 @@ from clipseg_hf.evaluation.reports.error_sheet import draw_contact_sheet
 from clipseg_hf.evaluation.reports.plots import plot_classes, plot_curves, plot_gains
 
 PACKAGES = ("clipseg-hf", "torch", "transformers", "datasets", "numpy", "pillow")
+WRITTEN = (
+    *("report.json", "report.md", "model_index.yaml", "samples.jsonl", "samples_*.png"),
+    *("classes.png", "gains.png", "curves.png"),
+)
+"""The files of a report."""
 SHEET_SETTINGS = ("templates", "image_prompt_weight")
 CARD_SUBSETS = (ALL, MEAN, "seen", "unseen", "harmonic")
 _NOT_OF_THE_DECODER = ("probability", "gain", "published")  # of its CLIP, which has a card of its own
@@ -93,7 +98,7 @@ def write_report(
     fingerprint: str | None = None,
     segmenter: tuple | None = None,
 ) -> dict[str, Path]:
-    """Write an evaluation into a folder, which is made where it is missing.
+    """Write an evaluation into a folder, which is made where it is missing; a report that is there is replaced whole.
 
     Args:
         model, data, fingerprint: see `build_report`; the fingerprint is that of the evaluation's rows where left out.
@@ -104,6 +109,9 @@ def write_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "report.json").exists():
+        for path in (path for pattern in WRITTEN for path in folder.glob(pattern)):
+            path.unlink()
     rows = evaluation.rows
     if fingerprint is None and rows is not None:
         fingerprint = fingerprint_rows(rows)

@@ -2,7 +2,8 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,32 @@ def read_weights(file: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
             names = stored.keys()
             return {name: stored.get_tensor(name) for name in names}, stored.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(
-            f"{file} cannot be read as safetensors ({error}): was it cut short, or is it the pointer that git leaves "
-            "where a large file belongs (`git lfs pull` brings that)? Bring the file again"
-        ) from error
+        raise _unreadable(file, error) from error
+
+
+@contextmanager
+def unreadable_weights_named(place: str | os.PathLike) -> Iterator[None]:
+    """What transformers cannot read of a checkpoint's weights is told with the file's name.
+
+    Args:
+        place: folder or Hub name.
+
+    Raises:
+        ValueError: in place of a `SafetensorError`.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        for file in sorted(Path(place).glob("*.safetensors")):
+            read_weights(file)
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(file: str | os.PathLike, error: SafetensorError) -> ValueError:
+    return ValueError(
+        f"{file} cannot be read as safetensors ({error}): was it cut short, or is it the pointer that git leaves "
+        "where a large file belongs (`git lfs pull` brings that)? Bring the file again"
+    )
 
 
 def refuse_mixture(directory: str | os.PathLike, patterns: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """What is done to masks before they are used: holes filled, specks dropped, grown, shrunk, turned round, softened."""
 
 from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +23,7 @@ class MaskOperations:
             something, see `soften`. Boolean masks stay as they are.
 
     Raises:
+        TypeError: something that is no number.
         ValueError: a number below 0.
     """
 
@@ -34,6 +36,8 @@ class MaskOperations:
 
     def __post_init__(self) -> None:
         for field in fields(self):
+            if not isinstance(getattr(self, field.name), (Real, np.bool_)):
+                raise TypeError(f"{field.name} is a number, got {getattr(self, field.name)!r}.")
             if not 0 <= getattr(self, field.name) < float("inf"):
                 raise ValueError(f"{field.name} is a size of 0 or more, got {getattr(self, field.name)}.")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+from clipseg_hf._output_files import refuse_file
 from clipseg_hf.modeling.layers.matrix_code import keep_choices
 from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
@@ -45,6 +46,7 @@ def begin(
 
 
 def _find(folder: RunFolder) -> tuple[dict, Tensors]:
+    refuse_file(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)
     recover(folder.path)
     start: Start = find_start(folder.path, folder.recipe, folder.provenance)
