@@ -59,10 +59,12 @@ In three stretches (the recipes are in the project's `examples/recipes`, and its
 of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-clip-longer.yaml` with hard negatives,
 and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
 `emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
-`emoji-prompt-attention.yaml` put the attention beside the decoder, as it was rounded to be shipped, and trained both, a
-quarter of the prompts without it, and `emoji-refiner.yaml` trained the refiner alone. `recipe.yaml` is the last of the
-decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and `refiner-provenance.json` say with which
-versions, data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
+`emoji-prompt-attention.yaml` put the attention beside the decoder and trained both, a quarter of the prompts without
+it, and `emoji-refiner.yaml` trained the refiner alone. (Here CLIP and decoder went into this last stretch as an
+earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.) `recipe.yaml` is
+the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and `refiner-provenance.json`
+say with which versions, data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single
+emoji.
 
 ## Licence
 

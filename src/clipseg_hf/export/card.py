@@ -17,7 +17,8 @@ tags:
 # {name} in ONNX
 
 Written by `clipseg-hf export onnx`. `{graphs}/model.onnx` is for Transformers.js' `CLIPSegForImageSegmentation`; the
-other graphs are its steps, which `clipseg_hf.Segmenter.from_pretrained(..., backend="onnx")` runs without torch.
+other graphs are its steps, which `clipseg_hf.inference.Segmenter.from_pretrained(..., backend="onnx")` runs without
+torch.
 
 {table}
 """

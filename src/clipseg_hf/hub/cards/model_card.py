@@ -32,7 +32,7 @@ class CheckpointCard:
         samples: pictures.
         reports, before: of evaluations, of it and of what it started from.
         thresholds: for each kind of prompt and for presence, as far as they were calibrated.
-        parameters, trained: how many it has, and how many of them are the decoder's.
+        parameters, trained: how many it has, and how many of them are not its CLIP's.
         size: (height, width) of pictures.
         graphs: a table of its ONNX graphs, if there are any.
         files: names of the other files in the repository.
