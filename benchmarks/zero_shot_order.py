@@ -146,7 +146,8 @@ def table(seeds: Sequence[dict]) -> str:
     """Seen and unseen side by side, the mean over seeds with the standard deviation where seeds differ."""
     lines = ["| | seen | unseen |", "| --- | ---: | ---: |"]
     for title, key in LINES.items():
-        cells = [mean_text([seed[group][key] for seed in seeds]) for group in ("seen", "unseen")]
+        of_seeds = [[seed[group][key] for seed in seeds] for group in ("seen", "unseen")]
+        cells = [str(each[0]) if isinstance(each[0], int) else mean_text(each) for each in of_seeds]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
