@@ -203,6 +203,8 @@ def test_bfloat16(checkpoint, segmenter, picture, example):
     [
         ([], {}, ValueError, "There is no prompt: give at least one text"),
         ([3], {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a int"),
+        (None, {}, TypeError, r"A prompt is a string or a Prompt\(text=, image=, mask=\), got a NoneType"),
+        ({"a cat": 0.5}, {}, TypeError, r"A prompt is a string .* got a dict"),
         (["a cat", " "], {}, ValueError, "empty phrase"),
         (["a", "b"], {"threshold": [0.5]}, ValueError, "1 threshold for 2 prompts: give one, or one for each"),
         (["a"], {"threshold": 30}, ValueError, r"A threshold is a probability in \[0, 1\], got \[30.0\]"),
@@ -211,6 +213,18 @@ def test_bfloat16(checkpoint, segmenter, picture, example):
 def test_errors(segmenter, picture, prompts, options, error, message):
     with pytest.raises(error, match=message):
         segmenter(picture, prompts, **options)
+
+
+@pytest.mark.parametrize("image", [None, 5])
+def test_what_is_no_image_is_told(segmenter, image):
+    with pytest.raises(TypeError, match=rf"images\[0\] is a {type(image).__name__}"):
+        segmenter(image, "a cat")
+
+
+def test_an_image_as_data_sets_keep_it(segmenter, picture, tmp_path):
+    picture.save(tmp_path / "1.png")
+    [one] = segmenter({"path": str(tmp_path / "1.png"), "bytes": None}, "a cat")
+    assert one.masks.shape[1:] == (picture.height, picture.width)
 
 
 def test_a_batch_of_no_images(segmenter):

@@ -1,7 +1,8 @@
 """Prompts as people write them: strings by the grammar of `parse_prompt`, and a command line's lists."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.processing.images import ImageLike
@@ -110,7 +111,9 @@ def read_prompts(prompts: PromptLike | Sequence[PromptLike]) -> list[Prompt | Co
         ValueError: there is none, or a string that cannot be read.
         TypeError: something else among them.
     """
-    given = [prompts] if isinstance(prompts, (str, Prompt, Combination)) else list(prompts)
+    given: list[Any] = [prompts]
+    if isinstance(prompts, Iterable) and not isinstance(prompts, (str, bytes, Mapping)):
+        given = list(prompts)
     if not given:
         raise ValueError("There is no prompt: give at least one text or example image.")
     for prompt in given:

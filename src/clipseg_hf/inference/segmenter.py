@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -301,6 +301,7 @@ class Segmenter:
 
 
 def _as_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    is_one = isinstance(images, (str, bytes, os.PathLike, Image.Image)) or hasattr(images, "read")
+    is_one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image, Mapping)) or hasattr(images, "read")
     is_one = is_one or getattr(images, "ndim", 4) <= 3
+    is_one = is_one or not (hasattr(images, "__iter__") or hasattr(images, "__getitem__"))  # what it is, is told later
     return [images] if is_one else images
