@@ -68,3 +68,8 @@ def test_sizes_that_do_not_fit_are_refused_as_in_torch(graphs):
         next(model.encode_images(np.zeros((1, 3, 40, 64), np.float32)))
     with pytest.raises(ValueError, match="conditional_pixel_values are 40 x 64"):
         model.encode_prompts(conditional_pixel_values=np.zeros((1, 3, 40, 64), np.float32))
+
+
+def test_an_option_that_there_is_not(tmp_path):
+    with pytest.raises(TypeError, match=r"An ONNX model takes no nun_threads; of the Hub it takes revision, token"):
+        Segmenter.from_pretrained(tmp_path, backend="onnx", nun_threads=2)

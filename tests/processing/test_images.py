@@ -186,6 +186,15 @@ def test_damage_in_any_format_is_told_alike(tmp_path, form, change, message):
         load_image(noise[: len(noise) // 2])
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged():
+    class Locked(io.BytesIO):
+        def read(self, *args):
+            raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(UnreadableImageError, match=r"^image may not be read by this user: Permission denied\.$"):
+        load_image(Locked())
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp"])
 def test_truncated_files(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -621,3 +621,8 @@ def test_a_damaged_file_is_named(file, tmp_path):
     (tmp_path / "copy" / file).write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises((ValueError, OSError), match=file.replace(".", r"\.")):
         CLIPSegProcessor.from_pretrained(tmp_path / "copy")
+
+
+def test_a_setting_nearly_named_is_told():
+    with pytest.raises(TypeError, match=r"knows no option 'mask_treshold'\. Did you mean 'mask_thresholds'\?"):
+        CLIPSegProcessor.from_pretrained(EMOJI_TINY, mask_treshold={"text": 0.1})

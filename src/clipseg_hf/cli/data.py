@@ -76,10 +76,12 @@ def relabel(
 
     Reads all that inspect reads. Each connected part of a mask is a thing of its own; images are copied.
     """
+    from clipseg_hf._output_files import refuse_filled
     from clipseg_hf.console.overrides import parse_overrides
     from clipseg_hf.data.sources import load_segmentation_dataset
     from clipseg_hf.labels import labelled_rows, write_labels
 
+    refuse_filled(output)  # before the data are read
     chosen = parse_overrides(option) | ({} if kind is None else {"kind": kind})
     rows = load_segmentation_dataset(data, split, **chosen)
     count = write_labels(labelled_rows(rows), output, format.value, license=license)

@@ -17,6 +17,7 @@ GRAPHS = "onnx"  # the folder where Transformers.js looks for them
 SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_quantized"}  # as Transformers.js has them
 _TOKENS_AT_ONCE = 2_048  # decoded; enough for full speed, few enough to bound the memory
 _FILES = ["*.json", *(f"{GRAPHS}/{name}*.onnx*" for name in ("image_encoder", "prompt_encoder", "decoder"))]
+_OF_THE_HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")
 
 
 def load_onnx(
@@ -37,8 +38,11 @@ def load_onnx(
     Raises:
         FileNotFoundError: there is no such folder, or it holds no ONNX graphs.
         ImportError: onnxruntime is missing.
+        TypeError: another option.
         ValueError: see `OnnxModel`.
     """
+    if unknown := sorted(kwargs.keys() - set(_OF_THE_HUB)):
+        raise TypeError(f"An ONNX model takes no {', '.join(unknown)}; of the Hub it takes {', '.join(_OF_THE_HUB)}.")
     folder = Path(resolve_name(name_or_path))
     if not folder.is_dir():
         from huggingface_hub import snapshot_download

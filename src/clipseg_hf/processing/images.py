@@ -147,6 +147,8 @@ def explaining(name: str) -> Iterator[None]:
         raise UnreadableImageError(
             f"{name} is not an image that Pillow can read. It says: cannot identify image file."
         ) from error
+    except PermissionError as error:
+        raise UnreadableImageError(f"{name} may not be read by this user: {error.strerror or error}.") from error
     except (
         Exception
     ) as error:  # each of Pillow's formats has its own: SyntaxError, zlib.error, ValueError, KeyError ...

@@ -76,9 +76,14 @@ class CLIPSegProcessor(ProcessorMixin):
             kwargs: as in transformers (`revision`, `token`, `cache_dir`, ...).
 
         Raises:
+            TypeError: an option that is nearly one of these.
             ValueError: a setting that cannot be; the tokenizer's files are missing, or one that cannot be read.
         """
         check_thresholds(mask_thresholds)
+        own = ("patch_size", "visual_prompt_settings", "mask_thresholds")
+        for option in kwargs:  # transformers takes any
+            if close := difflib.get_close_matches(option, own, n=1, cutoff=0.8):
+                raise TypeError(f"CLIPSegProcessor knows no option {option!r}. Did you mean {close[0]!r}?")
         name = pretrained_model_name_or_path if kwargs.get("subfolder") else resolve_name(pretrained_model_name_or_path)
         with broken_json_named(name):
             processor = super().from_pretrained(name, **kwargs)

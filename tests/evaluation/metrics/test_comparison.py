@@ -49,6 +49,12 @@ def test_phrases_of_an_image_are_drawn_together():
     assert (together.high - together.low) > 2.5 * (alone.high - alone.low)  # in theory the root of 10
 
 
+def test_a_subset_that_nobody_was_asked_for():
+    first, second = table([0.1, 0.5, 0.9]), table([0.3, 0.5, 0.5])
+    with pytest.raises(ValueError, match=r"There is no subset 'odd' by 'text'; there are even\."):
+        compare(first, second, subset="odd")
+
+
 def test_cumulative_iou_subsets_and_seeds():
     first, second = table([0.1, 0.5, 0.9]), table([0.3, 0.5, 0.5])
     result = compare(first, second, metric="iou_fg", subset="even", resamples=100)

@@ -74,14 +74,17 @@ def compare(
         resamples, confidence, seed: of the bootstrap.
 
     Raises:
-        ValueError: an unknown metric, a threshold that a table does not hold, different samples, or different examples
-            for the same sample.
+        ValueError: an unknown metric or subset, a threshold that a table does not hold, different samples, or different
+            examples for the same sample.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is one of {', '.join(METRICS)}, got {metric!r}.")
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(f"confidence is in (0, 1) and resamples at least 1, got {confidence} and {resamples}.")
     ours, theirs = (_choose(table, prompt, subset, threshold) for table in (first, second))
+    if subset is not None and not ours and not theirs:
+        there = sorted({name for line in (*first, *second) if line["prompt"] == prompt for name in line["subsets"]})
+        raise ValueError(f"There is no subset {subset!r} by {prompt!r}; there are {', '.join(there) or 'none'}.")
     if ours.keys() != theirs.keys() or not ours:
         only = len(ours.keys() - theirs.keys()), len(theirs.keys() - ours.keys())
         raise ValueError(
