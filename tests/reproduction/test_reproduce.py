@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from clipseg_hf.reproduction.paper_tables import VARIANTS, check_names, paper_tables
-from clipseg_hf.reproduction.reproduce import PHRASECUT_RECIPE, reproduce
+from clipseg_hf.reproduction.reproduce import reproduce
+from clipseg_hf.reproduction.worlds import PHRASECUT_RECIPE
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 SAME_AS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from clipseg_hf._output_files import refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf._version import __version__
 
 SPACE_SDK = "6.31.0"  # where no Gradio is installed, the one that the tests run with
@@ -49,8 +49,6 @@ def write_space(
             f"A Space loads its model from the Hub, but {model} is a folder: publish it (`clipseg-hf publish`) and "
             "give its name there, account/name."
         )
-    refuse_filled(folder, "a Space is written into a new or empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
     is_on_hub = "/" in model
     settings = {
         "title": title,
@@ -73,8 +71,9 @@ def write_space(
         "README.md": f"---\n{header}---\n\n# {title}\n\nA picture and words in, masks out; model: {model}. Made by "
         "clipseg-hf.\n",
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    with new_folder(folder, "a Space is written into a new or empty folder"):
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from clipseg_hf._output_files import refuse_file, refuse_filled
+from clipseg_hf._output_files import new_folder, refuse_file
 from clipseg_hf.inference.inputs.listing import Picture, list_pictures
 from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
@@ -217,13 +217,13 @@ def convert_file(
     checkpoint, output_dir = Path(checkpoint), Path(output_dir)
     if not checkpoint.is_file():
         raise FileNotFoundError(f"There is no file {checkpoint}.")
-    refuse_filled(output_dir)
-    clip = find_model(clip, way_out="have its CLIP downloaded on a machine that can")
-    model = convert_original_checkpoint(checkpoint, clip, extract_layers=extract_layers)
-    processor = CLIPSegProcessor.from_clip(clip)
-    # the original trains with ImageNet's statistics, not CLIP's (datasets/phrasecut.py)
-    processor.image_processor.image_mean = list(IMAGENET_MEAN)
-    processor.image_processor.image_std = list(IMAGENET_STD)
-    model.save_pretrained(output_dir, decoder_only=decoder_only)
-    processor.save_pretrained(output_dir)
-    return output_dir
+    with new_folder(output_dir):
+        clip = find_model(clip, way_out="have its CLIP downloaded on a machine that can")
+        model = convert_original_checkpoint(checkpoint, clip, extract_layers=extract_layers)
+        processor = CLIPSegProcessor.from_clip(clip)
+        # the original trains with ImageNet's statistics, not CLIP's (datasets/phrasecut.py)
+        processor.image_processor.image_mean = list(IMAGENET_MEAN)
+        processor.image_processor.image_std = list(IMAGENET_STD)
+        model.save_pretrained(output_dir, decoder_only=decoder_only)
+        processor.save_pretrained(output_dir)
+        return output_dir

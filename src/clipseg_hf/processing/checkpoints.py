@@ -55,7 +55,7 @@ def refuse_empty_tokenizer(tokenizer: Any, name_or_path: str | os.PathLike) -> N
     Raises:
         ValueError: of that kind.
     """
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise ValueError(
             f"The tokenizer of {name_or_path} knows no word: was its tokenizer.json (or vocab.json with merges.txt) "
             "left behind when the checkpoint was copied? Bring it from where that came from."

@@ -23,7 +23,7 @@ from clipseg_hf.processing.inputs import CLIPSegInputs
 from clipseg_hf.processing.pixels import PixelReader
 from clipseg_hf.processing.postprocessing import PromptedMask, follow_edges, prompted_masks, semantic_maps
 from clipseg_hf.processing.preparing import prepare, refuse_without_effect, stack_arrays
-from clipseg_hf.processing.thresholds import check_thresholds, read_thresholds, thresholds_for
+from clipseg_hf.processing.thresholds import read_thresholds, thresholds_for
 from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
 
 
@@ -79,7 +79,6 @@ class CLIPSegProcessor(ProcessorMixin):
             TypeError: an option that is nearly one of these.
             ValueError: a setting that cannot be; the tokenizer's files are missing, or one that cannot be read.
         """
-        check_thresholds(mask_thresholds)
         own = ("patch_size", "visual_prompt_settings", "mask_thresholds")
         for option in kwargs:  # transformers takes any
             if close := difflib.get_close_matches(option, own, n=1, cutoff=0.8):
@@ -94,7 +93,7 @@ class CLIPSegProcessor(ProcessorMixin):
             thresholds = getattr(config, "mask_thresholds", None)
             processor.mask_thresholds = read_thresholds(thresholds or processor.mask_thresholds)
         processor.patch_size = patch_size or processor.patch_size
-        processor.mask_thresholds = read_thresholds(processor.mask_thresholds | dict(mask_thresholds or {}))
+        processor.mask_thresholds = read_thresholds(mask_thresholds, processor.mask_thresholds)
         processor.visual_prompt_settings = read_settings(visual_prompt_settings, processor.visual_prompt_settings)
         return processor
 

@@ -11,15 +11,15 @@ PROMPT_KINDS = THRESHOLD_KINDS[:3]
 PRESENCE_SHARE = 0.01  # of the pixels that speak for presence
 
 
-def read_thresholds(given: Mapping[str, float] | None) -> dict[str, float]:
-    """A checkpoint's `mask_thresholds` -> one for each of text, image, mixed and presence; 0.3 for what is left out.
+def read_thresholds(given: Mapping[str, float] | None, base: Mapping[str, float] | None = None) -> dict[str, float]:
+    """`mask_thresholds` -> one for each of text, image, mixed and presence; for what is left out base's, else 0.3.
 
     Raises:
         ValueError: a kind that does not exist, or a threshold outside [0, 1].
     """
     check_thresholds(given)
-    given = given or {}
-    return {kind: float(given.get(kind, PAPER_THRESHOLD)) for kind in THRESHOLD_KINDS}
+    known = {**dict.fromkeys(THRESHOLD_KINDS, PAPER_THRESHOLD), **(base or {}), **(given or {})}
+    return {kind: float(known[kind]) for kind in THRESHOLD_KINDS}
 
 
 def thresholds_for(

@@ -9,7 +9,6 @@ and found again, so a run that was cut off goes on where it stood.
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,17 +16,15 @@ import yaml
 
 from clipseg_hf._counted import counted
 from clipseg_hf._output_files import refuse_file
-from clipseg_hf.data.emoji_world.emoji_files import write_scenes
 from clipseg_hf.data.rows.fingerprints import digest
 from clipseg_hf.evaluation import BenchmarkOptions, run_benchmark, write_report
-from clipseg_hf.evaluation.benchmarks.benchmark_data import WHERE_TO_GET
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
-from clipseg_hf.reproduction.embedded_clip import write_embedded_clip
 from clipseg_hf.reproduction.filled_tables import fill_table, report_folder
 from clipseg_hf.reproduction.kept_counts import keep_counts
-from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, Table, check_names, paper_tables
+from clipseg_hf.reproduction.paper_tables import PC_PLUS, VARIANTS, Measurement, check_names, paper_tables
 from clipseg_hf.reproduction.reproduction_report import write_reproduction
+from clipseg_hf.reproduction.worlds import World, draw_world, emoji_world, real_world
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.loop import train
 from clipseg_hf.training.runs.checkpoints import checkpoints_in
@@ -35,75 +32,6 @@ from clipseg_hf.training.runs.folders import MANIFEST, BrokenFolder, read_manife
 from clipseg_hf.training.runs.run_folder import PROVENANCE, RECIPE
 
 PLAN = "plan.json"
-QUICK = {"max_steps": 40, "per_device_train_batch_size": 16}
-QUICKER = ("referring", "zero-shot", "generalized", "visual-prompts")  # one-shot needs pairs of scenes
-
-
-@dataclass(frozen=True)
-class World:
-    """Where variants are trained and measured.
-
-    Attributes:
-        name: "emoji" or "phrasecut".
-        recipe: training arguments of PC+; a variant changes some of them.
-        changes: variant -> further changes, where this world's CLIP wants other ones than the paper's.
-        data: benchmark -> folder.
-        options: benchmark -> options of `BenchmarkOptions`.
-    """
-
-    name: str
-    recipe: Mapping
-    data: Mapping[str, Path]
-    changes: Mapping[str, Mapping] = field(default_factory=dict)
-    options: Mapping[str, Mapping] = field(default_factory=dict)
-
-
-PHRASECUT_RECIPE = {
-    "clip_name_or_path": "openai/clip-vit-base-patch16",
-    "extract_layers": (3, 7, 9),
-    "reduce_dim": 64,
-    "decoder_dropout": 0.1,
-    "loss_type": "bce",
-    "image_size": 352,
-    "phrases_per_image": 1,
-    "mix": "code",
-    "negative_probability": 0.2,
-    "max_steps": 20_000,
-    "per_device_train_batch_size": 64,
-    "learning_rate": 1e-3,
-    "min_learning_rate": 1e-4,
-    "max_grad_norm": 0.0,
-    "dataloader_num_workers": 4,
-}
-"""`examples/recipes/phrasecut-rd64.yaml`."""
-
-EMOJI_RECIPE = {
-    **PHRASECUT_RECIPE,
-    "extract_layers": (1, 3, 5),  # of six
-    "decoder_intermediate_size": 512,
-    "image_size": 192,
-    "phrases_per_image": 4,
-    "max_steps": 800,
-    # Whole scenes instead of crops, so that everything is encoded once and a step is the decoder alone.
-    "crop": False,
-    "cache_prompts": True,
-    "cache_features": True,
-    "dataloader_num_workers": 1,
-}
-"""The same in small, for a CPU."""
-
-EMOJI_SCENES = {"train": 2500, "val": 1000, "test": 250}
-"""No training looks at "val": the zero-shot benchmark takes it, which needs pictures of each of many classes."""
-
-FOLDERS = {
-    "referring": "VGPhraseCut_v0",
-    "zero-shot": "VOCdevkit",
-    "one-shot": "VOCdevkit",
-    "generalized": "lvis",
-    "visual-prompts": "lvis",
-}
-"""Benchmark -> where its data lie below the root, for the real reproduction."""
-
 ASKED = {"referring": {"prompts": ("text", "image")}}
 """Benchmark -> options: for mixtures of text and example the paper has no numbers."""
 
@@ -126,7 +54,7 @@ def reproduce(
         output_dir: gets README.md (the tables), results.json and plots; world, models and reports go into its work/.
         only: names of tables (`paper_tables.TABLE_NAMES`); all where left out.
         quick: a few steps on few scenes, to see it work. The numbers mean nothing.
-        root: for "phrasecut", the folder that holds `FOLDERS`.
+        root: for "phrasecut", the folder that holds `worlds.FOLDERS`.
         seeds: every variant is trained once with each. What is there of a seed is kept, so that a folder can be begun
             with one and widened later, also by seeds from elsewhere: move their work/seed-N into its work/.
         overrides: training arguments that replace the recipe's, for all variants.
@@ -144,12 +72,12 @@ def reproduce(
     tables = [table for name, table in paper_tables(world).items() if name in check_names(only)]
     refuse_file(output_dir)
     output, work = Path(output_dir), Path(output_dir) / "work"
-    here = _emoji_world(work, quick) if world == "emoji" else _real_world(Path(root), tables, quick)
+    here = emoji_world(work, quick) if world == "emoji" else real_world(Path(root), tables, quick)
     _check_seeds(seeds, overrides or {})
     recipe = CLIPSegTrainingArguments.from_dict({**here.recipe, **(overrides or {})}).to_dict()
     _check_plan(work / PLAN, {"world": world, "quick": quick, "overrides": dict(overrides or {})})
     if world == "emoji":
-        _draw_world(work, quick, echo)
+        draw_world(work, quick, echo)
 
     variants = list(dict.fromkeys(name for table in tables for name in table.variants))
     measurements = list(dict.fromkeys(m for table in tables for m in table.measurements))
@@ -179,32 +107,6 @@ def reproduce(
     return results
 
 
-def _emoji_world(work: Path, quick: bool) -> World:
-    recipe = {**EMOJI_RECIPE, "clip_name_or_path": str(work / "clip"), "train_data": str(work / "world")}
-    few = {"one-shot": {"episodes": 10}, **{name: {"limit": 30} for name in QUICKER}}
-    return World(
-        "emoji",
-        {**recipe, **QUICK} if quick else recipe,
-        dict.fromkeys(FOLDERS, work / "world"),
-        changes={"layer-3": {"extract_layers": (1,)}},  # the lowest of those that are read
-        options=few if quick else {"one-shot": {"episodes": 250}, "zero-shot": {"split": "val"}},
-    )
-
-
-def _real_world(root: Path, tables: Sequence[Table], quick: bool) -> World:
-    data = {benchmark: root / folder for benchmark, folder in FOLDERS.items()}
-    needed = dict.fromkeys(["referring", *(m.benchmark for table in tables for m in table.measurements)])
-    for benchmark in needed:  # before days of training, not after them
-        if not data[benchmark].exists():
-            raise FileNotFoundError(
-                f"There is no {data[benchmark]}; needed is {WHERE_TO_GET[benchmark]} Unpack it there, name another "
-                "--root, or leave out what needs it by --only."
-            )
-    recipe = {**PHRASECUT_RECIPE, "train_data": str(data["referring"])}
-    options = {benchmark: {"limit": 20} for benchmark in needed} if quick else {}
-    return World("phrasecut", {**recipe, **QUICK} if quick else recipe, data, options=options)
-
-
 def _check_seeds(seeds: Sequence[int], overrides: Mapping) -> None:
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are different numbers of at least 0, one or more, got {list(seeds)}.")
@@ -223,20 +125,6 @@ def _check_plan(path: Path, plan: dict) -> None:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
-
-
-def _draw_world(work: Path, quick: bool, echo: Callable[[str], None]) -> None:
-    """The scenes, and the CLIP of the embedded checkpoint."""
-    if not (work / "world").is_dir():
-        echo("Drawing the emoji world.")
-        aside = work / "world.writing"
-        shutil.rmtree(aside, ignore_errors=True)
-        write_scenes(aside, **({"train": 120, "val": 0, "test": 150} if quick else EMOJI_SCENES))
-        aside.rename(work / "world")
-    recover(work)
-    if not (work / "clip" / MANIFEST).is_file():
-        with write_whole(work / "clip") as folder:
-            write_embedded_clip(folder)
 
 
 def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, echo: Callable[[str], None]) -> None:
@@ -269,20 +157,14 @@ def _train(work: Path, world: World, name: str, seed: int, overrides: Mapping, e
 
 def _by_the_same_recipe(path: Path, args: CLIPSegTrainingArguments) -> bool:
     """Was a model trained as it would be now, wherever its reproduction stood then?"""
-    then, now = yaml.safe_load(path.read_text(encoding="utf-8")), args.to_dict()
-    works = [Path(recipe["output_dir"]).parents[2] for recipe in (then, now)]
-    then, now = (
-        {key: _within(work, value) for key, value in recipe.items()}
-        for work, recipe in zip(works, (then, now), strict=True)
-    )
-    return then == now
+    return _as_seen_from_work(yaml.safe_load(path.read_text(encoding="utf-8"))) == _as_seen_from_work(args.to_dict())
 
 
-def _within(work: Path, value: object) -> object:
-    """A path below `work` as it is seen from there; anything else as it is."""
-    if isinstance(value, str) and Path(value).is_relative_to(work):
-        return Path(value).relative_to(work)
-    return value
+def _as_seen_from_work(recipe: Mapping) -> dict:
+    """A recipe whose paths below work/ are relative to it."""
+    work = Path(recipe["output_dir"]).parents[2]  # of work/seed-N/models/NAME
+    inside = [key for key, value in recipe.items() if isinstance(value, str) and Path(value).is_relative_to(work)]
+    return {**recipe, **{key: Path(recipe[key]).relative_to(work) for key in inside}}
 
 
 def _measure(home: Path, world: World, measurement: Measurement, echo: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, features
 from tqdm.auto import tqdm
 
-from clipseg_hf._output_files import new_folder, refuse_filled
+from clipseg_hf._output_files import new_folder
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet, load_concepts
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
 
@@ -67,12 +67,11 @@ def write_scenes(
     if wrong := {split: number for split, number in numbers.items() if number < 0}:
         raise ValueError(f"Numbers of scenes cannot be negative, got {wrong}.")
     folder = Path(output_dir)
-    refuse_filled(folder, "name a new folder for the scenes")
     names = None if concepts is None else tuple(concepts)
     if unknown := sorted(set(names or ()) - {concept.name for concept in load_concepts()}):
         raise ValueError(f"No concepts of the emoji world: {', '.join(unknown)}; see `load_concepts()` for all names.")
     sheet = GlyphSheet(font)  # fails here rather than in a worker
-    with new_folder(folder):
+    with new_folder(folder, "name a new folder for the scenes"):
         (folder / "images").mkdir()
         jobs = [
             _Job(folder, split, image_id, number, seed, str(sheet.path), settings, names)
