@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from clipseg_hf import assets
-from clipseg_hf.assets import EMOJI_SCENES
+from clipseg_hf.assets import EMOJI_SCENES, EMOJI_TINY
 from clipseg_hf.cli import app
 from clipseg_hf.evaluation import BENCHMARKS, BenchmarkOptions
 from clipseg_hf.evaluation.__main__ import Benchmark
@@ -143,6 +144,18 @@ def test_a_folder_of_images_is_gone_on_with(folder):
     assert "3 files are in out." in succeed(*command, "--overwrite")
     assert len(list((folder / "out").iterdir())) == 3
     assert "-> x_overlay.png, x.json" in succeed(*command, "--save", "overlay")  # what is lacking is made
+
+
+def test_another_model_of_the_same_name_is_asked_anew(folder):
+    """As after more training, in the folder of the same run."""
+    shutil.copytree(EMOJI_TINY, folder / "model")
+    command = ("segment", "x.jpg", "-p", "a cat", "--model", "model", "--save", "json", "-o", "out")
+    assert "-> x.json" in succeed(*command)
+    assert "1 of 1 images have their results" in succeed(*command)
+    path = folder / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"mask_thresholds": {**config["mask_thresholds"], "text": 0.9}}))
+    assert "-> x-2.json" in succeed(*command)
 
 
 def test_segment_into_labels_for_annotation_tools(folder):

@@ -97,6 +97,29 @@ def test_earlier_results_stay_unless_they_may_go(tmp_path, result):
     assert write(overwrite=True) == first
 
 
+def test_what_is_replaced_leaves_no_mask_of_other_prompts(tmp_path, result):
+    """A mask of the former question that stayed would look like one of the new."""
+    Image.new("RGB", (6, 4)).save(tmp_path / "x_b.png")  # a picture that is asked, called as a mask might be
+
+    def write(images: list[str], labels: list[str], **options) -> list[str]:
+        writer = ResultWriter(tmp_path, [str(tmp_path / name) for name in images], labels, **options)
+        return [path.name for number in range(len(images)) for path in writer.write(number, result)]
+
+    before = write(["x.jpg", "y.jpg"], ["a", "c"], forms=FORMS)
+    (tmp_path / "x_notes.png").write_text("not ours")
+    record = json.loads((tmp_path / "x.json").read_text())
+    assert record["files"] == [name for name in before if name.startswith("x")]
+    # as a JSON that somebody made might say: a file elsewhere, one that is gone, the picture
+    record["files"] += ["../elsewhere.png", "gone.png", "x_b.png", 3]
+    (tmp_path / "x.json").write_text(json.dumps(record))
+    elsewhere = tmp_path.parent / "elsewhere.png"
+    elsewhere.touch()
+    after = write(["x.jpg", "x_b.png"], ["c", "d"], overwrite=True)
+    others = {name for name in before if name.startswith("y")} | {"x_b.png", "x_notes.png"}
+    assert {path.name for path in tmp_path.iterdir()} == set(after) | others
+    assert elsewhere.exists()
+
+
 def test_results_of_the_same_question_are_known_again(tmp_path, result, monkeypatch):
     def writer(image="x.jpg", **options) -> ResultWriter:
         options = {"model": "m", "asked": {"threshold": 0.3}, "forms": ("json", "overlay")} | options
@@ -109,8 +132,11 @@ def test_results_of_the_same_question_are_known_again(tmp_path, result, monkeypa
     assert writer(overwrite=True).is_done == [False]
     more = writer(forms=("json", "masks"))  # of the same question, so under the same name
     assert (more.is_done, more.files[0]["json"].name) == ([False], "x.json")
-    for other in ({"image": "pets/x.jpg"}, {"model": "n"}, {"asked": {"threshold": 0.4}}, {"asked": None}):
+    others = ({"model": "n"}, {"model_files": "trained on"}, {"asked": {"threshold": 0.4}}, {"asked": None})
+    for other in ({"image": "pets/x.jpg"}, *others):
         assert (writer(**other).is_done, writer(**other).files[0]["json"].name) == ([False], "x-2.json")
+    Image.new("RGB", (3, 2)).save("x.jpg")  # another picture under the name
+    assert (writer().is_done, writer().files[0]["json"].name) == ([False], "x-2.json")
     (tmp_path / "x.json").write_text('{"model": "m"')  # cut off
     assert (writer().is_done, writer().files[0]["json"].name) == ([False], "x-2.json")
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from clipseg_hf.data import load_segmentation_dataset
 from clipseg_hf.inference import GuidedFilter, MaskOperations, Segmenter
+from clipseg_hf.inference.inputs.model_files import digest_files
 from clipseg_hf.labelling import label_pictures, read_rows
-from clipseg_hf.labelling.model_digests import digest_files
 from clipseg_hf.modeling.layers import matrix_code
 from clipseg_hf.modeling.layers.onednn import choices
 from clipseg_hf.processing import decode_rle

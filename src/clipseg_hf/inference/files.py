@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from clipseg_hf._output_files import new_folder, refuse_file
 from clipseg_hf.inference.inputs.listing import Picture, list_pictures
+from clipseg_hf.inference.inputs.model_files import digest_files
 from clipseg_hf.inference.labelling import write_found
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter
@@ -18,7 +19,7 @@ from clipseg_hf.inference.tiling.settings import Tiling
 from clipseg_hf.labels import LABEL_FORMATS
 from clipseg_hf.labels.georeference import check_georeferences
 from clipseg_hf.modeling.conversion import convert_original_checkpoint
-from clipseg_hf.modeling.model_names import find_model
+from clipseg_hf.modeling.model_names import find_model, resolve_name
 from clipseg_hf.processing import CLIPSegProcessor, load_image
 from clipseg_hf.processing.images import ImageLike
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
@@ -57,7 +58,7 @@ def segment_files(
         prompts: asked of every image.
         output_dir, forms: see `ResultWriter`.
         overwrite: ask again what an earlier run asked already, and replace what is there; else such images are left
-            out, so that a run that was cut off goes on.
+            out, so that a run that was cut off goes on. An image or a model whose file changed is asked again anyway.
         model: see `find_model`.
         threshold: probability above which a pixel belongs to a mask; None: the checkpoint's own.
         semantic: give each pixel to one prompt at most.
@@ -109,6 +110,7 @@ def segment_files(
         objects=objects,
         overwrite=overwrite,
         model=model,
+        model_files=digest_files(resolve_name(model)),
         asked=asked,
     )
 

@@ -32,7 +32,8 @@ class ResultWriter:
     probabilities, from 0 to 255 and to 65535) and `x.json`. Where a name is taken - by an image of the
     same name from another folder, by results of another question, by one of the images themselves - the next free one
     is used: `x-2.json`.
-    Results of an earlier run are those of the same question where their JSON names the same image, model and `asked`.
+    Results of an earlier run are those of the same question where their JSON names the same image of as many bytes,
+    model, files of it, and `asked`.
 
     Args:
         folder: made if need be.
@@ -40,8 +41,9 @@ class ResultWriter:
         labels: of the prompts.
         forms: which of `FORMS` to write.
         semantic: results are semantic maps.
-        overwrite: replace the results of earlier runs, under the same names.
+        overwrite: replace the results of earlier runs, under the same names; what else their JSON names goes.
         model: name, for the JSON.
+        model_files: what stands for its files, if that is known.
         objects: the JSON lists the connected parts of each mask.
         asked: all else that makes up the question, as JSON can hold it, for the JSON; None: no results answer it.
 
@@ -63,18 +65,22 @@ class ResultWriter:
         semantic: bool = False,
         overwrite: bool = False,
         model: str | None = None,
+        model_files: str | None = None,
         asked: Mapping[str, Any] | None = None,
         objects: bool = False,
     ):
         self.folder, self.images, self.semantic = Path(folder), [str(image) for image in images], semantic
-        self.objects, self.model = objects, model
-        self.question = {"model": model, "asked": None if asked is None else dict(asked)}
+        self.objects, self.overwrite = objects, overwrite
+        asked = None if asked is None else dict(asked)
+        self.question = {"model": model, "model_files": model_files, "asked": asked}
         self.forms = tuple(forms)
         if unknown := [form for form in self.forms if form not in FORMS]:
             raise ValueError(f"What can be saved is {', '.join(FORMS)}; got {', '.join(unknown)}.")
         slugs = list(_unique(map(_slug, labels), lambda slug, number: slug not in _OWN_NAMES))
         is_free = self._is_free(slugs, overwrite)
         self.files = [self._plan(stem, slugs) for stem in _unique(map(_stem, self.images), is_free)]
+        written = (path for files in self.files for path in _flat(files.values()))
+        self._in_use = {path.resolve() for path in written} | self._sources() if overwrite else set()
         self.is_done = [
             not overwrite and self._answers(files, number) and all(path.exists() for path in _flat(files.values()))
             for number, files in enumerate(self.files)
@@ -102,7 +108,7 @@ class ResultWriter:
 
     def _is_free(self, slugs: Sequence[str], overwrite: bool) -> Callable[[str, int], bool]:
         """Whether results of an image under a stem would replace nothing that is to stay."""
-        sources = {Path(image).resolve() for image in self.images if not is_remote(image)}
+        sources = self._sources()
 
         def is_free(stem: str, number: int) -> bool:
             files = self._plan(stem, slugs)
@@ -113,22 +119,25 @@ class ResultWriter:
 
         return is_free
 
+    def _sources(self) -> set[Path]:
+        return {Path(image).resolve() for image in self.images if not is_remote(image)}
+
     def _answers(self, files: dict, number: int) -> bool:
         """Whether the JSON that is there answers the question that is asked of this image."""
         if self.question["asked"] is None or "json" not in files or not files["json"].is_file():
             return False
-        try:
-            record = json.loads(files["json"].read_text(encoding="utf-8"))
-        except ValueError:  # cut off, or something else
+        record, image = _read(files["json"]), self.images[number]
+        expected = {"image_bytes": _bytes(image), **self.question}
+        if any(record.get(name) != value for name, value in expected.items()):
             return False
-        if not isinstance(record, dict) or any(record.get(name) != value for name, value in self.question.items()):
-            return False
-        return _place(record.get("image")) == _place(self.images[number])
+        return _place(record.get("image")) == _place(image)
 
     def write(self, number: int, result: Segmentation) -> list[Path]:
         """Write the result of image `number`; -> what was written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files = self.files[number]
+        if self.overwrite:
+            self._remove_earlier(number)
         if "masks" in files and self.semantic:
             label_map_image(cast(np.ndarray, result.label_map)).save(files["masks"])
         elif "masks" in files:
@@ -148,6 +157,14 @@ class ResultWriter:
             files["json"].write_text(text + "\n", encoding="utf-8")
         return list(_flat(files.values()))
 
+    def _remove_earlier(self, number: int) -> None:
+        """Remove what the JSON that is going to be replaced names, where this run neither reads nor writes it."""
+        record = self.files[number].get("json")
+        named = _read(record).get("files") if record is not None and record.is_file() else None
+        for name in named if isinstance(named, list) else ():
+            if isinstance(name, str) and name == Path(name).name and (self.folder / name).resolve() not in self._in_use:
+                (self.folder / name).unlink(missing_ok=True)
+
     def _record(self, number: int, result: Segmentation) -> dict:
         files, record = self.files[number], result.to_dict(self.objects)
         if self.semantic and "masks" in files:
@@ -157,12 +174,28 @@ class ResultWriter:
                 entry["number"] = prompt + 1
             elif "masks" in files:
                 entry["mask_file"] = files["masks"][prompt].name
-        return {"image": self.images[number], **self.question, "clipseg_hf": __version__, **record}
+        image, names = self.images[number], [path.name for path in _flat(files.values())]
+        about = {"image": image, "image_bytes": _bytes(image), **self.question, "clipseg_hf": __version__}
+        return about | {"files": names} | record
 
 
 def _flat(paths: Iterable[Path | list[Path]]) -> Iterator[Path]:
     for path in paths:
         yield from path if isinstance(path, list) else (path,)
+
+
+def _read(path: Path) -> dict:
+    """The JSON of some results; nothing where it is cut off, or something else."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _bytes(image: str) -> int | None:
+    """The size of an image's file; None if it is none of its own."""
+    return os.path.getsize(image) if not is_remote(image) and os.path.isfile(image) else None
 
 
 def is_remote(image: str) -> bool:

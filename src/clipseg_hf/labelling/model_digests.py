@@ -1,33 +1,9 @@
-"""Which model it is: what its files say without its being loaded, and what it says itself."""
+"""Which model it is, by what it says itself."""
 
 import hashlib
 import json
-from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
-
-from clipseg_hf.data.rows.fingerprints import digest, digest_file
 from clipseg_hf.inference.segmenter import Segmenter
-
-_READ = (".json", ".safetensors", ".bin", ".txt", ".model")  # the files that decide what is loaded
-
-
-def digest_files(model: str) -> str | None:
-    """16 hexadecimal digits that stand for the files of a model; nothing is loaded.
-
-    Args:
-        model: as `find_model` gives it.
-
-    Returns:
-        None where the files do not say everything: they are not on this machine, or have the decoder alone.
-    """
-    config = Path(model, "config.json") if Path(model).is_dir() else try_to_load_from_cache(model, "config.json")
-    if not isinstance(config, str | Path) or not Path(config).is_file():
-        return None
-    files = sorted(path for path in Path(config).parent.iterdir() if path.suffix in _READ and path.is_file())
-    if not any(path.name.startswith(("model", "pytorch_model")) for path in files):
-        return None
-    return digest(*(part for path in files for part in (path.name, digest_file(path))))
 
 
 def digest_model(segmenter: Segmenter) -> str:

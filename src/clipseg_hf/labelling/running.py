@@ -13,12 +13,13 @@ from tqdm.auto import tqdm
 
 from clipseg_hf._counted import counted
 from clipseg_hf._output_files import refuse_file
+from clipseg_hf.inference.inputs.model_files import digest_files
 from clipseg_hf.inference.prompt_reading import read_prompts
 from clipseg_hf.inference.segmenter import Segmenter
 from clipseg_hf.labelling.labeller import Job, Labeller
 from clipseg_hf.labelling.manifest import Settings, known_digest, start_or_go_on
 from clipseg_hf.labelling.merging import merge
-from clipseg_hf.labelling.model_digests import digest_files, digest_model
+from clipseg_hf.labelling.model_digests import digest_model
 from clipseg_hf.labelling.pictures import open_pictures
 from clipseg_hf.labelling.processes import label_by_processes
 from clipseg_hf.labelling.ray_engine import label_by_ray
