@@ -25,7 +25,8 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
-ATTENTION, REFINER = "emoji-prompt-attention", "emoji-refiner"
+# Then the decoder again, each time from where it was, and what looks at its masks.
+ATTENTION, LARGER, REFINER = "emoji-prompt-attention", "emoji-larger-pictures", "emoji-refiner"
 PACKED = "outputs/packed"
 # The scenes of each split, and what --quick changes in the recipes.
 SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
@@ -61,7 +62,7 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
     last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", f"outputs/{ATTENTION}/final"]
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", f"outputs/{LARGER}/final"]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
@@ -71,6 +72,7 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
         ),
         *(step for clips, decoder in STRETCHES for step in (clip(clips), training(decoder))),
         training(ATTENTION),
+        training(LARGER),
         training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
@@ -104,7 +106,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), ATTENTION, REFINER):
+    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), ATTENTION, LARGER, REFINER):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

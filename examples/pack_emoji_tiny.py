@@ -1,6 +1,6 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-prompt-attention/final \\
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-larger-pictures/final \\
         outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
@@ -60,11 +60,12 @@ of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-
 and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
 `emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
 `emoji-prompt-attention.yaml` put the attention beside the decoder and trained both, a quarter of the prompts without
-it, and `emoji-refiner.yaml` trained the refiner alone. (Here CLIP and decoder went into this last stretch as an
-earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.) `recipe.yaml` is
-the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and `refiner-provenance.json`
-say with which versions, data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single
-emoji.
+it, `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256, and
+`emoji-refiner.yaml` trained the refiner alone. (Here CLIP and decoder went into each of the last two stretches of the
+decoder as an earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.)
+`recipe.yaml` is the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and
+`refiner-provenance.json` say with which versions, data and seed; `pretraining.json` is the last of CLIP, with its
+accuracy at naming single emoji.
 
 ## Licence
 
