@@ -12,12 +12,11 @@ training is not repeated, so several processes can take seeds each. Of the seeds
 
 import argparse
 import json
-import statistics
 import time
 from pathlib import Path
 
 import torch
-from reporting import put_table
+from reporting import put_table, spread
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
@@ -182,16 +181,11 @@ def table(results: dict) -> str:
     ]
     for column in (*COLUMNS, *HALFWAY):
         cells = [[run["numbers"][column] for run in runs] for runs in results["runs"].values()]
-        lines.append(f"| {column} | " + " | ".join(_spread(values) for values in cells) + " |")
+        lines.append(f"| {column} | " + " | ".join(spread(values) for values in cells) + " |")
     lines.append("| weights | " + " | ".join(f"{runs[0]['weights']:,}" for runs in results["runs"].values()) + " |")
     for what, title in (("step", "a step, ms"), ("decode", "a prompt's decode, ms")):
         lines.append(f"| {title} | " + " | ".join(f"{kinds[what]:.1f}" for kinds in results["speed"].values()) + " |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float]) -> str:
-    mean, low, high = (f"{value:.3f}" for value in (statistics.mean(values), min(values), max(values)))
-    return f"{mean} ({low} to {high})"
 
 
 def _arguments() -> argparse.Namespace:

@@ -3,20 +3,20 @@
     clipseg-hf scenes outputs/emoji-world --train 10000 --val 500 --test 500 --seed 0
     OMP_NUM_THREADS=1 python benchmarks/stretch_seeds.py outputs/emoji-world START outputs/stretch-seeds [--seeds 0 1 2]
 
-takes START, the decoder that `examples/recipes/emoji-tiny-regions.yaml` left, through `emoji-prompt-attention.yaml` and
-a refiner from several seeds, and through as many steps without the attention; and measures each, and START, on all test
-scenes, as `measure_emoji_tiny.py` does. What has ended is not repeated, so several processes can take seeds and ways
-each. What is there goes to `benchmarks/stretch_seeds.json` and a table of `benchmarks/README.md`.
+takes the decoder of START, which `examples/recipes/emoji-tiny-regions.yaml` left, through `emoji-prompt-attention.yaml`
+and a refiner from several seeds, and through as many steps without the attention; and measures each, and START with a
+refiner of its own, on all test scenes, as `measure_emoji_tiny.py` does. What has ended is not repeated, so several
+processes can take seeds and ways each. What is there goes to `benchmarks/stretch_seeds.json` and a table of
+`benchmarks/README.md`.
 """
 
 import argparse
 import json
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from reporting import put_table
+from reporting import put_table, spread
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
@@ -112,7 +112,7 @@ def table(results: dict) -> str:
         for way, seeds in results["runs"].items():
             if seeds:
                 name = f"{way}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}" if way in WAYS else way
-                cells = [_spread([run[title][column] for run in seeds.values()]) for column in COLUMNS]
+                cells = [spread([run[title][column] for run in seeds.values()]) for column in COLUMNS]
                 lines.append(f"| {name}: {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -128,17 +128,10 @@ def _folder(work: Path, way: str, seed: int | str) -> Path:
     return work / f"{way.replace(' ', '-')}-{seed}"
 
 
-def _spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    mean, low, high = (f"{value:.3f}" for value in (statistics.mean(values), min(values), max(values)))
-    return f"{mean} ({low} to {high})"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("world", type=Path, help="folder that `clipseg-hf scenes` wrote")
-    parser.add_argument("start", type=Path, help="outputs/emoji-tiny-regions/final, or the like")
+    parser.add_argument("start", type=Path, help="folder of that decoder, with a refiner")
     parser.add_argument("work", type=Path, help="folder for the trainings")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), help="to train now")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, help="to train now")
