@@ -34,7 +34,8 @@ pytestmark = [
 def expected():
     segmenter = Segmenter.from_pretrained("emoji-tiny", device="cpu")
     # of the model's size: Transformers.js resizes by other means than Pillow
-    picture = Image.open(f"{EMOJI_SCENES}/images/9.jpg").convert("RGB").crop((0, 0, 256, 256))
+    size = segmenter.processor.image_processor.size
+    picture = Image.open(f"{EMOJI_SCENES}/images/9.jpg").convert("RGB").crop((0, 0, size["width"], size["height"]))
     return picture, segmenter.processor.tokenizer(TEXTS, padding=True)["input_ids"], segmenter(picture, TEXTS)[0].logits
 
 
