@@ -25,8 +25,8 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
-# Then the decoder again, each time from where it was, and what looks at its masks.
-ATTENTION, LARGER, REFINER = "emoji-prompt-attention", "emoji-larger-pictures", "emoji-refiner"
+# Then the decoder again, each time from where it was, and its refiner.
+THEN = ("emoji-prompt-attention", "emoji-larger-pictures", "emoji-refiner")
 PACKED = "outputs/packed"
 # The scenes of each split, and what --quick changes in the recipes.
 SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
@@ -62,7 +62,8 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
     last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", f"outputs/{LARGER}/final"]
+    decoder, refiner = (f"outputs/{name}/final" for name in THEN[-2:])
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), refiner, decoder]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
@@ -70,10 +71,8 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
             "outputs/emoji-world/emoji_scenes.json",
             [*cli, "scenes", "outputs/emoji-world", "--train", train, "--val", val, "--test", test, "--seed", "0"],
         ),
-        *(step for clips, decoder in STRETCHES for step in (clip(clips), training(decoder))),
-        training(ATTENTION),
-        training(LARGER),
-        training(REFINER),
+        *(step for clips, name in STRETCHES for step in (clip(clips), training(name))),
+        *map(training, THEN),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
         Step(f"{PACKED}/README.md", pack),
@@ -106,7 +105,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), ATTENTION, LARGER, REFINER):
+    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), *THEN):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

@@ -82,8 +82,9 @@ def segment_files(
     """
     if unknown := [name for name in label_formats if name not in LABEL_FORMATS]:
         raise ValueError(f"Labels are written as {', '.join(LABEL_FORMATS)}; got {', '.join(unknown)}.")
+    forms = tuple(forms)
     if label_formats:
-        forms, objects = dict.fromkeys([*forms, "json"]), True
+        forms, objects = tuple(dict.fromkeys([*forms, "json"])), True
     pictures = list(list_pictures(images, output_dir, every=every, column=column, split=split))
     images = [picture.name for picture in pictures]
     if "geojson" in label_formats:
@@ -110,7 +111,7 @@ def segment_files(
         objects=objects,
         overwrite=overwrite,
         model=model,
-        model_files=digest_files(resolve_name(model)),
+        model_files=digest_files(resolve_name(model)) if "json" in forms else None,  # nothing else says it
         asked=asked,
     )
 
