@@ -42,9 +42,15 @@ def evaluate(
         list[str], typer.Option(help="Sentence around a phrase, such as '{}'. Vectors of several are averaged.")
     ] = [],  # noqa: B006
     threshold: Annotated[
-        list[float], typer.Option(help="To report, of 0.02, 0.04 ... 0.98. Repeat for more.", show_default="0.3, 0.5")
+        list[float],
+        typer.Option(
+            help="To report, of 0.02, 0.04 ... 0.98; not for zero-shot, visual-prompts. Repeat for more.",
+            show_default="0.3, 0.5",
+        ),
     ] = [],  # noqa: B006
-    unseen: Annotated[int, typer.Option(help="zero-shot: how many Pascal classes count as unseen.")] = 10,
+    unseen: Annotated[
+        int | None, typer.Option(help="zero-shot: how many Pascal classes count as unseen.", show_default="10")
+    ] = None,
     fold: Annotated[
         list[int], typer.Option(help="one-shot: fold that the model was trained for. Repeat for more.")
     ] = [],  # noqa: B006
@@ -55,7 +61,9 @@ def evaluate(
     guided_filter: Annotated[
         bool, typer.Option("--guided-filter", help="Let masks follow the images' edges; not for visual-prompts.")
     ] = False,
-    arithmetic: Annotated[Arithmetic, typer.Option(help="clipseg is the original's arithmetic.")] = Arithmetic.default,
+    arithmetic: Annotated[
+        Arithmetic, typer.Option(help="clipseg is the original's; not for zero-shot, visual-prompts.")
+    ] = Arithmetic.default,
     seed: Annotated[int, typer.Option(help="Of examples, absent phrases and episodes.")] = 0,
     device: DeviceOption = None,
 ) -> None:

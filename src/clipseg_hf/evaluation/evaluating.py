@@ -41,6 +41,7 @@ def evaluate_model(
         FileNotFoundError, ConnectionError, ValueError: as `find_model`, `find_device` and `run_benchmark`.
     """
     options = options or BenchmarkOptions()
+    options.check(benchmark)
     if output_dir is not None:
         refuse_file(output_dir)
     with process_group() as rank:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipseg_hf.assets import EMOJI_SCENES
 from clipseg_hf.data.emoji_world.emoji_files import RECORD_FILE
 from clipseg_hf.evaluation import BENCHMARKS, BenchmarkOptions, PascalVOC, run_benchmark, write_report
+from clipseg_hf.evaluation.protocols.benchmark_runner import TAKEN_BY
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +203,7 @@ def test_visual_prompts_on_lvis(tiny_model, tiny_processor, tmp_path):
 def test_the_emoji_world_serves_all(benchmark, tiny_model, tiny_processor, tmp_path):
     # seen, unseen and seen things, two of them to eat
     data = write_phrasecut(tmp_path / "emoji", names=("pizza", "tomato", "horse"), record=True)
-    options = BenchmarkOptions(episodes=2, folds=(0,))
+    options = BenchmarkOptions(episodes=2, folds=(0,)) if benchmark == "one-shot" else BenchmarkOptions()
     if benchmark == "visual-prompts":
         with pytest.raises(ValueError, match="3 different names"):  # there are two on each picture
             run_benchmark(benchmark, tiny_model, tiny_processor, data, options)
@@ -233,14 +235,9 @@ def test_emoji_are_told_apart_in_groups(tiny_model, tiny_processor, tmp_path, mo
 @pytest.mark.parametrize("benchmark", [name for name in BENCHMARKS if name != "visual-prompts"])
 def test_masks_of_every_benchmark_can_follow_edges(benchmark, tiny_model, tiny_processor, tmp_path):
     data = write_phrasecut(tmp_path / "emoji", names=("pizza", "tomato", "horse"), record=True)
+    own = {"episodes": 2, "folds": (0,)} if benchmark == "one-shot" else {}
     plain, guided = (
-        run_benchmark(
-            benchmark,
-            tiny_model,
-            tiny_processor,
-            data,
-            BenchmarkOptions(episodes=2, folds=(0,), at=(0.5,), guided_filter=chosen),
-        )
+        run_benchmark(benchmark, tiny_model, tiny_processor, data, BenchmarkOptions(guided_filter=chosen, **own))
         for chosen in (False, True)
     )
     assert guided.settings == plain.settings | {"guided_filter": True}
@@ -323,8 +320,6 @@ def test_missing_data_is_named(color_model, color_processor, tmp_path):
             run_benchmark(benchmark, color_model, color_processor, tmp_path / "here")
     with pytest.raises(ValueError, match="There is no benchmark 'refering'; there are referring, zero-shot"):
         run_benchmark("refering", color_model, color_processor, tmp_path)
-    with pytest.raises(ValueError, match="guided_filter is for masks, and the benchmark visual-prompts has none"):
-        run_benchmark("visual-prompts", color_model, color_processor, tmp_path, BenchmarkOptions(guided_filter=True))
     with pytest.raises(ValueError, match=r"unseen is one of 2, 4, 6, 8, 10, got 5"):
         run_benchmark("zero-shot", color_model, color_processor, tmp_path, BenchmarkOptions(unseen=5))
     with pytest.raises(ValueError, match="limit is at least 1"):
@@ -333,3 +328,35 @@ def test_missing_data_is_named(color_model, color_processor, tmp_path):
 
 def test_pascal_can_be_limited(tmp_path):
     assert PascalVOC(write_voc(tmp_path), limit=2).image_ids == ["2007_000000", "2007_000002"]
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_options_of_other_benchmarks_are_refused(color_model, color_processor, color_rows, benchmark):
+    chosen = {
+        "prompts": ("text",),
+        "unseen": 4,
+        "folds": (0,),
+        "episodes": 3,
+        "guided_filter": True,
+        "at": (0.24,),
+        "arithmetic": "clipseg",
+    }
+    assert set(TAKEN_BY) == set(chosen)
+    for name, value in chosen.items():
+        options = BenchmarkOptions(**{name: value})
+        if benchmark in TAKEN_BY[name]:
+            options.check(benchmark)
+            continue
+        message = f"{name} is for {' and '.join(TAKEN_BY[name])}, and the benchmark {benchmark} does not take it"
+        with pytest.raises(ValueError, match=message):
+            run_benchmark(benchmark, color_model, color_processor, color_rows, options)
+
+
+def test_options_that_the_data_do_not_take(color_model, color_processor, color_rows, tmp_path):
+    parts = (color_model, color_processor)
+    with pytest.raises(ValueError, match="rows that were read already, so that split, kind would change nothing"):
+        run_benchmark("referring", *parts, color_rows, BenchmarkOptions(split="val", reader={"kind": "coco"}))
+    with pytest.raises(ValueError, match=r"reads Pascal VOC in its official layout alone.*got ignore_index: leave"):
+        run_benchmark("zero-shot", *parts, write_voc(tmp_path), BenchmarkOptions(reader={"ignore_index": 0}))
+    with pytest.raises(ValueError, match="unseen=4 chooses one of Pascal VOC's splits; the emoji world's"):
+        run_benchmark("zero-shot", *parts, EMOJI_SCENES, BenchmarkOptions(unseen=4))

@@ -48,6 +48,7 @@ def load_rows(data, benchmark: str, split: str | None = None, limit: int | None 
 
     Raises:
         FileNotFoundError: the data is not there; says what was expected and where to get it.
+        ValueError: a split of rows, or options for a reader of them; a limit below 1.
     """
     rows = data
     if isinstance(data, (str, Path)):
@@ -57,6 +58,11 @@ def load_rows(data, benchmark: str, split: str | None = None, limit: int | None 
             rows = load_segmentation_dataset(data, split, **reader)
         except FileNotFoundError as error:
             raise _with_where_to_get(error, benchmark) from error
+    elif split is not None or reader:
+        given = ", ".join([*["split"] * (split is not None), *reader])
+        raise ValueError(
+            f"The data is rows that were read already, so that {given} would change nothing: leave it out."
+        )
     if limit is None or limit >= len(rows):
         return rows
     if limit < 1:

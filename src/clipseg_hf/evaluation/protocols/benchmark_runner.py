@@ -53,6 +53,17 @@ from clipseg_hf.evaluation.protocols.zero_shot import (
     summarize_zero_shot,
 )
 
+TAKEN_BY = {
+    "prompts": ("referring", "one-shot"),
+    "unseen": ("zero-shot",),
+    "folds": ("one-shot",),
+    "episodes": ("one-shot",),
+    "guided_filter": ("referring", "zero-shot", "one-shot", "generalized"),  # visual-prompts has no masks
+    "at": ("referring", "one-shot", "generalized"),
+    "arithmetic": ("referring", "one-shot", "generalized"),
+}
+"""Option -> the benchmarks that it is for; those that are not here are for all."""
+PASCAL_UNSEEN = 10  # classes, as in the first of the paper's splits
 EMOJI_CLASSES = 10  # seen and unseen ones each, that are told apart at once in the emoji world's zero-shot benchmark
 
 
@@ -67,13 +78,13 @@ class BenchmarkOptions:
             `load_segmentation_dataset`.
         prompts: kinds of prompts, for "referring" and "one-shot".
         templates: sentences around a phrase.
-        unseen: how many Pascal classes are unseen (2, 4, 6, 8, 10), for "zero-shot".
+        unseen: how many Pascal classes are unseen (2, 4, 6, 8, or left out 10), for "zero-shot".
         folds: numbers of the folds, for "one-shot": those that the model was trained for.
         episodes: of each fold, for "one-shot"; or the path of a published list.
         batch_size: images encoded at once.
         guided_filter: let masks follow the pictures' edges; of all benchmarks but "visual-prompts", which has no masks.
-        at: fixed thresholds to report, of 0.02, 0.04 ... 0.98.
-        arithmetic: "default", or "clipseg" for the original's arithmetic.
+        at: fixed thresholds to report, of 0.02, 0.04 ... 0.98, for "referring", "one-shot" and "generalized".
+        arithmetic: "default", or "clipseg" for the original's arithmetic, for the same.
         seed: of all that is drawn.
         progress: show a bar.
 
@@ -86,7 +97,7 @@ class BenchmarkOptions:
     reader: Mapping = field(default_factory=dict)
     prompts: tuple[str, ...] | None = None
     templates: tuple[str, ...] | None = None
-    unseen: int = 10
+    unseen: int | None = None
     folds: tuple[int, ...] | None = None
     episodes: int | str | None = None
     batch_size: int | None = None
@@ -104,6 +115,18 @@ class BenchmarkOptions:
                 raise ValueError(
                     f"Thresholds to report are 0.02, 0.04 ... 0.98, at which pixels are counted; got {threshold:g}, "
                     f"which {nearest:g} is nearest to."
+                )
+
+    def check(self, benchmark: str) -> None:
+        """Raises ValueError if there is no such benchmark, or an option was chosen that would change nothing of it."""
+        if benchmark not in BENCHMARKS:
+            raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
+        untouched = BenchmarkOptions()
+        for name, benchmarks in TAKEN_BY.items():
+            if benchmark not in benchmarks and getattr(self, name) != getattr(untouched, name):
+                raise ValueError(
+                    f"{name} is for {' and '.join(benchmarks)}, and the benchmark {benchmark} does not take it: leave "
+                    "it out."
                 )
 
     def apply(self, settings, *names: str):
@@ -124,11 +147,8 @@ def run_benchmark(benchmark: str, model, processor, data, options: BenchmarkOpti
         ValueError: there is no such benchmark, or the data or an option does not serve it.
         FileNotFoundError: the data is not there; says what was expected and where to get it.
     """
-    if benchmark not in BENCHMARKS:
-        raise ValueError(f"There is no benchmark {benchmark!r}; there are {', '.join(BENCHMARKS)}.")
     options = options or BenchmarkOptions()
-    if options.guided_filter and benchmark == "visual-prompts":
-        raise ValueError("guided_filter is for masks, and the benchmark visual-prompts has none: leave it out.")
+    options.check(benchmark)
     evaluation = BENCHMARKS[benchmark](model, processor, data, options)
     split = options.split or _split_of(evaluation.rows)
     return replace(evaluation, settings={**evaluation.settings, "split": split, "limit": options.limit})
@@ -165,15 +185,26 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
 def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     settings = options.apply(ZeroShotSettings(), "templates", "batch_size", "guided_filter")
     if is_emoji_world(data):
+        if options.unseen is not None:
+            raise ValueError(
+                f"unseen={options.unseen} chooses one of Pascal VOC's splits; the emoji world's unseen emoji are those "
+                "that its training scenes lack: leave it out."
+            )
         rows = _rows(data, "zero-shot", options)
         groups, unseen = _emoji_groups(rows)
         source = rows_showing(rows, [name for group in groups for name in group])
         maps = [RowLabelMaps(rows_showing(rows, group), group) for group in groups]
     else:
-        if options.unseen not in ZERO_SHOT_SPLITS:
-            raise ValueError(f"unseen is one of {', '.join(map(str, ZERO_SHOT_SPLITS))}, got {options.unseen}.")
+        chosen = PASCAL_UNSEEN if options.unseen is None else options.unseen
+        if chosen not in ZERO_SHOT_SPLITS:
+            raise ValueError(f"unseen is one of {', '.join(map(str, ZERO_SHOT_SPLITS))}, got {chosen}.")
+        if options.reader:
+            raise ValueError(
+                f"The benchmark zero-shot reads Pascal VOC in its official layout alone, and takes no options for a "
+                f"reader; got {', '.join(options.reader)}: leave them out."
+            )
         source = PascalVOC(data, options.split or "val", options.limit)
-        maps, unseen = [source], ZERO_SHOT_SPLITS[options.unseen]
+        maps, unseen = [source], ZERO_SHOT_SPLITS[chosen]
     shared = {"shard": current_shard(), "progress": options.progress}
     told_apart = [
         merge_processes(evaluate_zero_shot(model, processor, group, group.classes, settings, **shared))
