@@ -20,6 +20,7 @@ from clipseg_hf.modeling.layers.vision import embed_tokens, extract_activations,
 from clipseg_hf.modeling.loss import segmentation_loss
 from clipseg_hf.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegVisionFeatures
 from clipseg_hf.modeling.pretrained import CLIPSegPreTrainedModel
+from clipseg_hf.modeling.tensor_inputs import require_tensors
 
 
 class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
@@ -39,8 +40,10 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             pixel_values: (B, 3, H, W), normalised; H and W any multiples of the patch size.
 
         Raises:
+            TypeError: if they are no tensor.
             ValueError: if the patch size does not divide H and W, with the nearest sizes that work.
         """
+        require_tensors(pixel_values=pixel_values)
         grid = patch_grid(pixel_values, vision_fields(self.config).patch_size)
         with self.clip_gradients(pixel_values), onednn_inference(pixel_values):
             activations = extract_activations(
@@ -83,7 +86,18 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
 
         Returns:
             (N, projection_dim); with `prompt_tokens` (N, (1 + text + image) * projection_dim).
+
+        Raises:
+            TypeError: if texts, images or masks are no tensors.
+            ValueError: if they do not fit together.
         """
+        require_tensors(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            conditional_pixel_values=conditional_pixel_values,
+            conditional_masks=conditional_masks,
+        )
         texts = images = None
         tokens = PromptTokens.of(self.config)
         if input_ids is not None and input_ids.shape[0] == 0:
@@ -170,8 +184,10 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             `prompt_kinds`.
 
         Raises:
+            TypeError: if images, prompts or labels are no tensors.
             ValueError: if images, prompts or labels are missing or do not fit together.
         """
+        require_tensors(pixel_values=pixel_values, conditional_embeddings=conditional_embeddings, labels=labels)
         wants_hidden = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
 
