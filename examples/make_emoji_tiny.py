@@ -1,4 +1,4 @@
-"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, what stands beside it, packed.
+"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, the decoder's later ones, packed.
 
     python examples/make_emoji_tiny.py WORK            # hours on a CPU, in WORK/outputs; given again, it goes on
     python examples/make_emoji_tiny.py WORK --quick    # the same steps, so short that nothing is learned
@@ -25,11 +25,14 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
-# Then the decoder again, each time from where it was, and its refiner.
-THEN = ("emoji-prompt-attention", "emoji-larger-pictures", "emoji-refiner")
+# Then the decoder again, each time from where it was; twice from the last of these, whose average gets the refiner.
+THEN = ("emoji-prompt-attention", "emoji-larger-pictures")
+AVERAGED, AVERAGE = ("emoji-wider-examples", "emoji-other-scenes"), "outputs/emoji-average"
+REFINER = "emoji-refiner"
 PACKED = "outputs/packed"
-# The scenes of each split, and what --quick changes in the recipes.
-SCENES, QUICK_SCENES = (10_000, 500, 500), (24, 6, 12)
+# The scenes of each split of each world, and what --quick changes in the recipes.
+SCENES = {"outputs/emoji-world": (10_000, 500, 500), "outputs/emoji-world-1": (4_000, 200, 1)}
+QUICK_SCENES = {"outputs/emoji-world": (24, 6, 12), "outputs/emoji-world-1": (24, 6, 1)}
 SHORT = {
     "stages": [{"steps": 2, "batch_size": 8, "image_size": 96, "single_share": 0.5}],
     "max_steps": 2,
@@ -49,10 +52,14 @@ class Step:
     command: list[str]
 
 
-def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
+def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
     """All steps, in their order, with paths from the working folder."""
     cli = [sys.executable, "-m", "clipseg_hf.cli"]
-    train, val, test = map(str, scenes)
+
+    def draw(world: str, seed: int) -> Step:
+        train, val, test = map(str, scenes[world])
+        command = [*cli, "scenes", world, "--train", train, "--val", val, "--test", test, "--seed", str(seed)]
+        return Step(f"{world}/emoji_scenes.json", command)
 
     def clip(name: str) -> Step:
         command = [sys.executable, "-m", "clipseg_hf.training.pretraining", _recipe(name), "-o", f"outputs/{name}"]
@@ -62,17 +69,16 @@ def plan(scenes: tuple[int, int, int], workers: int) -> list[Step]:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
     last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    decoder, refiner = (f"outputs/{name}/final" for name in THEN[-2:])
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), refiner, decoder]
+    average = [sys.executable, str(HERE / "average_checkpoints.py"), *(f"outputs/{name}/final" for name in AVERAGED)]
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", AVERAGE]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
-        Step(
-            "outputs/emoji-world/emoji_scenes.json",
-            [*cli, "scenes", "outputs/emoji-world", "--train", train, "--val", val, "--test", test, "--seed", "0"],
-        ),
+        *(draw(world, seed) for seed, world in enumerate(scenes)),
         *(step for clips, name in STRETCHES for step in (clip(clips), training(name))),
-        *map(training, THEN),
+        *map(training, (*THEN, *AVERAGED)),
+        Step(f"{AVERAGE}/config.json", [*average, "-o", AVERAGE]),
+        training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
         Step(f"{PACKED}/README.md", pack),
@@ -105,7 +111,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), *THEN):
+    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), *THEN, *AVERAGED, REFINER):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

@@ -1,6 +1,6 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-larger-pictures/final \\
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average \\
         outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
@@ -60,12 +60,13 @@ of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-
 and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
 `emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
 `emoji-prompt-attention.yaml` put the attention beside the decoder and trained both, a quarter of the prompts without
-it, `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256, and
-`emoji-refiner.yaml` trained the refiner alone. (Here CLIP and decoder went into each of the last two stretches of the
-decoder as an earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.)
-`recipe.yaml` is the last of the decoder as it ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and
-`refiner-provenance.json` say with which versions, data and seed; `pretraining.json` is the last of CLIP, with its
-accuracy at naming single emoji.
+it, and `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256. From there two
+went on, `emoji-wider-examples.yaml` with more of examples and `emoji-other-scenes.yaml` with other scenes and more that
+is absent; their weights are averaged, and `emoji-refiner.yaml` trained the refiner on that alone. (Here CLIP and the
+decoder went into the fourth and the fifth stretch of the decoder as an earlier emoji-tiny had shipped them, rounded to
+float16; the script takes them as they were trained.) `recipe.yaml` and `recipe-2.yaml` are the two last of the decoder
+as they ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and its like say with which versions, data and seed;
+`pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
 
 ## Licence
 
@@ -100,8 +101,9 @@ def main() -> None:
     _put_beside(given, config)
     for name in FILES:
         _copy(given.model / name, given.output / name)
+    for note in sorted((*given.decoder.glob("recipe*.yaml"), *given.decoder.glob("provenance*.json"))):
+        _copy(note, given.output / note.name)  # of an average those of each part
     for name in ("recipe.yaml", "provenance.json"):
-        _copy(given.decoder / name, given.output / name)
         _copy(given.model / name, given.output / f"refiner-{name}")
     _copy(given.clip / "pretraining.json", given.output / "pretraining.json")
 

@@ -1,0 +1,64 @@
+"""Average the weights of decoders that went on from the same one.
+
+    python examples/average_checkpoints.py outputs/one/final outputs/other/final -o outputs/average/final
+
+Trainings that begin at the same weights and end near each other can be averaged ("model soups", Wortsman et al., 2022):
+one decoder, at the price of one, that has seen the data of both. The processor and the thresholds are the first one's;
+the recipes and provenances of the others are numbered (`recipe-2.yaml`).
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+NOTES = ("recipe.yaml", "provenance.json")
+
+
+def average(checkpoints: list[Path], output: Path) -> None:
+    """Write the mean of checkpoints to a new folder.
+
+    Raises:
+        FileExistsError: output is there already.
+        ValueError: there are fewer than two, or their weights have other names or shapes than the first one's.
+    """
+    if len(checkpoints) < 2:
+        raise ValueError(f"An average is of two checkpoints or more, got {len(checkpoints)}.")
+    if output.exists():
+        raise FileExistsError(f"{output} is there already: name a new folder.")
+    model = CLIPSegForImageSegmentation.from_pretrained(checkpoints[0])
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    # in float64, so that their order does not matter; whole numbers such as positions are the same in all
+    sums = {name: value.double() for name, value in model.state_dict().items() if value.is_floating_point()}
+    for checkpoint in checkpoints[1:]:
+        weights = CLIPSegForImageSegmentation.from_pretrained(checkpoint).state_dict()
+        if {name: value.shape for name, value in weights.items()} != shapes:
+            raise ValueError(f"{checkpoint} has other weights than {checkpoints[0]}: average trainings of one decoder.")
+        for name in sums:
+            sums[name] += weights[name].double()
+    means = {name: value / len(checkpoints) for name, value in sums.items()}
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name in means:
+                value.copy_(means[name])
+    model.save_pretrained(output)
+    CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
+    for number, checkpoint in enumerate(checkpoints, 1):
+        for note in (checkpoint / name for name in NOTES):
+            if note.is_file():
+                shutil.copy(note, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="folders, two or more")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder")
+    given = parser.parse_args()
+    average(given.checkpoints, given.output)
+
+
+if __name__ == "__main__":
+    main()
