@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seventeen commands, each of which starts Python and PyTorch
 @pytest.mark.needs_font
 def test_all_steps_one_after_the_other(tmp_path):
     def make() -> subprocess.CompletedProcess:
