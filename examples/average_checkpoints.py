@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf._output_files import new_folder
 
 NOTES = ("recipe.yaml", "provenance.json")
 
@@ -29,27 +30,24 @@ def average(checkpoints: list[Path], output: Path) -> None:
         raise ValueError(f"An average is of two checkpoints or more, got {len(checkpoints)}.")
     if output.exists():
         raise FileExistsError(f"{output} is there already: name a new folder.")
-    model = CLIPSegForImageSegmentation.from_pretrained(checkpoints[0])
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    # in float64, so that their order does not matter; whole numbers such as positions are the same in all
-    sums = {name: value.double() for name, value in model.state_dict().items() if value.is_floating_point()}
-    for checkpoint in checkpoints[1:]:
-        weights = CLIPSegForImageSegmentation.from_pretrained(checkpoint).state_dict()
-        if {name: value.shape for name, value in weights.items()} != shapes:
+    models = [CLIPSegForImageSegmentation.from_pretrained(checkpoint) for checkpoint in checkpoints]
+    first, *others = states = [model.state_dict() for model in models]
+    for checkpoint, state in zip(checkpoints[1:], others, strict=True):
+        if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in first.items()}:
             raise ValueError(f"{checkpoint} has other weights than {checkpoints[0]}: average trainings of one decoder.")
-        for name in sums:
-            sums[name] += weights[name].double()
-    means = {name: value / len(checkpoints) for name, value in sums.items()}
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if name in means:
-                value.copy_(means[name])
-    model.save_pretrained(output)
-    CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
-    for number, checkpoint in enumerate(checkpoints, 1):
-        for note in (checkpoint / name for name in NOTES):
-            if note.is_file():
-                shutil.copy(note, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
+    # In float64, so that their order does not matter. Whole numbers, such as positions, are the same in all.
+    means = {
+        name: torch.stack([state[name].double() for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+    models[0].load_state_dict(means)
+    with new_folder(output):
+        models[0].save_pretrained(output)
+        CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
+        for number, checkpoint in enumerate(checkpoints, 1):
+            for note in (checkpoint / name for name in NOTES):
+                if note.is_file():
+                    shutil.copy(note, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
         *(draw(world, seed) for seed, world in enumerate(scenes)),
         *(step for clips, name in STRETCHES for step in (clip(clips), training(name))),
         *map(training, (*THEN, *AVERAGED)),
-        Step(f"{AVERAGE}/config.json", [*average, "-o", AVERAGE]),
+        Step(f"{AVERAGE}/provenance-2.json", [*average, "-o", AVERAGE]),  # its last file
         training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
