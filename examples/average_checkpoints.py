@@ -4,7 +4,7 @@
 
 Trainings that begin at the same weights and end near each other can be averaged ("model soups", Wortsman et al., 2022):
 one decoder, at the price of one, that has seen the data of both. The processor and the thresholds are the first one's;
-the recipes and provenances of the others are numbered (`recipe-2.yaml`).
+recipes and provenances of the others are numbered (`recipe-2.yaml`), also those of an average that is averaged again.
 """
 
 import argparse
@@ -24,12 +24,16 @@ def average(checkpoints: list[Path], output: Path) -> None:
 
     Raises:
         FileExistsError: output is there already.
+        FileNotFoundError: a checkpoint is not.
         ValueError: there are fewer than two, or their weights have other names or shapes than the first one's.
     """
     if len(checkpoints) < 2:
         raise ValueError(f"An average is of two checkpoints or more, got {len(checkpoints)}.")
     if output.exists():
         raise FileExistsError(f"{output} is there already: name a new folder.")
+    for checkpoint in checkpoints:
+        if not (checkpoint / "config.json").is_file():
+            raise FileNotFoundError(f"There is no checkpoint in {checkpoint}; a training leaves one in its `final`.")
     models = [CLIPSegForImageSegmentation.from_pretrained(checkpoint) for checkpoint in checkpoints]
     first, *others = states = [model.state_dict() for model in models]
     for checkpoint, state in zip(checkpoints[1:], others, strict=True):
@@ -44,10 +48,12 @@ def average(checkpoints: list[Path], output: Path) -> None:
     with new_folder(output):
         models[0].save_pretrained(output)
         CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
-        for number, checkpoint in enumerate(checkpoints, 1):
-            for note in (checkpoint / name for name in NOTES):
-                if note.is_file():
-                    shutil.copy(note, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
+        for note in map(Path, NOTES):
+            parts = [
+                path for checkpoint in checkpoints for path in sorted(checkpoint.glob(f"{note.stem}*{note.suffix}"))
+            ]
+            for number, path in enumerate(parts, 1):
+                shutil.copy(path, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
 
 
 def main() -> None:

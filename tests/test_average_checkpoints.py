@@ -45,11 +45,20 @@ def test_the_mean_is_a_checkpoint(trained, tmp_path):
     assert notes == {"recipe.yaml": "of step 1.0", "provenance-2.json": "of step 3.0"}
 
 
+def test_an_average_goes_into_another_with_the_recipes_of_all_its_parts(trained, tmp_path):
+    average(trained, tmp_path / "mean")
+    average([tmp_path / "mean", trained[0]], tmp_path / "again")
+    recipes = [path.read_text() for path in sorted((tmp_path / "again").glob("recipe*.yaml"))]
+    assert sorted(recipes) == ["of step 1.0", "of step 1.0", "of step 3.0"]
+
+
 def test_what_cannot_be_averaged(trained, tmp_path):
     with pytest.raises(FileExistsError, match="is there already: name a new folder"):
         average(trained, tmp_path)
     with pytest.raises(ValueError, match="two checkpoints or more, got 1"):
         average(trained[:1], tmp_path / "mean")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*nowhere; a training leaves one in its `final`"):
+        average([trained[0], tmp_path / "nowhere"], tmp_path / "mean")
     alone = tmp_path / "alone"
     CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY, refiner=None).save_pretrained(alone)
     with pytest.raises(ValueError, match=r"alone has other weights than .*final: average trainings of one decoder"):

@@ -46,6 +46,18 @@ def test_recipe_and_provenance_are_read_without_paths(trained, tmp_path):
     assert Origin.read(tmp_path).recipe == origin.recipe and Origin.read(tmp_path).provenance == origin.provenance
 
 
+def test_other_trainings_that_are_part_of_it_are_kept(tmp_path):
+    """Of an average of checkpoints, and of what was put beside the decoder after."""
+    notes = {"recipe-2.yaml": "train_data: /data/more\n", "refiner-provenance.json": '{"clip": "abc"}'}
+    (tmp_path / "from").mkdir()
+    for name, text in notes.items():
+        (tmp_path / "from" / name).write_text(text)
+    origin = Origin.read(tmp_path / "from")
+    assert origin.others == {"recipe-2.yaml": {"train_data": "more"}, "refiner-provenance.json": {"clip": "abc"}}
+    origin.write(tmp_path)
+    assert Origin.read(tmp_path) == origin
+
+
 def _base(release=None, recipe=None, **config):
     release = Release("me/bolts", **LICENSES, **(release or {}))
     return find_base(release, SimpleNamespace(**config), Origin(recipe or {}))

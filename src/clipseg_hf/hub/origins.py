@@ -16,6 +16,8 @@ from clipseg_hf.inference.prompt_reading import parse_prompt
 from clipseg_hf.modeling.model_names import EMBEDDED
 
 RECIPE, PROVENANCE, RESULT = "recipe.yaml", "provenance.json", "manifest.json"
+# Likewise of the other trainings of an average of checkpoints, and of what was put beside the decoder after.
+RECORDS = ("*recipe*.yaml", "*provenance*.json")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
@@ -148,11 +150,13 @@ class Origin:
     Attributes:
         recipe, provenance: as the training wrote them, without paths of this machine.
         result: steps, seconds and last numbers of the training.
+        others: file name -> recipe or provenance of another training that is part of it, such as `recipe-2.yaml`.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Origin":
@@ -162,16 +166,19 @@ class Origin:
             path = folder / name
             return portable(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
-        return cls(read(RECIPE), read(PROVENANCE), read(RESULT).get("facts", {}))
+        named = sorted({path.name for pattern in RECORDS for path in folder.glob(pattern)} - {RECIPE, PROVENANCE})
+        return cls(read(RECIPE), read(PROVENANCE), read(RESULT).get("facts", {}), {name: read(name) for name in named})
 
     def write(self, folder: Path) -> None:
-        """Recipe and provenance as files again."""
-        if self.recipe:
-            text = yaml.safe_dump(self.recipe, sort_keys=False, allow_unicode=True)
-            (folder / RECIPE).write_text(text, encoding="utf-8")
-        if self.provenance:
-            text = json.dumps(self.provenance, indent=1, ensure_ascii=False)
-            (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+        """Recipes and provenances as files again."""
+        for name, content in {RECIPE: self.recipe, PROVENANCE: self.provenance, **self.others}.items():
+            if not content:
+                continue
+            if name.endswith(".json"):
+                text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            else:
+                text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def find_base(release: Release, config: Any, origin: Origin, *, offline: bool = False) -> Base | None:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from clipseg_hf._counted import counted
-from clipseg_hf.hub.origins import Release
+from clipseg_hf.hub.origins import RECORDS, Release
 from clipseg_hf.hub.remote_code import CUSTOM_PIPELINE
 from clipseg_hf.hub.staging import EVAL_RESULTS, EVALUATION, Checkpoint, stage_checkpoint
 from clipseg_hf.hub.uploading import Upload, open_place, upload_folder
@@ -17,8 +17,7 @@ from clipseg_hf.modeling.checkpoints.beside import ALL_BESIDE
 REPLACED = ("model*.safetensors*", "decoder.safetensors", "pytorch_model*.bin*")
 REPLACED += (
     *(part.file for part in ALL_BESIDE),
-    "recipe.yaml",
-    "provenance.json",
+    *RECORDS,
     EVAL_RESULTS,
     f"{EVALUATION}/*",
     "samples/*",

@@ -72,6 +72,12 @@ def test_the_card_of_a_decoder(card):
     assert "transformers' own CLIPSeg needs the whole model" in rendered.text and "pipeline(" not in rendered.text
 
 
+def test_other_trainings_that_are_part_of_it_are_told(card):
+    origin = replace(card.origin, others={"recipe-2.yaml": {"seed": 1}, "provenance-2.json": {}})
+    told = "Other trainings are part of it, whose files are `recipe-2.yaml`, `provenance-2.json`."
+    assert told in replace(card, origin=origin).render().text and told not in card.render().text
+
+
 def test_what_stock_does_not_know_is_told(card):
     assert "By transformers alone:" in card.render().text
     text = replace(card, beside=["prompt attention", "refiner"]).render().text

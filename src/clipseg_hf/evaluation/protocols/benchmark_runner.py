@@ -13,7 +13,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from clipseg_hf.evaluation.benchmarks.benchmark_classes import (
     COCO_FOLDS,
@@ -129,9 +129,10 @@ class BenchmarkOptions:
                     "it out."
                 )
 
-    def apply(self, settings, *names: str):
-        """A protocol's settings with those of the named options that were chosen."""
-        chosen = {name: getattr(self, name) for name in names}
+    def apply(self, settings):
+        """A protocol's settings with those options that were chosen; `check` has refused what it does not have."""
+        shared = {option.name for option in fields(self)} & {setting.name for setting in fields(settings)}
+        chosen = {name: getattr(self, name) for name in shared}
         return replace(settings, **{name: value for name, value in chosen.items() if value is not None})
 
 
@@ -168,7 +169,7 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     original = is_kind(data, "phrasecut") and not is_emoji_world(data)
     # the original's test asks the bare phrase
     settings = ReferringSettings(templates=("{}",)) if original else ReferringSettings()
-    settings = options.apply(settings, "prompts", "templates", "batch_size", "guided_filter", "seed")
+    settings = options.apply(settings)
     results = evaluate_referring(
         model,
         processor,
@@ -183,7 +184,7 @@ def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
 
 
 def _zero_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
-    settings = options.apply(ZeroShotSettings(), "templates", "batch_size", "guided_filter")
+    settings = options.apply(ZeroShotSettings())
     if is_emoji_world(data):
         if options.unseen is not None:
             raise ValueError(
@@ -237,13 +238,10 @@ def _one_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
         if lacking:
             raise ValueError(f"There is no {', '.join(lacking)}; there are {', '.join(folds)}.")
         folds = {name: folds[name] for name in wanted}
-    settings = OneShotSettings(seed=options.seed)
-    settings = options.apply(settings, "prompts", "templates", "batch_size", "guided_filter")
     episodes = None
     if isinstance(options.episodes, str):
-        episodes = read_episodes(options.episodes, rows, folds)
-    elif options.episodes is not None:
-        settings = replace(settings, episodes=options.episodes)
+        episodes, options = read_episodes(options.episodes, rows, folds), replace(options, episodes=None)
+    settings = options.apply(OneShotSettings())
     results = evaluate_one_shot(
         model, processor, rows, folds, settings, episodes=episodes, shard=current_shard(), progress=options.progress
     )
@@ -266,7 +264,7 @@ def _folds(data, rows) -> dict[str, tuple[str, ...]]:
 def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     rows = _rows(data, "generalized", options)
     prompts = EMOJI_PROMPTS if is_emoji_world(data) else GENERALIZED_PROMPTS
-    settings = options.apply(GeneralizedSettings(), "templates", "batch_size", "guided_filter")
+    settings = options.apply(GeneralizedSettings())
     results = evaluate_generalized(
         model, processor, rows, prompts, settings, shard=current_shard(), progress=options.progress
     )
@@ -278,10 +276,9 @@ def _generalized(model, processor, data, options: BenchmarkOptions) -> Evaluatio
 
 def _visual_prompts(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     rows = _rows(data, "visual-prompts", options)
-    settings = VisualPromptStudySettings(seed=options.seed)
+    settings = options.apply(VisualPromptStudySettings())
     if is_emoji_world(data):
         settings = replace(settings, min_area=0.01)  # its things are smaller
-    settings = options.apply(settings, "templates", "batch_size")
     study = study_visual_prompts(model, processor, rows, settings, shard=current_shard(), progress=options.progress)
     study = merge_processes({"study": study})["study"]
     probabilities = study.probabilities()
