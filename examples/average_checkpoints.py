@@ -39,12 +39,7 @@ def average(checkpoints: list[Path], output: Path) -> None:
     for checkpoint, state in zip(checkpoints[1:], others, strict=True):
         if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in first.items()}:
             raise ValueError(f"{checkpoint} has other weights than {checkpoints[0]}: average trainings of one decoder.")
-    # In float64, so that their order does not matter. Whole numbers, such as positions, are the same in all.
-    means = {
-        name: torch.stack([state[name].double() for state in states]).mean(0) if value.is_floating_point() else value
-        for name, value in first.items()
-    }
-    models[0].load_state_dict(means)
+    models[0].load_state_dict({name: _mean([state[name] for state in states]) for name in first})
     with new_folder(output):
         models[0].save_pretrained(output)
         CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
@@ -54,6 +49,15 @@ def average(checkpoints: list[Path], output: Path) -> None:
             ]
             for number, path in enumerate(parts, 1):
                 shutil.copy(path, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
+
+
+def _mean(values: list[torch.Tensor]) -> torch.Tensor:
+    first = values[0]
+    if all(
+        value.equal(first) for value in values
+    ):  # to the last bit (a mean of -0.0 is 0.0): caches know a CLIP by them
+        return first
+    return torch.stack([value.double() for value in values]).mean(0)  # in float64, so that their order does not matter
 
 
 def main() -> None:

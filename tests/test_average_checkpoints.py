@@ -8,6 +8,7 @@ import torch
 
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.assets import EMOJI_TINY
+from clipseg_hf.training.runs.provenance import fingerprint_weights
 
 average = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "average_checkpoints.py"))["average"]
 
@@ -47,9 +48,22 @@ def test_the_mean_is_a_checkpoint(trained, tmp_path):
 
 def test_an_average_goes_into_another_with_the_recipes_of_all_its_parts(trained, tmp_path):
     average(trained, tmp_path / "mean")
-    average([tmp_path / "mean", trained[0]], tmp_path / "again")
+    average([tmp_path / "mean", *trained], tmp_path / "again")
     recipes = [path.read_text() for path in sorted((tmp_path / "again").glob("recipe*.yaml"))]
-    assert sorted(recipes) == ["of step 1.0", "of step 1.0", "of step 3.0"]
+    assert sorted(recipes) == ["of step 1.0", "of step 1.0", "of step 3.0", "of step 3.0"]
+
+
+def test_what_is_the_same_in_all_stays_so_to_the_last_bit(trained, tmp_path):
+    """Of three, a mean of -0.0 is 0.0; caches of CLIP's activations know it by a hash of its bits."""
+    model = CLIPSegForImageSegmentation.from_pretrained(trained[0])
+    with torch.no_grad():
+        model.clip.visual_projection.weight[0, 0] = -0.0
+    for number in range(3):
+        model.save_pretrained(tmp_path / str(number))
+        CLIPSegProcessor.from_pretrained(trained[0]).save_pretrained(tmp_path / str(number))
+    average([tmp_path / str(number) for number in range(3)], tmp_path / "mean")
+    mean = CLIPSegForImageSegmentation.from_pretrained(tmp_path / "mean")
+    assert fingerprint_weights(mean) == fingerprint_weights(model)
 
 
 def test_what_cannot_be_averaged(trained, tmp_path):
