@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -25,9 +26,11 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
-# Then the decoder again, each time from where it was; twice from the last of these, whose average gets the refiner.
+# Then the decoder again, each time from where it was; two trainings from the last of these, which are averaged; and two
+# from their average, which are averaged with it. That gets the refiner.
 THEN = ("emoji-prompt-attention", "emoji-larger-pictures")
-AVERAGED, AVERAGE = ("emoji-wider-examples", "emoji-other-scenes"), "outputs/emoji-average"
+PAIR, AVERAGE = ("emoji-wider-examples", "emoji-other-scenes"), "outputs/emoji-average"
+PAIR_2, AVERAGE_2 = ("emoji-mostly-examples", "emoji-other-scenes-again"), "outputs/emoji-average-2"
 REFINER = "emoji-refiner"
 PACKED = "outputs/packed"
 # The scenes of each split of each world, and what --quick changes in the recipes.
@@ -68,16 +71,22 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
     def training(name: str) -> Step:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
+    def average(made: str, pair: tuple[str, str], *before: str, trainings: int) -> Step:
+        parts = [*before, *(f"outputs/{name}/final" for name in pair)]
+        command = [sys.executable, str(HERE / "average_checkpoints.py"), *parts, "-o", made]
+        return Step(f"{made}/provenance-{trainings}.json", command)  # its last file
+
     last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    average = [sys.executable, str(HERE / "average_checkpoints.py"), *(f"outputs/{name}/final" for name in AVERAGED)]
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", AVERAGE]
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", AVERAGE_2]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
         *(draw(world, seed) for seed, world in enumerate(scenes)),
         *(step for clips, name in STRETCHES for step in (clip(clips), training(name))),
-        *map(training, (*THEN, *AVERAGED)),
-        Step(f"{AVERAGE}/provenance-2.json", [*average, "-o", AVERAGE]),  # its last file
+        *map(training, (*THEN, *PAIR)),
+        average(AVERAGE, PAIR, trainings=2),
+        *map(training, PAIR_2),
+        average(AVERAGE_2, PAIR_2, AVERAGE, trainings=4),
         training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
@@ -111,7 +120,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*(recipe for stretch in STRETCHES for recipe in stretch), *THEN, *AVERAGED, REFINER):
+    for name in (*chain(*STRETCHES), *THEN, *PAIR, *PAIR_2, REFINER):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

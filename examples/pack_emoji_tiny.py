@@ -1,6 +1,6 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average \\
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average-2 \\
         outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
@@ -62,11 +62,13 @@ and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen 
 `emoji-prompt-attention.yaml` put the attention beside the decoder and trained both, a quarter of the prompts without
 it, and `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256. From there two
 went on, `emoji-wider-examples.yaml` with more of examples and `emoji-other-scenes.yaml` with other scenes and more that
-is absent; their weights are averaged, and `emoji-refiner.yaml` trained the refiner on that alone. (Here CLIP and the
-decoder went into the fourth and the fifth stretch of the decoder as an earlier emoji-tiny had shipped them, rounded to
-float16; the script takes them as they were trained.) `recipe.yaml` and `recipe-2.yaml` are the two last of the decoder
-as they ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and its like say with which versions, data and seed;
-`pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
+is absent; their weights are averaged. From the average two went on once more, on the same scenes, with more examples
+and more that is absent: `emoji-mostly-examples.yaml` and `emoji-other-scenes-again.yaml`. The average and these two
+are averaged again, and on that `emoji-refiner.yaml` trained the refiner alone. (Here CLIP and the decoder went into
+the fourth and the fifth stretch of the decoder as an earlier emoji-tiny had shipped them, rounded to float16; the
+script takes them as they were trained.) `recipe.yaml` and `recipe-2.yaml` to `recipe-4.yaml` are the four last of the
+decoder as they ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and its like say with which versions, data
+and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
 
 ## Licence
 
