@@ -66,10 +66,13 @@ def test_sliders_do_not_show_the_picture_to_the_model_again(visit, page):
 def test_files_to_take_home(visit):
     visitor = visit()
     record = json.loads(visitor.download("#save-json", ".json").read_text(encoding="utf-8"))
-    assert [entry["prompt"] for entry in record["prompts"]] == ["banana", "a robot", "an octopus"]
+    assert [entry["prompt"] for entry in record["prompts"]] == ["a yellow banana", "a robot", "an octopus"]
     with Image.open(visitor.download("#save-overlay", ".png")) as overlay, Image.open(EXAMPLES[0][0]) as picture:
         assert overlay.width >= picture.width
-    with zipfile.ZipFile(visitor.download("#save-masks", ".zip")) as archive, archive.open("12_banana.png") as file:
+    with (
+        zipfile.ZipFile(visitor.download("#save-masks", ".zip")) as archive,
+        archive.open("12_a-yellow-banana.png") as file,
+    ):
         assert (np.asarray(Image.open(file)) > 0).sum() == record["prompts"][0]["area"]
 
 

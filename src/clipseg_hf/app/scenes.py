@@ -6,7 +6,7 @@ from clipseg_hf.assets import EMOJI_SCENES
 
 # picked from what emoji-tiny does well; image id -> prompts
 _SCENES = {
-    "12": "banana\na robot\nan octopus",
+    "12": "a yellow banana\na robot\nan octopus",
     "5": "laptop | dog",
     "4": "a tomato\na penguin",
     "7": "butterfly\nrocket\nstrawberry | octopus",
