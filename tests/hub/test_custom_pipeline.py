@@ -110,8 +110,10 @@ def test_in_an_environment_of_its_own(published, ours, tmp_path):
     install = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints]
     for packages in (["torch"], ["transformers", "pillow"]):  # torch first, in the build that the index has
         subprocess.run([*install, *packages], check=True, env=alone(tmp_path))
-    listed = subprocess.run([python, "-m", "pip", "list"], check=True, capture_output=True, text=True).stdout
-    assert not {"clipseg-hf", "datasets", "pycocotools", "torchvision"} & set(listed.split())
+    said = subprocess.run(
+        [python, "-m", "pip", "list"], check=True, capture_output=True, text=True, env=alone(tmp_path)
+    )
+    assert not {"clipseg-hf", "datasets", "pycocotools", "torchvision"} & set(said.stdout.split())
     subprocess.run([python, USE, published, SCENE, tmp_path / "answer.json"], check=True, env=alone(tmp_path))
     answers = json.loads((tmp_path / "answer.json").read_text())
     _same(answers["own"], ours(SCENE))
