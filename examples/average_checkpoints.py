@@ -53,9 +53,8 @@ def average(checkpoints: list[Path], output: Path) -> None:
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:
     first = values[0]
-    if all(
-        value.equal(first) for value in values
-    ):  # to the last bit (a mean of -0.0 is 0.0): caches know a CLIP by them
+    # What is the same in all stays so to the last bit (a mean of -0.0 is 0.0): caches know a CLIP by its bits.
+    if all(value.equal(first) for value in values):
         return first
     return torch.stack([value.double() for value in values]).mean(0)  # in float64, so that their order does not matter
 

@@ -50,7 +50,12 @@ def test_other_trainings_that_are_part_of_it_are_kept(tmp_path):
     """Of an average of checkpoints, and of what was put beside the decoder after."""
     notes = {"recipe-2.yaml": "train_data: /data/more\n", "refiner-provenance.json": '{"clip": "abc"}'}
     (tmp_path / "from").mkdir()
-    for name, text in notes.items():
+    others = {
+        "recipe-3.yaml": "",
+        "my-recipe.yaml": "salt: 1",
+        "provenance-notes.json": "{}",
+    }  # empty, and a user's own
+    for name, text in (notes | others).items():
         (tmp_path / "from" / name).write_text(text)
     origin = Origin.read(tmp_path / "from")
     assert origin.others == {"recipe-2.yaml": {"train_data": "more"}, "refiner-provenance.json": {"clip": "abc"}}

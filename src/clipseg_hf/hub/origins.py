@@ -17,7 +17,9 @@ from clipseg_hf.modeling.model_names import EMBEDDED
 
 RECIPE, PROVENANCE, RESULT = "recipe.yaml", "provenance.json", "manifest.json"
 # Likewise of the other trainings of an average of checkpoints, and of what was put beside the decoder after.
-RECORDS = ("*recipe*.yaml", "*provenance*.json")
+# Nobody else's files: what matches is replaced by the next publication.
+RECORDS = (RECIPE, "recipe-[0-9]*.yaml", "refiner-recipe.yaml")
+RECORDS += (PROVENANCE, "provenance-[0-9]*.json", "refiner-provenance.json")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
@@ -167,7 +169,12 @@ class Origin:
             return portable(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
         named = sorted({path.name for pattern in RECORDS for path in folder.glob(pattern)} - {RECIPE, PROVENANCE})
-        return cls(read(RECIPE), read(PROVENANCE), read(RESULT).get("facts", {}), {name: read(name) for name in named})
+        return cls(
+            read(RECIPE),
+            read(PROVENANCE),
+            read(RESULT).get("facts", {}),
+            {name: told for name in named if (told := read(name))},
+        )
 
     def write(self, folder: Path) -> None:
         """Recipes and provenances as files again."""
