@@ -1,16 +1,14 @@
 """Everything that a training run can be told: one documented dataclass, written to and read from YAML."""
 
-import difflib
-import math
-import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import yaml
 
 from clipseg_hf._text_files import parse_yaml, read_text, short_repr
+from clipseg_hf.console.values import as_type, check_range, closest
 
 METRICS = tuple(f"{kind}_{name}" for kind in ("text", "image") for name in ("miou_best", "miou_0.5", "ap", "auroc"))
 """What a validation measures; `clipseg_hf.evaluation` says how."""
@@ -206,7 +204,7 @@ class CLIPSegTrainingArguments:
         hints = typing.get_type_hints(type(self))
         for option in fields(self):
             value = as_type(option.name, getattr(self, option.name), hints[option.name])
-            _check_range(option.name, value, **{k: option.metadata[k] for k in ("choices", "low", "high")})
+            check_range(option.name, value, **{k: option.metadata[k] for k in ("choices", "low", "high")})
             setattr(self, option.name, value)
         for template in self.prefixes or ():
             if template.count("{}") != 1:
@@ -321,72 +319,3 @@ def _read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict:
     if not isinstance(base, str):
         raise ValueError(f"{path}: extends is the name of another recipe, got {short_repr(base)}.")
     return {**_read_recipe(path.parent / base, (*seen, path.resolve())), **values}
-
-
-def as_type(name: str, value, hint):
-    """Bring a value from YAML or Python to a field's type: 1e-3 (a text to YAML) to float, lists to tuples."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        converted = _try_type(value, option)
-        if converted is not None:
-            return converted
-    if value is None and types.NoneType in options:
-        return None
-    expected = " or ".join(_TYPE_NAMES.get(typing.get_origin(option) or option, "?") for option in options)
-    raise TypeError(f"{name} takes {expected}, got {short_repr(value)} ({type(value).__name__}).")
-
-
-_TYPE_NAMES = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "keys and values",
-    tuple: "a list",
-    types.NoneType: "null",
-}
-
-
-def _try_type(value, hint):
-    """The value as `hint`, or None where it is none."""
-    if typing.get_origin(hint) is tuple:
-        items = typing.get_args(hint)
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            value = [value] if items[-1] is ... and isinstance(value, (str, int)) else None
-        if value is None:
-            return None
-        converted = tuple(_try_type(item, items[0]) for item in value)
-        fits = None not in converted and (items[-1] is ... or len(converted) == len(items))
-        return converted if fits else None
-    if hint is dict:
-        return dict(value) if isinstance(value, Mapping) else None
-    if hint is bool:
-        return value if isinstance(value, bool) else None
-    if hint in (int, float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if hint is float:
-            return number
-        return int(number) if number.is_integer() else None
-    if hint is str:
-        return str(value) if isinstance(value, (str, Path)) else None
-    return None
-
-
-def _check_range(name: str, value, choices, low, high):
-    if value is None:
-        return
-    if choices and value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)}; got {short_repr(value)}.{closest(value, choices)}")
-    if low is not None and not low <= value <= (math.inf if high is None else high):  # false for NaN, too
-        raise ValueError(
-            f"{name} is {f'at least {low}' if high is None else f'between {low} and {high}'}, got {value}."
-        )
-
-
-def closest(value, choices) -> str:
-    """The words " Did you mean ...?" where one of the choices has a similar name, else nothing."""
-    close = difflib.get_close_matches(str(value)[:100], choices, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""

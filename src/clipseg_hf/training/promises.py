@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from clipseg_hf.console.values import closest
 from clipseg_hf.evaluation.protocols.referring import count_questions
 from clipseg_hf.hub.origins import check_data_license, check_license
 from clipseg_hf.hub.uploading import check_hub
-from clipseg_hf.training.arguments import CLIPSegTrainingArguments, closest
+from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.devices.processes import from_main
 from clipseg_hf.training.runs.run_folder import knows_its_base
 from clipseg_hf.training.validation import ValidationSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipseg_hf._text_files import parse_yaml, read_text, short_repr
-from clipseg_hf.training.arguments import as_type
+from clipseg_hf.console.values import as_type
 
 
 @dataclass

@@ -9,7 +9,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from PIL import Image
 from tqdm.auto import tqdm
 
-from clipseg_hf.training.arguments import closest
+from clipseg_hf.console.values import closest
 
 logger = logging.getLogger(__name__)
 
