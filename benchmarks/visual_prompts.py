@@ -30,11 +30,14 @@ HERE = Path(__file__).parent
 VARIANTS = {
     "the method's own (context 10 %)": {},
     "context 50 %": {"context": 0.5},
-    "context 100 %": {"context": 1.0},
-    "the whole picture": {"crop": False},
     "context 50 %, no blur": {"context": 0.5, "blur": False},
-    "context 50 %, background 0 %": {"context": 0.5, "background": 0.0},
     "context 50 %, background 30 %": {"context": 0.5, "background": 0.3},
+    "context 50 %, background 0 %": {"context": 0.5, "background": 0.0},
+    "context 100 %": {"context": 1.0},
+    "context 100 %, background 0 %": {"context": 1.0, "background": 0.0},
+    "context 200 %": {"context": 2.0},
+    "context 200 %, background 0 %": {"context": 2.0, "background": 0.0},
+    "the whole picture": {"crop": False},
 }
 
 

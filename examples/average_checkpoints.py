@@ -44,11 +44,14 @@ def average(checkpoints: list[Path], output: Path) -> None:
         models[0].save_pretrained(output)
         CLIPSegProcessor.from_pretrained(checkpoints[0]).save_pretrained(output)
         for note in map(Path, NOTES):
-            parts = [
-                path for checkpoint in checkpoints for path in sorted(checkpoint.glob(f"{note.stem}*{note.suffix}"))
-            ]
+            parts = [path for checkpoint in checkpoints for path in _numbered(checkpoint, note)]
             for number, path in enumerate(parts, 1):
                 shutil.copy(path, output / (note.name if number == 1 else f"{note.stem}-{number}{note.suffix}"))
+
+
+def _numbered(checkpoint: Path, note: Path) -> list[Path]:
+    """A checkpoint's note and those of its other trainings, in the order of their numbers: "-2" sorts before "."."""
+    return sorted(checkpoint.glob(f"{note.stem}*{note.suffix}"), key=lambda path: (len(path.name), path.name))
 
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:

@@ -26,11 +26,14 @@ STRETCHES = (
     ("emoji-clip-longer", "emoji-tiny-longer"),
     ("emoji-clip-regions", "emoji-tiny-regions"),
 )
-# Then the decoder again, each time from where it was; two trainings from the last of these, which are averaged; and two
-# from their average, which are averaged with it. That gets the refiner.
+# Then the decoder again, each time from where it was; and two trainings from the last of these, which are averaged.
+# From the second time on they go on from the average before, and are averaged with it. The last one gets the refiner.
 THEN = ("emoji-prompt-attention", "emoji-larger-pictures")
-PAIR, AVERAGE = ("emoji-wider-examples", "emoji-other-scenes"), "outputs/emoji-average"
-PAIR_2, AVERAGE_2 = ("emoji-mostly-examples", "emoji-other-scenes-again"), "outputs/emoji-average-2"
+AVERAGES = {
+    "outputs/emoji-average": ("emoji-wider-examples", "emoji-other-scenes"),
+    "outputs/emoji-average-2": ("emoji-mostly-examples", "emoji-other-scenes-again"),
+    "outputs/emoji-average-3": ("emoji-cut-out-examples", "emoji-cut-out-examples-other-scenes"),
+}
 REFINER = "emoji-refiner"
 PACKED = "outputs/packed"
 # The scenes of each split of each world, and what --quick changes in the recipes.
@@ -71,22 +74,22 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
     def training(name: str) -> Step:
         return Step(f"outputs/{name}/final/config.json", [*cli, "train", _recipe(name)])
 
-    def average(made: str, pair: tuple[str, str], *before: str, trainings: int) -> Step:
-        parts = [*before, *(f"outputs/{name}/final" for name in pair)]
+    def average(number: int) -> Step:
+        made, pair = averages[number]
+        before = [averages[number - 1][0]] if number else []
+        parts = [*(f"outputs/{name}/final" for name in pair), *before]  # the first decides on the processor
         command = [sys.executable, str(HERE / "average_checkpoints.py"), *parts, "-o", made]
-        return Step(f"{made}/provenance-{trainings}.json", command)  # its last file
+        return Step(f"{made}/provenance-{2 * number + 2}.json", command)  # its last file
 
-    last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", AVERAGE_2]
+    averages, last_clip, measured = list(AVERAGES.items()), STRETCHES[-1][0], "outputs/measured.json"
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", averages[-1][0]]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
         *(draw(world, seed) for seed, world in enumerate(scenes)),
         *(step for clips, name in STRETCHES for step in (clip(clips), training(name))),
-        *map(training, (*THEN, *PAIR)),
-        average(AVERAGE, PAIR, trainings=2),
-        *map(training, PAIR_2),
-        average(AVERAGE_2, PAIR_2, AVERAGE, trainings=4),
+        *map(training, THEN),
+        *(step for number, (_, pair) in enumerate(averages) for step in (*map(training, pair), average(number))),
         training(REFINER),
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
@@ -120,7 +123,7 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*chain(*STRETCHES), *THEN, *PAIR, *PAIR_2, REFINER):
+    for name in (*chain(*STRETCHES), *THEN, *chain(*AVERAGES.values()), REFINER):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)

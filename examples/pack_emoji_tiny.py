@@ -1,6 +1,6 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average-2 \\
+    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average-3 \\
         outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
@@ -44,9 +44,9 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 
 {data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that the
 decoder was trained on; the CLIP below it was shown all of them with captions, but where things lie only of the seen
-ones. Example images show another scene's emoji by its mask, with {context:.0%} of its size around it. Relations are
-phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing that is there
-from one that is not.
+ones. Example images show another scene's emoji by its mask, {shown}.
+Relations are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing
+that is there from one that is not.
 
 {tables}
 
@@ -63,12 +63,14 @@ and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen 
 it, and `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256. From there two
 went on, `emoji-wider-examples.yaml` with more of examples and `emoji-other-scenes.yaml` with other scenes and more that
 is absent; their weights are averaged. From the average two went on once more, on the same scenes, with more examples
-and more that is absent: `emoji-mostly-examples.yaml` and `emoji-other-scenes-again.yaml`. The average and these two
-are averaged again, and on that `emoji-refiner.yaml` trained the refiner alone. (Here CLIP and the decoder went into
-the fourth and the fifth stretch of the decoder as an earlier emoji-tiny had shipped them, rounded to float16; the
-script takes them as they were trained.) `recipe.yaml` and `recipe-2.yaml` to `recipe-4.yaml` are the four last of the
-decoder as they ran, `refiner-recipe.yaml` the refiner's; `provenance.json` and its like say with which versions, data
-and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
+and more that is absent: `emoji-mostly-examples.yaml` and `emoji-other-scenes-again.yaml`; the average and these two
+are averaged again. From that two went on by examples that are cut out on plain ground, `emoji-cut-out-examples.yaml`
+and `emoji-cut-out-examples-other-scenes.yaml`, and are averaged with it. On that `emoji-refiner.yaml` trained the
+refiner alone. (Here CLIP and the decoder went into the fourth and the fifth stretch of the decoder, and into the last,
+as an earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.)
+`recipe.yaml` and `recipe-2.yaml` are the last two of the decoder as they ran, `recipe-3.yaml` to `recipe-6.yaml` those
+of the averages before; `refiner-recipe.yaml` is the refiner's; `provenance.json` and its like say with which versions,
+data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
 
 ## Licence
 
@@ -118,8 +120,10 @@ def main() -> None:
             for part in ALL_BESIDE
         }
         processor = json.loads((given.output / "processor_config.json").read_text(encoding="utf-8"))
+        shown = processor["visual_prompt_settings"]
+        ground = "on plain ground" if shown["background"] == 0 else "on its dimmed surroundings"
         card = CARD.format(
-            context=processor["visual_prompt_settings"]["context"],
+            shown=f"{ground} with {shown['context']:.0%} of its size on each side",
             parameters=sum(sizes.values()) / 1e6,
             trainable=sum(size for name, size in sizes.items() if name.startswith("decoder.")) / 1e6,
             **beside,

@@ -48,9 +48,10 @@ def test_the_mean_is_a_checkpoint(trained, tmp_path):
 
 def test_an_average_goes_into_another_with_the_recipes_of_all_its_parts(trained, tmp_path):
     average(trained, tmp_path / "mean")
-    average([tmp_path / "mean", *trained], tmp_path / "again")
-    recipes = [path.read_text() for path in sorted((tmp_path / "again").glob("recipe*.yaml"))]
-    assert sorted(recipes) == ["of step 1.0", "of step 1.0", "of step 3.0", "of step 3.0"]
+    average([trained[1], tmp_path / "mean", trained[1]], tmp_path / "again")
+    names = ("recipe.yaml", "recipe-2.yaml", "recipe-3.yaml", "recipe-4.yaml")
+    recipes = [(tmp_path / "again" / name).read_text() for name in names]
+    assert recipes == ["of step 3.0", "of step 1.0", "of step 3.0", "of step 3.0"]
 
 
 def test_what_is_the_same_in_all_stays_so_to_the_last_bit(trained, tmp_path):
