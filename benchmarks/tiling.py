@@ -1,4 +1,4 @@
-"""Mean IoU of one pass against tiles on emoji scenes of 2048 x 2048, with the checkpoint emoji-tiny of 256 x 256.
+"""Mean IoU of one pass against tiles on emoji scenes of 2048 x 2048, with the checkpoint emoji-tiny of 320 x 320.
 
     OMP_NUM_THREADS=1 python benchmarks/tiling.py
 
