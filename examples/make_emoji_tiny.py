@@ -60,7 +60,7 @@ class Step:
 
 def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
     """All steps, in their order, with paths from the working folder."""
-    cli = [sys.executable, "-m", "clipseg_hf.cli"]
+    cli, averages = [sys.executable, "-m", "clipseg_hf.cli"], list(AVERAGES.items())
 
     def draw(world: str, seed: int) -> Step:
         train, val, test = map(str, scenes[world])
@@ -81,7 +81,7 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
         command = [sys.executable, str(HERE / "average_checkpoints.py"), *parts, "-o", made]
         return Step(f"{made}/provenance-{2 * number + 2}.json", command)  # its last file
 
-    averages, last_clip, measured = list(AVERAGES.items()), STRETCHES[-1][0], "outputs/measured.json"
+    last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
     pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", averages[-1][0]]
     pack += [f"outputs/{last_clip}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
