@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
-from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.emoji_world.emoji_glyphs import GlyphSheet, load_concepts
 from clipseg_hf.training.pretraining.captioned_pictures import (
     CaptionedPicture,
@@ -23,7 +23,7 @@ from clipseg_hf.training.pretraining.captioned_pictures import (
 from clipseg_hf.training.pretraining.pretrain import contrastive_loss, hard_negatives, pretrain
 from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe, Stage
 from clipseg_hf.training.pretraining.regions import Regions, find_regions, region_loss
-from clipseg_hf.training.pretraining.small_clip import embed_patches, see_some_patches, train_tokenizer
+from clipseg_hf.training.pretraining.small_clip import embed_patches, load_clip, see_some_patches, train_tokenizer
 
 pytestmark = pytest.mark.needs_font
 
@@ -114,6 +114,39 @@ def test_regions_are_of_things_that_training_phrases_may_name():
         assert all(mask.shape == (160, 160) and mask.dtype == bool and mask.any() for mask in item.regions.values())
 
 
+def test_an_example_is_shown_as_the_processor_shows_it(monkeypatch):
+    """One thing of a scene of the emoji world, where it lies if training phrases may name it, and its name."""
+    seen = next(concept for concept in load_concepts() if concept.seen)
+    unseen = next(concept for concept in load_concepts() if not concept.seen)
+    settings = {"context": 2.0, "background": 0.0}
+    pictures = CaptionedPictures(Stage(1, 12, 160, 1.0, example=settings), 0, [seen, unseen], GlyphSheet(), seed=0)
+    processor, shown = CLIPSegProcessor.from_pretrained(EMOJI_TINY), set()
+    show, scenes = pictures.examples.show, []
+    monkeypatch.setattr(
+        pictures.examples, "show", lambda scene, generator: scenes.append(scene) or show(scene, generator)
+    )
+    for number in range(12):
+        item = pictures[number]
+        (name,) = item.names
+        shown.add(name)
+        assert name in item.caption and item.swapped is None
+        mask = scenes[-1].mask([n for n, each in enumerate(scenes[-1].instances) if each.concept.name == name])
+        expected = processor(
+            visual_prompt=scenes[-1].image,
+            visual_prompt_masks=mask,
+            visual_prompt_settings=settings,
+            size={"height": 160, "width": 160},
+            return_tensors="pt",
+        )["conditional_pixel_values"]
+        torch.testing.assert_close(normalize_pictures(item.picture[None]), expected, atol=0.5 / 255 / 0.26, rtol=0)
+        assert set(item.regions) == ({name} if name == seen.name else set())
+        ground = np.array([123, 117, 104])  # CLIP's mean colour
+        for region in item.regions.values():
+            thing = (item.picture != ground).any(-1)
+            assert region.any() and (thing & ~region).sum() < 0.1 * thing.sum() and not (region & ~thing).sum() > 20
+    assert shown == {seen.name, unseen.name}
+
+
 def test_regions_by_patches():
     left = np.zeros((4, 4), bool)
     left[:, :2] = True
@@ -173,10 +206,13 @@ def test_recipes_of_the_embedded_checkpoint():
     assert recipe.vision_width == 192
     assert recipe.stages[0] == Stage(1500, 256, 96, 1.0)
     sizes = [f.name for f in dataclasses.fields(recipe) if f.name.split("_")[0] in ("vision", "text", "patch", "image")]
-    longer, regions = (
-        PretrainRecipe.from_yaml(RECIPE.with_name(f"emoji-clip-{x}.yaml")) for x in ("longer", "regions")
+    longer, regions, examples = (
+        PretrainRecipe.from_yaml(RECIPE.with_name(f"emoji-clip-{x}.yaml")) for x in ("longer", "regions", "examples")
     )
     assert all(getattr(recipe, name) == getattr(x, name) for name in sizes for x in (longer, regions))
+    assert {name for name in sizes if getattr(examples, name) != getattr(recipe, name)} == {"vision_layers"}
+    shown = CLIPSegProcessor.from_pretrained(EMOJI_TINY).visual_prompt_settings
+    assert examples.new_layers_only and examples.stages[0].example_settings() == shown
     assert regions.region_weight == 1 and regions.model_name_or_path == "outputs/emoji-clip-longer"
     assert longer.hard_negatives and longer.stages[0].patch_share == 0.5
 
@@ -207,6 +243,16 @@ def test_recipes_of_the_embedded_checkpoint():
         ),
         ("stages: []\nregion_weight: -1", "region_weight is a number of at least 0, got -1"),
         (STAGE.format("patch_share: 1.5"), "patch_share is a number of at most 1, got 1.5"),
+        (STAGE.format("example: 1"), "example takes fields of VisualPromptSettings, got 1"),
+        (STAGE.format("example: {contxt: 1}"), "visual_prompt_settings has no contxt; there are crop, context"),
+        (
+            STAGE.format("example: {}").replace("single_share: 1", "single_share: 0.5"),
+            "An example shows one thing: with it, single_share is 1, got 0.5",
+        ),
+        (
+            STAGE.format("patch_share: 1") + "\nnew_layers_only: true",
+            "new_layers_only needs model_name_or_path, the CLIP",
+        ),
         (STAGE.format("patch_share: 0"), "patch_share is a number above 0: CLIP must see some of a picture"),
     ],
 )
@@ -252,6 +298,56 @@ def test_pretraining_makes_a_clip_that_takes_a_decoder(tmp_path):
     assert captions[0] == captions[1]
     with pytest.raises(ValueError, match=r"asks for vision_config.hidden_size = 48, but .*one has 32; .* change the"):
         pretrain(dataclasses.replace(further, vision_width=48), tmp_path / "none", workers=0)
+
+
+def test_new_layers_change_pictures_vectors_and_nothing_else(tmp_path):
+    start = PretrainRecipe(stages=(Stage(2, 4, 32, 1.0),), **SMALL)
+    pretrain(start, tmp_path / "start", workers=0)
+    examples = (Stage(3, 4, 64, 1.0, example={"context": 1.0}),)
+    changes = {"model_name_or_path": str(tmp_path / "start"), "new_layers_only": True, "vision_layers": 5}
+    recipe = dataclasses.replace(
+        start, stages=examples, hard_negatives=True, region_weight=1.0, learning_rate=0.01, **changes
+    )
+    measured = pretrain(recipe, tmp_path / "more", workers=0)
+    assert json.loads((tmp_path / "more" / "pretraining.json").read_text())["measured"] == measured
+    before, after = (CLIPModel.from_pretrained(tmp_path / name) for name in ("start", "more"))
+    assert after.config.vision_config.num_hidden_layers == 5
+    old, new = before.state_dict(), after.state_dict()
+    changed = {name for name in old if not new[name].equal(old[name])}
+    ends = ("vision_model.post_layernorm.weight", "vision_model.post_layernorm.bias", "visual_projection.weight")
+    assert changed == set(ends)
+    added = {name.split("layers.")[1].split(".")[0] for name in new.keys() - old.keys()}
+    assert added == {"3", "4"}
+
+    # a decoder on those blocks reads the same, and so do words; a picture is another vector
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    models = [
+        CLIPSegForImageSegmentation.from_clip(tmp_path / name, extract_layers=(0, 2)) for name in ("start", "more")
+    ]
+    one, two = (model.get_vision_features(pixels) for model in models)
+    assert all(a.equal(b) for a, b in zip(one.vision_embeds, two.vision_embeds, strict=True))
+    vectors = [model.get_conditional_embeddings(conditional_pixel_values=pixels) for model in models]
+    assert not torch.allclose(*vectors)
+
+    with pytest.raises(ValueError, match=r"on top of the 3 of .*start, but vision_layers = 3 are no more than it has"):
+        pretrain(dataclasses.replace(recipe, vision_layers=3), tmp_path / "none", workers=0)
+
+
+def test_a_new_layer_begins_as_nothing(tmp_path):
+    pretrain(PretrainRecipe(stages=(Stage(1, 4, 32, 1.0),), **SMALL), tmp_path, workers=0)
+    recipe = PretrainRecipe(
+        stages=(Stage(1, 4, 32, 1.0),),
+        model_name_or_path=str(tmp_path),
+        new_layers_only=True,
+        **{**SMALL, "vision_layers": 4},
+    )
+    grown, _ = load_clip(recipe)
+    pixels = torch.randn(2, 3, 64, 64)
+    same = CLIPModel.from_pretrained(tmp_path).get_image_features(pixels).pooler_output
+    torch.testing.assert_close(grown.get_image_features(pixels).pooler_output, same)
+    learning = {name.split(".weight")[0].split(".bias")[0] for name, p in grown.named_parameters() if p.requires_grad}
+    assert {name for name in learning if "layers" not in name} == {"vision_model.post_layernorm", "visual_projection"}
+    assert {name.split("layers.")[1].split(".")[0] for name in learning if "layers" in name} == {"3"}
 
 
 def test_patches_choose_among_names_that_regions_may_have(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Pictures with captions for the contrastive loss, drawn as they are needed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,12 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from clipseg_hf.data.emoji_world.emoji_glyphs import EmojiConcept, GlyphSheet
 from clipseg_hf.data.emoji_world.emoji_scenes import Scene, SceneSettings, draw_scene
 from clipseg_hf.data.vocabulary.phrases import PREFIXES
+from clipseg_hf.processing.pixels import PixelReader
+from clipseg_hf.processing.plain.image_processor import PlainImageProcessor
+from clipseg_hf.processing.visual_prompts import VisualPromptSettings
 from clipseg_hf.training.pretraining.pretrain_recipe import Stage
+
+MEAN, STD = (np.array(values, dtype=np.float32) for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
 
 
 @dataclass
@@ -55,6 +60,37 @@ def caption_scene(scene: Scene, generator: np.random.Generator) -> CaptionedPict
     )
 
 
+class Examples:
+    """Shows one thing of a scene by its mask, as image prompts are shown: by the processor's own reader.
+
+    Args:
+        size: side of the pictures in pixels.
+        settings: of the visual prompts.
+    """
+
+    def __init__(self, size: int, settings: VisualPromptSettings):
+        plain = PlainImageProcessor({"height": size, "width": size}, image_mean=MEAN, image_std=STD)
+        self.reader, self.settings = PixelReader(plain, {}, 1), settings
+
+    def show(self, scene: Scene, generator: np.random.Generator) -> CaptionedPicture:
+        """One of the things, all instances of it, with its name as caption; its region is where it is seen."""
+        things = [phrase for phrase in scene.phrases if phrase.phrase == phrase.name]
+        thing = things[generator.integers(len(things))]
+        mask = scene.mask(thing.instances)
+        caption = PREFIXES[generator.integers(len(PREFIXES))].format(thing.name)
+        item = CaptionedPicture(self._picture(scene.image, mask, self.settings), caption, (thing.name,))
+        if scene.instances[thing.instances[0]].concept.seen:
+            as_it_is = replace(self.settings, blur=False, background=1.0, highlight="dim")
+            white = np.repeat(mask[..., None], 3, axis=-1) * np.uint8(255)
+            item.regions = {thing.name: self._picture(white, mask, as_it_is)[..., 0] > 127}
+        return item
+
+    def _picture(self, image: np.ndarray, mask: np.ndarray, settings: VisualPromptSettings) -> np.ndarray:
+        """(H, W, 3) uint8, (H, W) bool -> (size, size, 3) uint8: normalised for the while, as prompts are made."""
+        (pixels,) = self.reader.visual_prompts([(image, mask, "example")], settings)
+        return ((pixels.transpose(1, 2, 0) * STD + MEAN) * 255).round().clip(0, 255).astype(np.uint8)
+
+
 def seen_regions(scene: Scene) -> dict[str, np.ndarray]:
     """Where the things lie that training phrases may name, each with all of its instances: name -> mask (H, W) bool."""
     return {
@@ -79,7 +115,8 @@ class CaptionedPictures(Dataset):
         seed: int,
         regions: bool = False,
     ):
-        self.regions = regions
+        self.regions, shown = regions, stage.example_settings()
+        self.examples = None if shown is None else Examples(stage.image_size, shown)
         self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
         size = ((stage.image_size, stage.image_size),)
         # The same range of sizes in pixels, hence in patches, at every stage.
@@ -97,9 +134,13 @@ class CaptionedPictures(Dataset):
     def __getitem__(self, index: int) -> CaptionedPicture:
         generator = np.random.default_rng([self.seed, self.number, index])
         settings = self.single if generator.uniform() < self.stage.single_share else self.several
+        if self.examples is not None:
+            settings = SceneSettings()
         scene = draw_scene(generator, self.concepts, self.glyphs, settings)
         while not scene.instances:  # the one emoji did not fit, once it was turned
             scene = draw_scene(generator, self.concepts, self.glyphs, settings)
+        if self.examples is not None:
+            return self.examples.show(scene, generator)
         item = caption_scene(scene, generator)
         if self.regions:
             item.regions = seen_regions(scene)
@@ -109,5 +150,5 @@ class CaptionedPictures(Dataset):
 def normalize_pictures(pictures: np.ndarray) -> torch.Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float with CLIP's mean and standard deviation."""
     pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255  # (B, H, W, 3) -> (B, 3, H, W)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    mean, std = (torch.from_numpy(values)[:, None, None] for values in (MEAN, STD))
     return (pixels - mean) / std

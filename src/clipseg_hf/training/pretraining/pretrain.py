@@ -94,8 +94,8 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
     else:
         model, tokenizer = load_clip(recipe)
         model.to(device)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    decayed, plain = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=recipe.learning_rate,

@@ -8,6 +8,7 @@ from typing import Any
 
 from clipseg_hf._text_files import parse_yaml, read_text, short_repr
 from clipseg_hf.console.values import as_type
+from clipseg_hf.processing.visual_prompts import VisualPromptSettings, read_settings
 
 
 @dataclass
@@ -21,6 +22,8 @@ class Stage:
         single_share: share of the pictures that show one emoji; the others are scenes of two or three.
         patch_share: share of a picture's patches that CLIP sees in a step, other ones for each picture. Half of them
             take half the time, and more pictures teach more than more patches do (FLIP, Li et al. 2023).
+        example: how examples are shown, in fields of `VisualPromptSettings`: each picture is one thing of a scene of
+            the emoji world, shown by its mask as the decoder's image prompts are. None: pictures as they are drawn.
     """
 
     steps: int
@@ -28,14 +31,26 @@ class Stage:
     image_size: int
     single_share: float
     patch_share: float = 1.0
+    example: dict | None = None
 
     def __post_init__(self):
         _check_numbers(self)
+        self.example_settings()  # refuses what it cannot be
         for name in ("single_share", "patch_share"):
             if (share := getattr(self, name)) > 1:
                 raise ValueError(f"{name} is a number of at most 1, got {share}.")
         if not self.patch_share:
             raise ValueError("patch_share is a number above 0: CLIP must see some of a picture.")
+        if self.example is not None and self.single_share != 1:
+            raise ValueError(f"An example shows one thing: with it, single_share is 1, got {self.single_share}.")
+
+    def example_settings(self) -> VisualPromptSettings | None:
+        """How examples are shown, if the pictures are examples."""
+        if self.example is None:
+            return None
+        if not isinstance(self.example, dict):
+            raise TypeError(f"example takes fields of VisualPromptSettings, got {short_repr(self.example)}.")
+        return read_settings(self.example)
 
 
 @dataclass
@@ -48,6 +63,10 @@ class PretrainRecipe:
     `model_name_or_path` is a CLIP to go on from, of the same sizes, whose tokenizer is kept. With `hard_negatives`,
     captions that are true of no picture are put before every picture beside those of the others: the names of all
     concepts that are not in it, and relations with their two things exchanged (NegCLIP, Yuksekgonul et al. 2023).
+    With `new_layers_only` it gets blocks on top, as many as `vision_layers` says more, and these are trained, with the
+    last norm and the projection of pictures. All else stays as it is to the last bit, so that a decoder on its blocks
+    reads what it did, and texts mean what they did; what changes is the vector of a picture, hence of an example.
+
     `region_weight` is the weight of a second loss, that a patch says the name of what it shows (see `region_loss`;
     0: none); the names are those of the hard negatives that training phrases may name.
 
@@ -72,6 +91,7 @@ class PretrainRecipe:
     precision: str = "bf16"
     seed: int = 0
     model_name_or_path: str | None = None
+    new_layers_only: bool = False
     hard_negatives: bool = False
     region_weight: float = 0.0
     save_steps: int = 200
@@ -93,6 +113,10 @@ class PretrainRecipe:
             raise ValueError(
                 "region_weight needs hard_negatives: true, whose names the patches are put before; set it, or leave "
                 "region_weight out."
+            )
+        if self.new_layers_only and self.model_name_or_path is None:
+            raise ValueError(
+                "new_layers_only needs model_name_or_path, the CLIP that gets them; name it, or leave it out."
             )
         if self.precision not in ("bf16", "no"):
             raise ValueError(f"precision is 'bf16' or 'no', got {self.precision!r}.")

@@ -52,8 +52,10 @@ def region_loss(
         scale: factor on the cosine similarities.
         regions: R of these pictures; a region that covers none of the patches does not count.
     """
-    similarity = scale * F.normalize(patch_embeds, dim=-1) @ F.normalize(name_embeds, dim=-1).T  # (B, P, K)
-    surprise = -similarity.log_softmax(-1)[regions.picture, :, regions.name]  # (R, P)
-    area = regions.shares.sum(1)
-    means = (surprise * regions.shares).sum(1)[area > 0] / area[area > 0]
+    region, patch = regions.shares.nonzero(as_tuple=True)  # of each region the patches that it covers: n in all
+    seen, names = F.normalize(patch_embeds[regions.picture[region], patch], dim=-1), F.normalize(name_embeds, dim=-1)
+    surprise = F.cross_entropy(scale * seen @ names.T, regions.name[region], reduction="none")  # (n,)
+    shares = regions.shares[region, patch]
+    area, totals = regions.shares.sum(1), regions.shares.new_zeros(len(regions.shares))
+    means = totals.index_add(0, region, surprise * shares)[area > 0] / area[area > 0]
     return means.mean() if len(means) else surprise.sum()

@@ -1,11 +1,13 @@
 """A freshly made CLIP: its tokenizer, learned from captions, and its model."""
 
+import copy
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from tokenizers import Tokenizer, models, trainers
+from torch import nn
 from transformers import AutoConfig, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from clipseg_hf.modeling.model_names import find_model
@@ -85,9 +87,13 @@ def load_clip(recipe: PretrainRecipe) -> tuple[CLIPModel, CLIPTokenizer]:
     name = find_model(recipe.model_name_or_path, "make it first, by the recipe that this one goes on from.")
     if (kind := AutoConfig.from_pretrained(name).model_type) != "clip":
         raise ValueError(f"{name} is a model of type {kind!r}; pretraining goes on from a CLIP.")
-    model = CLIPModel.from_pretrained(name, attn_implementation="eager", dtype=torch.float32)
+    attention = "sdpa" if recipe.new_layers_only else "eager"  # plain attention is only faster to train
+    model = CLIPModel.from_pretrained(name, attn_implementation=attention, dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(name)
     wanted, found = _config(recipe, tokenizer), model.config
+    if recipe.new_layers_only:
+        model = _put_layers_on(model, recipe.vision_layers, name)
+        found = model.config
     for part, fields in _SIZES.items():
         for field in fields:
             want, have = (getattr(getattr(config, part), field) for config in (wanted, found))
@@ -97,6 +103,30 @@ def load_clip(recipe: PretrainRecipe) -> tuple[CLIPModel, CLIPTokenizer]:
                     "of the same sizes, so change the recipe's."
                 )
     return model, tokenizer
+
+
+def _put_layers_on(model: CLIPModel, layers: int, name: str) -> CLIPModel:
+    """A CLIP with more blocks in its vision tower, which can learn, with what comes after them; the rest cannot.
+
+    A new block begins as a copy of the last one whose output is zero, so nothing changes before it learns.
+    """
+    blocks = model.vision_model.encoder.layers
+    if layers <= len(blocks):
+        raise ValueError(
+            f"new_layers_only trains blocks on top of the {len(blocks)} of {name}, but vision_layers = {layers} are no "
+            "more than it has; raise vision_layers, or leave new_layers_only out."
+        )
+    model.requires_grad_(False)
+    for _ in range(layers - len(blocks)):
+        block = copy.deepcopy(blocks[-1])
+        for last in (block.self_attn.out_proj, block.mlp.fc2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        blocks.append(block.requires_grad_(True))
+    for part in (model.vision_model.post_layernorm, model.visual_projection):
+        part.requires_grad_(True)
+    model.config.vision_config.num_hidden_layers = layers
+    return model
 
 
 _SIZES = {
