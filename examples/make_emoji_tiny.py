@@ -1,4 +1,4 @@
-"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, the decoder's later ones, packed.
+"""Make emoji-tiny from nothing: scenes, CLIP and decoder in three stretches, the later ones, packed.
 
     python examples/make_emoji_tiny.py WORK            # hours on a CPU, in WORK/outputs; given again, it goes on
     python examples/make_emoji_tiny.py WORK --quick    # the same steps, so short that nothing is learned
@@ -35,12 +35,14 @@ AVERAGES = {
     "outputs/emoji-average-3": ("emoji-cut-out-examples", "emoji-cut-out-examples-other-scenes"),
 }
 REFINER = "emoji-refiner"
+# In the end all of it is put on a CLIP that knows examples better, and is otherwise the last stretch's.
+LAST_CLIP, FINISHED = "emoji-clip-examples", "outputs/emoji-finished"
 PACKED = "outputs/packed"
 # The scenes of each split of each world, and what --quick changes in the recipes.
 SCENES = {"outputs/emoji-world": (10_000, 500, 500), "outputs/emoji-world-1": (4_000, 200, 1)}
 QUICK_SCENES = {"outputs/emoji-world": (24, 6, 12), "outputs/emoji-world-1": (24, 6, 1)}
 SHORT = {
-    "stages": [{"steps": 2, "batch_size": 8, "image_size": 96, "single_share": 0.5}],
+    "stages": {"steps": 2, "batch_size": 8, "image_size": 96},  # each recipe's first one, with these values
     "max_steps": 2,
     "warmup_steps": 1,
     "eval_steps": 2,
@@ -81,9 +83,11 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
         command = [sys.executable, str(HERE / "average_checkpoints.py"), *parts, "-o", made]
         return Step(f"{made}/provenance-{2 * number + 2}.json", command)  # its last file
 
-    last_clip, measured = STRETCHES[-1][0], "outputs/measured.json"
-    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), f"outputs/{REFINER}/final", averages[-1][0]]
-    pack += [f"outputs/{last_clip}", measured, PACKED]
+    measured = "outputs/measured.json"
+    put = [sys.executable, str(HERE / "put_on_clip.py"), f"outputs/{REFINER}/final", f"outputs/{LAST_CLIP}"]
+    put += ["outputs/emoji-world", "-o", FINISHED]
+    pack = [sys.executable, str(HERE / "pack_emoji_tiny.py"), FINISHED, averages[-1][0]]
+    pack += [f"outputs/{LAST_CLIP}", measured, PACKED]
     measure = [sys.executable, str(HERE / "measure_emoji_tiny.py"), PACKED, "outputs/emoji-world", "-o", measured]
     return [
         *(draw(world, seed) for seed, world in enumerate(scenes)),
@@ -91,6 +95,8 @@ def plan(scenes: dict[str, tuple[int, int, int]], workers: int) -> list[Step]:
         *map(training, THEN),
         *(step for number, (_, pair) in enumerate(averages) for step in (*map(training, pair), average(number))),
         training(REFINER),
+        clip(LAST_CLIP),
+        Step(f"{FINISHED}/provenance.json", put),  # its last file
         Step(f"{PACKED}/config.json", pack),  # numbers are of what is shipped, which is rounded
         Step(measured, measure),
         Step(f"{PACKED}/README.md", pack),
@@ -123,13 +129,16 @@ def main() -> None:
 def write_recipes(folder: Path, changes: dict) -> None:
     """Copy the recipes of emoji-tiny, with those of their values changed that they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*chain(*STRETCHES), *THEN, *chain(*AVERAGES.values()), REFINER):
+    for name in (*chain(*STRETCHES), *THEN, *chain(*AVERAGES.values()), REFINER, LAST_CLIP):
         source = HERE / "recipes" / f"{name}.yaml"
         if not changes:
             shutil.copy(source, folder / source.name)
             continue
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
-        values |= {key: value for key, value in changes.items() if key in values}
+        changed = {key: value for key, value in changes.items() if key in values}
+        if "stages" in changed:
+            changed["stages"] = [values["stages"][0] | changed["stages"]]
+        values |= changed
         (folder / source.name).write_text(yaml.safe_dump(values), encoding="utf-8")
 
 

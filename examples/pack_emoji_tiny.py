@@ -1,7 +1,7 @@
 """Pack a trained checkpoint of the emoji world as the package ships it: half the bytes, recipe, numbers and card.
 
-    python examples/pack_emoji_tiny.py outputs/emoji-refiner/final outputs/emoji-average-3 \\
-        outputs/emoji-clip-regions outputs/measured.json src/clipseg_hf/assets/emoji-tiny
+    python examples/pack_emoji_tiny.py outputs/emoji-finished outputs/emoji-average-3 \\
+        outputs/emoji-clip-examples outputs/measured.json src/clipseg_hf/assets/emoji-tiny
 
 The weights are stored in float16 and the configuration says float32, so that they are loaded as float32: the decoder
 is fragile in half precision. What stands beside the decoder stays in float32, and knows it by its stored weights.
@@ -42,11 +42,11 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 
 ## Numbers
 
-{data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that the
-decoder was trained on; the CLIP below it was shown all of them with captions, but where things lie only of the seen
-ones. Example images show another scene's emoji by its mask, {shown}.
-Relations are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well presence tells a thing
-that is there from one that is not.
+{data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that
+the decoder was trained on; the CLIP below it was shown all of them with captions, in scenes, alone and cut out of
+their scene, but where in a picture things lie only of the seen ones. Example images show another scene's emoji by its
+mask, {shown}. Relations are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well
+presence tells a thing that is there from one that is not.
 
 {tables}
 
@@ -55,22 +55,26 @@ calibrated on validation scenes.
 
 ## How it was made
 
-In three stretches (the recipes are in the project's `examples/recipes`, and its `examples/make_emoji_tiny.py` does all
-of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by `emoji-clip-longer.yaml` with hard negatives,
-and by `emoji-clip-regions.yaml`, where its patches also learn to name the seen things that they show; the decoder by
-`emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`, each on the frozen CLIP of its stretch. Then
-`emoji-prompt-attention.yaml` put the attention beside the decoder and trained both, a quarter of the prompts without
-it, and `emoji-larger-pictures.yaml` went on with pictures of 320 x 320 pixels in place of 256 x 256. From there two
-went on, `emoji-wider-examples.yaml` with more of examples and `emoji-other-scenes.yaml` with other scenes and more that
-is absent; their weights are averaged. From the average two went on once more, on the same scenes, with more examples
-and more that is absent: `emoji-mostly-examples.yaml` and `emoji-other-scenes-again.yaml`; the average and these two
-are averaged again. From that two went on by examples that are cut out on plain ground, `emoji-cut-out-examples.yaml`
-and `emoji-cut-out-examples-other-scenes.yaml`, and are averaged with it. On that `emoji-refiner.yaml` trained the
-refiner alone. (Here CLIP and the decoder went into the fourth and the fifth stretch of the decoder, and into the last,
-as an earlier emoji-tiny had shipped them, rounded to float16; the script takes them as they were trained.)
-`recipe.yaml` and `recipe-2.yaml` are the last two of the decoder as they ran, `recipe-3.yaml` to `recipe-6.yaml` those
-of the averages before; `refiner-recipe.yaml` is the refiner's; `provenance.json` and its like say with which versions,
-data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming single emoji.
+CLIP and decoder in three stretches (the recipes are in the project's `examples/recipes`, and its
+`examples/make_emoji_tiny.py` does all of it): CLIP by `emoji-clip.yaml` with the ordinary contrastive loss, by
+`emoji-clip-longer.yaml` with hard negatives, and by `emoji-clip-regions.yaml`, where its patches also learn to name the
+seen things that they show; the decoder by `emoji-tiny.yaml`, `emoji-tiny-longer.yaml` and `emoji-tiny-regions.yaml`,
+each on the frozen CLIP of its stretch. Then `emoji-prompt-attention.yaml` put the attention beside the decoder and
+trained both, a quarter of the prompts without it, and `emoji-larger-pictures.yaml` went on with pictures of 320 x 320
+pixels in place of 256 x 256. From there two went on, `emoji-wider-examples.yaml` with more of examples and
+`emoji-other-scenes.yaml` with other scenes and more that is absent; their weights are averaged. From the average two
+went on once more, on the same scenes, with more examples and more that is absent: `emoji-mostly-examples.yaml` and
+`emoji-other-scenes-again.yaml`; the average and these two are averaged again. From that two went on by examples that
+are cut out on plain ground, `emoji-cut-out-examples.yaml` and `emoji-cut-out-examples-other-scenes.yaml`, and are
+averaged with it. On that `emoji-refiner.yaml` trained the refiner alone. In the end CLIP got a seventh block on top,
+which `emoji-clip-examples.yaml` taught the names of things that are cut out so, and of which a part is kept; all below
+stayed as it was, and with it what the decoder reads, which was put on that CLIP by `put_on_clip.py` without further
+training. (Here CLIP and the decoder went into the fourth and the fifth stretch of the decoder and into the last two as
+an earlier emoji-tiny had shipped them, rounded to float16, and so did CLIP into its last stretch; the script takes them
+as they were trained.) `recipe.yaml` and `recipe-2.yaml` are the last two of the decoder as they ran, `recipe-3.yaml` to
+`recipe-6.yaml` those of the averages before; `refiner-recipe.yaml` is the refiner's; `provenance.json` and its like say
+with which versions, data and seed; `pretraining.json` is the last of CLIP, with its accuracy at naming emoji that are
+cut out.
 
 ## Licence
 

@@ -58,29 +58,13 @@ def test_what_is_the_same_in_all_stays_so_to_the_last_bit(trained, tmp_path):
     """Of three, a mean of -0.0 is 0.0; caches of CLIP's activations know it by a hash of its bits."""
     model = CLIPSegForImageSegmentation.from_pretrained(trained[0])
     with torch.no_grad():
-        model.clip.visual_projection.weight[0, 0] = model.decoder.film_mul.weight[0, 0] = -0.0
+        model.clip.visual_projection.weight[0, 0] = -0.0
     for number in range(3):
         model.save_pretrained(tmp_path / str(number))
         CLIPSegProcessor.from_pretrained(trained[0]).save_pretrained(tmp_path / str(number))
     average([tmp_path / str(number) for number in range(3)], tmp_path / "mean")
     mean = CLIPSegForImageSegmentation.from_pretrained(tmp_path / "mean")
     assert fingerprint_weights(mean) == fingerprint_weights(model)
-
-
-def test_clip_is_that_of_the_first_and_only_if_asked_for(trained, tmp_path):
-    model = CLIPSegForImageSegmentation.from_pretrained(trained[1])
-    with torch.no_grad():
-        model.clip.visual_projection.weight[0, 0] += 1
-    model.save_pretrained(tmp_path / "moved")
-    CLIPSegProcessor.from_pretrained(trained[1]).save_pretrained(tmp_path / "moved")
-    parts = [tmp_path / "moved", trained[0]]
-    with pytest.raises(ValueError, match=r"final stands on another CLIP than .*moved: .* pass --on-first-clip"):
-        average(parts, tmp_path / "mean")
-    assert not (tmp_path / "mean").exists()
-    average(parts, tmp_path / "mean", on_first_clip=True)
-    mean, start = (CLIPSegForImageSegmentation.from_pretrained(folder) for folder in (tmp_path / "mean", EMOJI_TINY))
-    assert fingerprint_weights(mean.clip) == fingerprint_weights(model.clip)
-    torch.testing.assert_close(mean.decoder.film_mul.weight, start.decoder.film_mul.weight + 2)
 
 
 def test_what_cannot_be_averaged(trained, tmp_path):

@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # 23 commands, each of which starts Python and PyTorch
+@pytest.mark.timeout(900)  # 25 commands, each of which starts Python and PyTorch
 @pytest.mark.needs_font
 def test_all_steps_one_after_the_other(tmp_path):
     def make() -> subprocess.CompletedProcess:
@@ -42,4 +42,9 @@ def test_all_steps_one_after_the_other(tmp_path):
         for name in ("emoji-refiner", "emoji-tiny")
     )
     assert any(not model[name].equal(first[name]) for name in first if name.startswith("clip."))  # it has another CLIP
-    assert make().stdout.count("there already") == 23
+    # and in the end one with a block more, under the same decoder
+    finished = CLIPSegForImageSegmentation.from_pretrained(tmp_path / "outputs" / "emoji-finished")
+    assert finished.config.vision_config.num_hidden_layers == 7
+    state, changed = finished.state_dict(), {"clip.vision_model.post_layernorm", "clip.visual_projection"}
+    assert {name.rpartition(".")[0] for name in model if not model[name].equal(state[name])} <= changed
+    assert make().stdout.count("there already") == 25

@@ -68,7 +68,7 @@ def build_model(args: CLIPSegTrainingArguments) -> CLIPSegForImageSegmentation:
         changes = {name: value for name, value in changes.items() if value is not None}
         torch.manual_seed(stable_seed(args.seed, "refiner"))  # which a checkpoint may not have yet
         trained = CLIPSegForImageSegmentation.from_pretrained(args.model_name_or_path, **changes)
-        return _on_clip(trained, args.clip_name_or_path) if args.clip_name_or_path else trained
+        return put_on_clip(trained, args.clip_name_or_path) if args.clip_name_or_path else trained
     if not args.clip_name_or_path:
         raise ValueError(
             "Name the model to train: clip_name_or_path (a CLIP that gets a fresh decoder) or model_name_or_path (a "
@@ -99,8 +99,15 @@ def _find(name: str, revision: str | None = None) -> None:
     find_model(name, "make it first, by the recipe that this one goes on from.", revision)
 
 
-def _on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
-    """A trained decoder, with what stands beside it, on another CLIP, whose activations it is yet to get used to."""
+def put_on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
+    """A trained decoder, with what stands beside it, on another CLIP, whose activations it is yet to get used to.
+
+    Its thresholds, which were found with the other CLIP, are left away.
+
+    Raises:
+        ValueError: it does not fit that CLIP.
+        FileNotFoundError, ConnectionError: the CLIP is not there; see `find_model`.
+    """
     _find(name)
     fresh = CLIPSegForImageSegmentation.from_clip(name, extract_layers=trained.config.extract_layers)
     config, of_clip = trained.config.to_dict(), fresh.config.to_dict()

@@ -212,7 +212,7 @@ def test_recipes_of_the_embedded_checkpoint():
     assert all(getattr(recipe, name) == getattr(x, name) for name in sizes for x in (longer, regions))
     assert {name for name in sizes if getattr(examples, name) != getattr(recipe, name)} == {"vision_layers"}
     shown = CLIPSegProcessor.from_pretrained(EMOJI_TINY).visual_prompt_settings
-    assert examples.new_layers_only and examples.stages[0].example_settings() == shown
+    assert examples.new_layers_only and examples.learned_share == 0.4 and examples.stages[0].example_settings() == shown
     assert regions.region_weight == 1 and regions.model_name_or_path == "outputs/emoji-clip-longer"
     assert longer.hard_negatives and longer.stages[0].patch_share == 0.5
 
@@ -252,6 +252,11 @@ def test_recipes_of_the_embedded_checkpoint():
         (
             STAGE.format("patch_share: 1") + "\nnew_layers_only: true",
             "new_layers_only needs model_name_or_path, the CLIP",
+        ),
+        (STAGE.format("patch_share: 1") + "\nlearned_share: 0.5", "in [0, 1], got 0.5; name that CLIP, or leave"),
+        (
+            STAGE.format("patch_share: 1") + "\nmodel_name_or_path: x\nlearned_share: 1.5",
+            "learned_share is a share of the way from the CLIP of model_name_or_path, in [0, 1], got 1.5",
         ),
         (STAGE.format("patch_share: 0"), "patch_share is a number above 0: CLIP must see some of a picture"),
     ],
@@ -328,6 +333,14 @@ def test_new_layers_change_pictures_vectors_and_nothing_else(tmp_path):
     assert all(a.equal(b) for a, b in zip(one.vision_embeds, two.vision_embeds, strict=True))
     vectors = [model.get_conditional_embeddings(conditional_pixel_values=pixels) for model in models]
     assert not torch.allclose(*vectors)
+
+    half = pretrain(dataclasses.replace(recipe, learned_share=0.5), tmp_path / "half", workers=0)
+    assert half["loss"] == measured["loss"]  # of the training, which is the same
+    between = CLIPModel.from_pretrained(tmp_path / "half").state_dict()
+    for name in ends:
+        torch.testing.assert_close(between[name], (old[name] + new[name]) / 2)
+    last = "vision_model.encoder.layers.4.mlp.fc2.weight"  # which began as nothing
+    torch.testing.assert_close(between[last], new[last] / 2)
 
     with pytest.raises(ValueError, match=r"on top of the 3 of .*start, but vision_layers = 3 are no more than it has"):
         pretrain(dataclasses.replace(recipe, vision_layers=3), tmp_path / "none", workers=0)

@@ -94,6 +94,7 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
     else:
         model, tokenizer = load_clip(recipe)
         model.to(device)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()} if recipe.learned_share < 1 else {}
     learning = [p for p in model.parameters() if p.requires_grad]
     decayed, plain = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -122,6 +123,10 @@ def pretrain(recipe: PretrainRecipe, output_dir: str | Path, *, font: str | None
             if len(losses) % recipe.save_steps == 0 and len(losses) < total:
                 unfinished.save(model, optimizer, losses)
     model.eval()
+    with torch.no_grad():
+        for name, begun in start.items():
+            parameter = model.get_parameter(name)
+            parameter.copy_(torch.lerp(begun, parameter, recipe.learned_share))
     measured = {"loss": float(np.mean(losses[-100:]))} | _name_accuracy(model, tokenizer, concepts, glyphs, recipe)
     _save(model, tokenizer, recipe, measured, Path(output_dir))
     unfinished.remove()

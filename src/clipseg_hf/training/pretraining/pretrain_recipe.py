@@ -66,6 +66,8 @@ class PretrainRecipe:
     With `new_layers_only` it gets blocks on top, as many as `vision_layers` says more, and these are trained, with the
     last norm and the projection of pictures. All else stays as it is to the last bit, so that a decoder on its blocks
     reads what it did, and texts mean what they did; what changes is the vector of a picture, hence of an example.
+    `learned_share` of the way from where it began to where it ended is gone: in between, a CLIP often has the best of
+    both (WiSE-FT, Wortsman et al. 2022).
 
     `region_weight` is the weight of a second loss, that a patch says the name of what it shows (see `region_loss`;
     0: none); the names are those of the hard negatives that training phrases may name.
@@ -92,6 +94,7 @@ class PretrainRecipe:
     seed: int = 0
     model_name_or_path: str | None = None
     new_layers_only: bool = False
+    learned_share: float = 1.0
     hard_negatives: bool = False
     region_weight: float = 0.0
     save_steps: int = 200
@@ -117,6 +120,11 @@ class PretrainRecipe:
         if self.new_layers_only and self.model_name_or_path is None:
             raise ValueError(
                 "new_layers_only needs model_name_or_path, the CLIP that gets them; name it, or leave it out."
+            )
+        if self.learned_share > 1 or (self.learned_share < 1 and self.model_name_or_path is None):
+            raise ValueError(
+                f"learned_share is a share of the way from the CLIP of model_name_or_path, in [0, 1], got "
+                f"{self.learned_share}; name that CLIP, or leave learned_share out."
             )
         if self.precision not in ("bf16", "no"):
             raise ValueError(f"precision is 'bf16' or 'no', got {self.precision!r}.")

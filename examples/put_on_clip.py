@@ -1,0 +1,61 @@
+"""Put a trained CLIPSeg on another CLIP of the same sizes, and find its thresholds anew.
+
+    python examples/put_on_clip.py outputs/emoji-refiner/final outputs/emoji-clip-examples outputs/emoji-world \\
+        -o outputs/emoji-finished
+
+For a CLIP that went on in what the decoder does not read, such as new blocks on top (`new_layers_only`): nothing is
+trained, and what the new CLIP knows better of example images serves at once. On one that differs in what the decoder
+reads, train it further instead (`clip_name_or_path` of a recipe).
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
+from clipseg_hf._output_files import new_folder
+from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.processing.thresholds import read_thresholds
+from clipseg_hf.training.assembly import put_on_clip
+from clipseg_hf.training.validation import ValidationSettings, calibrate
+
+NOTES = ("recipe.yaml", "provenance.json")
+
+
+def put(checkpoint: Path, clip: str, world: str, output: Path, scenes: int = 200) -> None:
+    """Write the checkpoint on that CLIP to a new folder, with thresholds from validation scenes.
+
+    Raises:
+        FileExistsError: output is there already.
+        FileNotFoundError: the checkpoint or the CLIP is not.
+        ValueError: the decoder does not fit the CLIP.
+    """
+    if not (checkpoint / "config.json").is_file():
+        raise FileNotFoundError(f"There is no checkpoint in {checkpoint}; a training leaves one in its `final`.")
+    with new_folder(output):
+        model = put_on_clip(CLIPSegForImageSegmentation.from_pretrained(checkpoint), clip)
+        processor = CLIPSegProcessor.from_pretrained(checkpoint)
+        rows = load_phrasecut_plus(world, split="val")
+        thresholds = calibrate(model, processor, rows, ValidationSettings(samples=scenes))
+        model.config.mask_thresholds = thresholds
+        processor.mask_thresholds = read_thresholds(thresholds)
+        model.save_pretrained(output)
+        processor.save_pretrained(output)
+        for note in NOTES:
+            if (checkpoint / note).is_file():
+                shutil.copy(checkpoint / note, output / note)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path, help="folder of the trained model")
+    parser.add_argument("clip", help="folder or name of the other CLIP")
+    parser.add_argument("world", help="folder that `clipseg-hf scenes` wrote, for its validation scenes")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder")
+    parser.add_argument("--scenes", type=int, default=200, help="validation scenes for the thresholds")
+    given = parser.parse_args()
+    put(given.checkpoint, given.clip, given.world, given.output, given.scenes)
+
+
+if __name__ == "__main__":
+    main()
