@@ -12,7 +12,7 @@ of examples, and of examples with texts? The numbers go to `benchmarks/named_exa
 
 import argparse
 import json
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,26 +29,11 @@ from clipseg_hf.evaluation import ConceptSubsets, ReferringSettings, evaluate_re
 from clipseg_hf.evaluation.benchmarks.benchmark_data import unseen_emoji
 from clipseg_hf.training.assembly import put_on_clip
 from clipseg_hf.training.devices.accelerator import processor_name
+from clipseg_hf.training.pretraining.pretrain_recipe import PretrainRecipe, Stage
+from clipseg_hf.training.pretraining.small_clip import load_clip
 
 HERE = Path(__file__).parent
 KINDS = ("seen", "unseen")
-
-
-def at_share(start: Path, learned: Path, share: float) -> CLIPModel:
-    """The CLIP with another share of what it learned than was kept; at 0 it does what the one does that it began as."""
-    kept = json.loads((learned / "pretraining.json").read_text(encoding="utf-8"))["recipe"]["learned_share"]
-    model, begun = CLIPModel.from_pretrained(learned), CLIPModel.from_pretrained(start).state_dict()
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if name in begun:
-                value.copy_(torch.lerp(begun[name], value, share / kept))
-            elif name.rpartition(".")[0].endswith(("self_attn.out_proj", "mlp.fc2")):
-                value.mul_(share / kept)  # a new block began with an output of nothing, and otherwise as the last one
-            else:
-                last = len(model.vision_model.encoder.layers) - 1
-                before = name.replace(f"layers.{last}.", f"layers.{last - 1}.")
-                value.copy_(torch.lerp(begun[before], value, share / kept))
-    return model.eval()
 
 
 @torch.inference_mode()
@@ -96,13 +81,15 @@ def main() -> None:
     scenes = load_phrasecut_plus(str(given.world), split="val")
     rows = [scenes[number] for number in range(min(given.scenes, len(scenes)))]
     processor = CLIPSegProcessor.from_pretrained(given.decoder)
-    trained, shares = CLIPSegForImageSegmentation.from_pretrained(given.decoder), {}
+    model = put_on_clip(CLIPSegForImageSegmentation.from_pretrained(given.decoder), str(given.learned))
+    recipe = json.loads((given.learned / "pretraining.json").read_text(encoding="utf-8"))["recipe"]
+    recipe = PretrainRecipe(**recipe | {"stages": [Stage(**stage) for stage in recipe["stages"]]})
+    begun = load_clip(replace(recipe, model_name_or_path=str(given.start)))[0].state_dict()
+    ended, shares = {name: value.clone() for name, value in model.clip.state_dict().items()}, {}
     for share in given.shares:
-        clip = at_share(given.start, given.learned, share)
-        with tempfile.TemporaryDirectory() as folder:
-            clip.save_pretrained(folder)
-            model = put_on_clip(trained, folder)
-        shares[str(share)] = {"named": named(clip, processor, rows), "decoded": decoded(model, processor, rows)}
+        way = share / recipe.learned_share  # from where it began to where what was kept is
+        model.clip.load_state_dict({name: torch.lerp(value, ended[name], way) for name, value in begun.items()})
+        shares[str(share)] = {"named": named(model.clip, processor, rows), "decoded": decoded(model, processor, rows)}
     results = {"processor": processor_name(), "torch": torch.__version__, "scenes": len(rows), "shares": shares}
     (HERE / "named_examples.json").write_text(json.dumps(results, indent=1) + "\n")
     put_table("named examples", table(results))

@@ -15,11 +15,10 @@ from pathlib import Path
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf._output_files import new_folder
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
+from clipseg_hf.hub.origins import RECORDS
 from clipseg_hf.processing.thresholds import read_thresholds
 from clipseg_hf.training.assembly import put_on_clip
 from clipseg_hf.training.validation import ValidationSettings, calibrate
-
-NOTES = ("recipe.yaml", "provenance.json")
 
 
 def put(checkpoint: Path, clip: str, world: str, output: Path, scenes: int = 200) -> None:
@@ -41,9 +40,8 @@ def put(checkpoint: Path, clip: str, world: str, output: Path, scenes: int = 200
         processor.mask_thresholds = read_thresholds(thresholds)
         model.save_pretrained(output)
         processor.save_pretrained(output)
-        for note in NOTES:
-            if (checkpoint / note).is_file():
-                shutil.copy(checkpoint / note, output / note)
+        for record in (path for pattern in RECORDS for path in checkpoint.glob(pattern)):
+            shutil.copy(record, output / record.name)
 
 
 def main() -> None:

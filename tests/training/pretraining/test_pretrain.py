@@ -119,12 +119,11 @@ def test_an_example_is_shown_as_the_processor_shows_it(monkeypatch):
     seen = next(concept for concept in load_concepts() if concept.seen)
     unseen = next(concept for concept in load_concepts() if not concept.seen)
     settings = {"context": 2.0, "background": 0.0}
-    pictures = CaptionedPictures(Stage(1, 12, 160, 1.0, example=settings), 0, [seen, unseen], GlyphSheet(), seed=0)
+    stage, concepts = Stage(1, 12, 160, 1.0, example=settings), [seen, unseen]
+    pictures = CaptionedPictures(stage, 0, concepts, GlyphSheet(), seed=0, regions=True)
     processor, shown = CLIPSegProcessor.from_pretrained(EMOJI_TINY), set()
     show, scenes = pictures.examples.show, []
-    monkeypatch.setattr(
-        pictures.examples, "show", lambda scene, generator: scenes.append(scene) or show(scene, generator)
-    )
+    monkeypatch.setattr(pictures.examples, "show", lambda scene, *more: scenes.append(scene) or show(scene, *more))
     for number in range(12):
         item = pictures[number]
         (name,) = item.names

@@ -72,14 +72,15 @@ class Examples:
         plain = PlainImageProcessor({"height": size, "width": size}, image_mean=MEAN, image_std=STD)
         self.reader, self.settings = PixelReader(plain, {}, 1), settings
 
-    def show(self, scene: Scene, generator: np.random.Generator) -> CaptionedPicture:
-        """One of the things, all instances of it, with its name as caption; its region is where it is seen."""
+    def show(self, scene: Scene, generator: np.random.Generator, regions: Mapping[str, np.ndarray]) -> CaptionedPicture:
+        """One of the things, all instances of it, with its name as caption; if it is among the regions of the scene, it
+        has one of its own, which is where it is seen then."""
         things = [phrase for phrase in scene.phrases if phrase.phrase == phrase.name]
         thing = things[generator.integers(len(things))]
         mask = scene.mask(thing.instances)
         caption = PREFIXES[generator.integers(len(PREFIXES))].format(thing.name)
         item = CaptionedPicture(self._picture(scene.image, mask, self.settings), caption, (thing.name,))
-        if scene.instances[thing.instances[0]].concept.seen:
+        if thing.name in regions:
             as_it_is = replace(self.settings, blur=False, background=1.0, highlight="dim")
             white = np.repeat(mask[..., None], 3, axis=-1) * np.uint8(255)
             item.regions = {thing.name: self._picture(white, mask, as_it_is)[..., 0] > 127}
@@ -115,8 +116,7 @@ class CaptionedPictures(Dataset):
         seed: int,
         regions: bool = False,
     ):
-        self.regions, shown = regions, stage.example_settings()
-        self.examples = None if shown is None else Examples(stage.image_size, shown)
+        self.regions = regions
         self.stage, self.number, self.concepts, self.glyphs, self.seed = stage, number, list(concepts), glyphs, seed
         size = ((stage.image_size, stage.image_size),)
         # The same range of sizes in pixels, hence in patches, at every stage.
@@ -127,6 +127,10 @@ class CaptionedPictures(Dataset):
         self.several = SceneSettings(
             sizes=size, concepts_per_scene=(2, 3), object_size=(low, 0.6 * high), repeat_probability=0.1
         )
+        self.examples = None
+        if (shown := stage.example_settings()) is not None:
+            self.examples = Examples(stage.image_size, shown)
+            self.single = SceneSettings()  # one emoji of any scene, then
 
     def __len__(self):
         return self.stage.steps * self.stage.batch_size
@@ -134,16 +138,14 @@ class CaptionedPictures(Dataset):
     def __getitem__(self, index: int) -> CaptionedPicture:
         generator = np.random.default_rng([self.seed, self.number, index])
         settings = self.single if generator.uniform() < self.stage.single_share else self.several
-        if self.examples is not None:
-            settings = SceneSettings()
         scene = draw_scene(generator, self.concepts, self.glyphs, settings)
         while not scene.instances:  # the one emoji did not fit, once it was turned
             scene = draw_scene(generator, self.concepts, self.glyphs, settings)
+        regions = seen_regions(scene) if self.regions else {}
         if self.examples is not None:
-            return self.examples.show(scene, generator)
+            return self.examples.show(scene, generator, regions)
         item = caption_scene(scene, generator)
-        if self.regions:
-            item.regions = seen_regions(scene)
+        item.regions = regions
         return item
 
 
