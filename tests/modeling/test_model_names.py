@@ -4,6 +4,7 @@ import huggingface_hub
 import pytest
 
 from clipseg_hf import EMOJI_TINY, CLIPSegForImageSegmentation, CLIPSegProcessor, assets
+from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling.model_names import find_model
 
 
@@ -20,6 +21,14 @@ def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "emoji-tiny").mkdir()
     assert find_model("emoji-tiny") == "emoji-tiny"
+
+
+@pytest.mark.parametrize("name", ["outputs/first/final", "/outputs/first", "../first", "outputs/first/", "my model"])
+@pytest.mark.parametrize("load", [CLIPSegForImageSegmentation, CLIPSegProcessor, Segmenter])
+def test_a_folder_that_cannot_be_a_name_on_the_hub(load, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"There is no folder {name}, and the Hub has no such names"):
+        load.from_pretrained(name)
 
 
 def test_without_a_network(monkeypatch, tmp_path):

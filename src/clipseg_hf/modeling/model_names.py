@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
 
 from clipseg_hf import assets
 
@@ -21,7 +22,8 @@ def resolve_name(name: str | os.PathLike) -> str:
         name: a folder, a name on the Hub, or "emoji-tiny" for the checkpoint inside of this package.
 
     Raises:
-        FileNotFoundError: the package lacks its checkpoint.
+        FileNotFoundError: the package lacks its checkpoint; a folder that does not exist, told by a name that nothing
+            on the Hub can have.
         ValueError: the folder of a training run, whose model is in its `final`.
     """
     name = os.fspath(name)
@@ -34,6 +36,11 @@ def resolve_name(name: str | os.PathLike) -> str:
     final = Path(name) / "final"
     if (final / "config.json").is_file() and not (Path(name) / "config.json").exists():
         raise ValueError(f"{name} is the folder of a training run; did you mean {final}, its finished model?")
+    if not Path(name).exists():
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            raise FileNotFoundError(f"There is no folder {name}, and the Hub has no such names.") from error
     return name
 
 
@@ -71,8 +78,6 @@ def find_model(
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return name
         HfApi().model_info(name, timeout=_SECONDS)
-    except HFValidationError as error:
-        raise FileNotFoundError(f"There is no folder {name}, and the Hub has no such names.") from error
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
             f"There is no folder {name}, and the Hub has no model of this name (or a private one: `hf auth login`)."
