@@ -6,8 +6,8 @@
 takes the decoder of START, which `examples/recipes/emoji-tiny-regions.yaml` left, through `emoji-prompt-attention.yaml`
 and a refiner from several seeds, and through as many steps without the attention; and measures each, and START with a
 refiner of its own, on all test scenes, as `measure_emoji_tiny.py` does. What has ended is not repeated, so several
-processes can take seeds and ways each. What is there goes to `benchmarks/stretch_seeds.json` and a table of
-`benchmarks/README.md`.
+processes can take seeds and ways each. What is there joins what `benchmarks/stretch_seeds.json` has, and goes to a
+table of `benchmarks/README.md`.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from reporting import put_table, spread
 from clipseg_hf import CLIPSegForImageSegmentation, CLIPSegProcessor
 from clipseg_hf.data.phrasecut.phrasecut_plus import load_phrasecut_plus
 from clipseg_hf.inference.demo import ALONE, measure_ways
+from clipseg_hf.modeling.model_names import find_model
 from clipseg_hf.training import CLIPSegTrainingArguments, train
 from clipseg_hf.training.devices.accelerator import processor_name
 
 HERE = Path(__file__).parent
-RECIPES = HERE.parent / "examples" / "recipes"
+RECIPES, RESULTS = HERE.parent / "examples" / "recipes", HERE / "stretch_seeds.json"
 START = "before"
 WAYS: dict[str, dict] = {"with attention": {}, "without": {"prompt_tokens": None}}  # -> changes of the recipe
 MASKS = {"numbers": "refined", "base": "the decoder alone"}  # as in measured.json -> in the table
@@ -44,23 +45,32 @@ COLUMNS = {  # of the table: kind of prompt, number
 
 def main() -> None:
     given = _arguments()
-    start = given.work / "start"
-    if not (start / "config.json").exists():  # the decoder alone: its refiner is not to be trained with it
-        CLIPSegForImageSegmentation.from_pretrained(given.start, **ALONE).save_pretrained(start)
-        CLIPSegProcessor.from_pretrained(given.start).save_pretrained(start)
+    first, start = find_model(given.start), given.work / "start"
     rows = load_phrasecut_plus(str(given.world), split="test")
+    runs = kept_runs(len(rows))
+    if not (start / "config.json").exists():  # the decoder alone: its refiner is not to be trained with it
+        CLIPSegForImageSegmentation.from_pretrained(first, **ALONE).save_pretrained(start)
+        CLIPSegProcessor.from_pretrained(first).save_pretrained(start)
     for way in given.ways:
         for seed in given.seeds:
             run = _folder(given.work, way, seed)
             if not (run / "measured.json").exists():
                 measure(fit(way, seed, run, start, given), rows, run)
-    if not (given.work / START / "measured.json").exists():
-        measure(given.start, rows, given.work / START)
-    runs = {START: {"": read(given.work / START / "measured.json")}}
-    runs |= {way: dict(_measured(given.work, way)) for way in WAYS}
+    if not runs[START]:
+        if not (given.work / START / "measured.json").exists():
+            measure(first, rows, given.work / START)
+        runs[START] = {"": read(given.work / START / "measured.json")}
+    for way in WAYS:
+        runs[way] = dict(sorted({**runs[way], **dict(_measured(given.work, way))}.items()))
     results = {"processor": processor_name(), "torch": torch.__version__, "scenes": len(rows), "runs": runs}
-    (HERE / "stretch_seeds.json").write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     put_table("stretch seeds", table(results))
+
+
+def kept_runs(scenes: int) -> dict[str, dict]:
+    """What was measured on so many scenes before, here or in another working folder: way -> seed -> numbers."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    return {way: kept["runs"].get(way, {}) if kept.get("scenes") == scenes else {} for way in (START, *WAYS)}
 
 
 def fit(way: str, seed: int, run: Path, start: Path, given: argparse.Namespace) -> Path:
@@ -83,7 +93,7 @@ def fit(way: str, seed: int, run: Path, start: Path, given: argparse.Namespace) 
     return run / "refiner" / "final"
 
 
-def measure(model: Path, rows: list[dict], run: Path) -> None:
+def measure(model: str | Path, rows: list[dict], run: Path) -> None:
     """Write `measured.json` of a model into a folder."""
     run.mkdir(parents=True, exist_ok=True)
     numbers = measure_ways(str(model), rows, tuple(MASKS), progress=True)
@@ -131,7 +141,7 @@ def _folder(work: Path, way: str, seed: int | str) -> Path:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("world", type=Path, help="folder that `clipseg-hf scenes` wrote")
-    parser.add_argument("start", type=Path, help="folder of that decoder, with a refiner")
+    parser.add_argument("start", help="folder of that decoder, with a refiner")
     parser.add_argument("work", type=Path, help="folder for the trainings")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), help="to train now")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, help="to train now")
