@@ -3,8 +3,9 @@
     python examples/average_checkpoints.py outputs/one/final outputs/other/final -o outputs/average/final
 
 Trainings that begin at the same weights and end near each other can be averaged ("model soups", Wortsman et al., 2022):
-one decoder, at the price of one, that has seen the data of both. The processor and the thresholds are the first one's;
-recipes and provenances of the others are numbered (`recipe-2.yaml`), also those of an average that is averaged again.
+one decoder, at the price of one, that has seen the data of both. The processor, the thresholds and the weight of an
+example beside a text are the first one's; recipes and provenances of the others are numbered (`recipe-2.yaml`), also
+those of an average that is averaged again.
 """
 
 import argparse

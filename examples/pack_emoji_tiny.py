@@ -45,13 +45,14 @@ model, processor = (cls.from_pretrained(EMOJI_TINY) for cls in (CLIPSegForImageS
 {data}, mean IoU over phrases at thresholds 0.5 and 0.3 (the paper's). Unseen concepts were named in no phrase that
 the decoder was trained on; the CLIP below it was shown all of them with captions, in scenes, alone and cut out of
 their scene, but where in a picture things lie only of the seen ones. Example images show another scene's emoji by its
-mask, {shown}. Relations are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC says how well
-presence tells a thing that is there from one that is not.
+mask, {shown}; beside a text an example has the share that
+`config.json` gives it, {weight:g}. Relations are phrases such as "fox left of banana"; boundary is boundary IoU; AUROC
+says how well presence tells a thing that is there from one that is not.
 
 {tables}
 
-Measured by `{script}`; `measured.json` holds the numbers. Thresholds for masks and presence in `config.json` were
-calibrated on validation scenes.
+Measured by `{script}`; `measured.json` holds the numbers. Thresholds for masks and presence in `config.json`, and
+the share of an example beside a text, were calibrated on validation scenes.
 
 ## How it was made
 
@@ -127,6 +128,7 @@ def main() -> None:
         shown = processor["visual_prompt_settings"]
         ground = "on plain ground" if shown["background"] == 0 else "on its dimmed surroundings"
         card = CARD.format(
+            weight=config.get("image_prompt_weight", 0.5),
             shown=f"{ground} with {shown['context']:.0%} of its size on each side",
             parameters=sum(sizes.values()) / 1e6,
             trainable=sum(size for name, size in sizes.items() if name.startswith("decoder.")) / 1e6,

@@ -42,6 +42,10 @@ def test_the_mean_is_a_checkpoint(trained, tmp_path):
         torch.testing.assert_close(mean[name], moved, rtol=0, atol=1e-5, msg=name)
     processor = CLIPSegProcessor.from_pretrained(tmp_path / "mean")
     assert processor.mask_thresholds == CLIPSegProcessor.from_pretrained(EMOJI_TINY).mask_thresholds
+    config = CLIPSegForImageSegmentation.from_pretrained(tmp_path / "mean").config
+    assert (
+        config.image_prompt_weight == CLIPSegForImageSegmentation.from_pretrained(EMOJI_TINY).config.image_prompt_weight
+    )
     notes = {name: (tmp_path / "mean" / name).read_text() for name in ("recipe.yaml", "provenance-2.json")}
     assert notes == {"recipe.yaml": "of step 1.0", "provenance-2.json": "of step 3.0"}
 

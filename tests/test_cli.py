@@ -101,6 +101,10 @@ def test_segment_by_examples_and_mixtures(folder):
     assert kinds() == [("image", "like example.png")]
     assert kinds("--prompt", "a cat") == [("text", "a cat"), ("image", "like example.png")]
     assert kinds("--prompt", "a cat", "--mix", "0.3") == [("mixed", "a cat + like example.png")]
+    assert kinds("--prompt", "a cat", "--mix", "own") == [("mixed", "a cat + like example.png")]
+    for wrong in ("1.5", "half", "nan"):
+        said = fail(*example, "--prompt", "a cat", "-o", "out", "--mix", wrong)
+        assert f"--mix is the image's share, in [0, 1], or own: got '{wrong}'." in said
 
 
 def test_segment_into_one_label_map(folder):
@@ -521,10 +525,15 @@ def test_evaluate(calls):
     assert made[1][0][4].episodes == "list.json"
     succeed(
         *("evaluate", "--benchmark", "referring", "--data", "x", "--prompt", "text", "--prompt", "mix"),
-        *("--template", "{}", "--threshold", 0.24, "--option", "ignore_index=255"),
+        *("--template", "{}", "--threshold", 0.24, "--option", "ignore_index=255", "--mix", 0.3),
     )
     assert made[2][0][4] == BenchmarkOptions(
-        prompts=("text", "mix"), templates=("{}",), at=(0.24,), reader={"ignore_index": 255}, progress=True
+        prompts=("text", "mix"),
+        image_prompt_weight=0.3,
+        templates=("{}",),
+        at=(0.24,),
+        reader={"ignore_index": 255},
+        progress=True,
     )
 
 

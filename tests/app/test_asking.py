@@ -73,6 +73,8 @@ def test_an_example_goes_with_the_first_line(desk):
     assert found.labels == ["banana + example", "robot"] and found.kinds == ["mixed", "text"]
     assert np.allclose(found.logits[0], text.logits[0], atol=1e-4)
     shown = desk.answer(replace(asked, mix=1))
+    own = [desk.answer(replace(asked, mix=mix)).logits for mix in (None, desk.segmenter.image_prompt_weight)]
+    assert np.array_equal(*own) and not np.allclose(own[0][0], text.logits[0], atol=1e-2)
     alone = desk.answer(replace(asked, text=""))
     assert alone.labels == ["example"] and np.allclose(shown.logits[0], alone.logits[0], atol=1e-4)
     whole = desk.answer(replace(asked, text="", brushed=png(np.zeros((9, 9, 4), np.uint8))))

@@ -78,6 +78,7 @@ def test_what_is_brushed_is_found(visit, page, tmp_path):
     visitor.write("banana")
     visitor.until_says("banana + example")
     mixed, seen = visitor.mask(), len(page.encoded)
+    assert visitor.find("#mix input[type=range]").get_attribute("value") == "0.3"  # the checkpoint's own
     visitor.find("#mix input[type=range]").send_keys(Keys.HOME)
     visitor.changed(mixed)
     assert len(page.encoded) == seen

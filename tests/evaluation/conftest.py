@@ -73,6 +73,7 @@ class ColorModel(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.clip = SimpleNamespace(logit_scale=torch.tensor(0.0))
+        self.config = SimpleNamespace()
         self.images_encoded = 0
         self.modes: list[bool] = []
 

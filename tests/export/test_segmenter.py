@@ -60,7 +60,8 @@ def test_the_results_are_those_of_torch(both):
 
 @pytest.mark.slow
 def test_prompt_vectors_are_those_of_torch(both):
-    prompts = ["dog", Prompt(image=SCENE, mask=_mask()), Prompt("dog", OTHER, weight=0.7)]
+    prompts = ["dog", Prompt(image=SCENE, mask=_mask()), Prompt("dog", OTHER, weight=0.7), Prompt("dog", OTHER)]
+    assert both[0].image_prompt_weight == both[1].image_prompt_weight == 0.3  # emoji-tiny's own
     (found, kinds), (expected, expected_kinds) = (segmenter.embed(prompts) for segmenter in both)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert isinstance(found, np.ndarray) and kinds == expected_kinds

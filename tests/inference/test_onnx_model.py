@@ -1,5 +1,7 @@
 """What can be told of a model in ONNX without exporting one."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,15 @@ def test_what_was_not_exported_and_what_is_not_there(graphs):
         OnnxModel(graphs, device="abacus:1")
     with pytest.raises(ValueError, match="num_threads=0 must be a positive number, or None for one a core"):
         OnnxModel(graphs, num_threads=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "weight"), [({}, 0.5), ({"image_prompt_weight": None}, 0.5), ({"image_prompt_weight": 0}, 0)]
+)
+def test_an_example_weighs_beside_a_text_what_the_configuration_says(graphs, given, weight):
+    config = json.loads((graphs / "config.json").read_text())
+    (graphs / "config.json").write_text(json.dumps(config | given))
+    assert OnnxModel(graphs).image_prompt_weight == weight
 
 
 def test_sizes_that_do_not_fit_are_refused_as_in_torch(graphs):

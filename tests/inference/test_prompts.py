@@ -34,6 +34,7 @@ def test_mix_puts_them_together():
         ("a cat", "e.jpg", None, 0.25),
         ("a dog", "f.jpg", None, 0.25),
     ]
+    assert [prompt.weight for prompt in make_prompts(["a cat"], ["e.jpg"], [], mix="own")] == [None]
 
 
 @pytest.mark.parametrize(

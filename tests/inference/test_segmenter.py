@@ -54,6 +54,18 @@ def test_examples_and_mixtures_beside_texts(segmenter, picture, example):
     assert result.thresholds == [0.5, 0.45, 0.4]  # the checkpoint's own
 
 
+def test_an_example_weighs_beside_a_text_what_the_checkpoint_says(segmenter, picture, example):
+    own = copy.copy(segmenter)
+    own.model = copy.deepcopy(segmenter.model)
+    own.model.config.image_prompt_weight = 0.25
+    assert (segmenter.image_prompt_weight, own.image_prompt_weight) == (0.5, 0.25)
+    image, mask = example
+    left_out, half, quarter = Prompt("a dog", image, mask), *(Prompt("a dog", image, mask, w) for w in (0.5, 0.25))
+    assert torch.equal(segmenter.embed(left_out)[0], segmenter.embed(half)[0])
+    assert torch.equal(own.embed(left_out)[0], segmenter.embed(quarter)[0])
+    assert torch.equal(own.embed([half, left_out])[0], segmenter.embed([half, quarter])[0])
+
+
 def test_several_examples_of_one_prompt_are_averaged(segmenter, example, picture):
     image, mask = example
     vectors, _ = segmenter.embed(

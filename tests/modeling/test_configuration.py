@@ -27,6 +27,10 @@ from clipseg_hf.modeling.configuration import check_config, clip_config_of, clip
         ),
         ({"reduce_dim": 18}, "reduce_dim=18 is not a multiple of decoder_num_attention_heads=4"),
         ({"decoder_dropout": 1.0}, "decoder_dropout=1.0 must be at least 0 and below 1"),
+        *(
+            ({"image_prompt_weight": weight}, r"image_prompt_weight=.* must be in \[0, 1\]: 0 is the text alone")
+            for weight in (-0.1, 1.5, float("nan"), True, "half", [0.5])
+        ),
         ({"loss_type": "iou"}, 'loss_type="iou" is unknown, choose one of bce, bce_dice, dice, focal'),
         (
             {"use_complex_transposed_convolution": True, "vision_config": {"patch_size": 8}},
@@ -43,6 +47,7 @@ def test_optional_fields_stand_for_stock_where_a_checkpoint_lacks_them(tiny):
     config = tiny.config()
     assert get_field(config, "decoder_dropout") == 0
     assert get_field(config, "loss_type") == "bce"
+    assert get_field(config, "image_prompt_weight") == 0.5
 
 
 def test_a_clip_config_survives_the_way_there_and_back():

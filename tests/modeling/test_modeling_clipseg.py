@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipseg_hf.modeling import CLIPSegVisionFeatures
+from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
 from clipseg_hf.modeling.configuration import row_width
 
 
@@ -99,6 +99,25 @@ def test_a_mixed_prompt_is_the_mean_of_the_vectors(shared, tiny):
         input_ids=texts, conditional_pixel_values=examples, image_prompt_weight=weight
     )
     close(mixed, weight[:, None] * image + (1 - weight[:, None]) * text)
+
+
+@torch.no_grad()
+def test_a_checkpoint_says_how_much_an_example_weighs_where_nobody_does(tiny, tmp_path):
+    both = {"input_ids": tiny.tokens(2), "conditional_pixel_values": tiny.images(2, seed=1)}
+    model = tiny.model().eval()
+    half = model.get_conditional_embeddings(**both)
+    assert torch.equal(half, model.get_conditional_embeddings(**both, image_prompt_weight=0.5))
+    model.config.image_prompt_weight = 0.0
+    model.save_pretrained(tmp_path)
+    loaded = CLIPSegForImageSegmentation.from_pretrained(tmp_path)
+    text = loaded.get_conditional_embeddings(input_ids=both["input_ids"])
+    assert torch.equal(loaded.get_conditional_embeddings(**both), text)
+    assert torch.equal(loaded(pixel_values=tiny.images(2), **both).conditional_embeddings, text)
+    close(loaded.get_conditional_embeddings(**both, image_prompt_weight=0.5), half)
+    chosen = CLIPSegForImageSegmentation.from_pretrained(tmp_path, image_prompt_weight=0.5)
+    close(chosen.get_conditional_embeddings(**both), half)
+    with pytest.raises(ValueError, match="image_prompt_weight=3 must be in"):
+        CLIPSegForImageSegmentation.from_pretrained(tmp_path, image_prompt_weight=3)
 
 
 @torch.no_grad()

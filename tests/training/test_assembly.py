@@ -148,6 +148,7 @@ def test_a_decoder_goes_on_on_another_clip(make_args, clip, tmp_path):
         str(clip), extract_layers=(0, 2), reduce_dim=16, conditional_layers=[0, 1], refiner={}
     )
     trained.config.mask_thresholds = {"text": 0.4}
+    trained.config.image_prompt_weight = 0.2
     trained.save_pretrained(base)
     torch.manual_seed(1)
     another = CLIPModel(trained.clip.config)
@@ -159,6 +160,7 @@ def test_a_decoder_goes_on_on_another_clip(make_args, clip, tmp_path):
         assert torch.equal(tensor, expected.state_dict()[name.removeprefix("clip.") if expected is another else name])
     assert model.config.base_model_name_or_path == str(other)
     assert getattr(model.config, "mask_thresholds", None) is None
+    assert getattr(model.config, "image_prompt_weight", None) is None
     assert not any(weight.requires_grad for weight in model.clip.parameters())
     assert all(weight.requires_grad for weight in model.decoder.parameters())
 

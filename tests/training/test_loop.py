@@ -39,6 +39,7 @@ def finished(squares, clip, tmp_path_factory):
         gradient_accumulation_steps=2,
         learning_rate=1e-2,
         min_learning_rate=1e-3,
+        calibration_weights=(0.3, 0.7),
         max_steps=30,
         eval_steps=15,
         eval_samples=6,
@@ -115,6 +116,8 @@ def test_validation_and_calibration(finished):
     assert all(0 < value < 1 for value in thresholds.values())
     assert CLIPSegProcessor.from_pretrained(result.folder).mask_thresholds == thresholds
     assert result.metrics["threshold_text"] == thresholds["text"]
+    weight = json.loads((result.folder / "config.json").read_text())["image_prompt_weight"]
+    assert weight in (0.3, 0.7) and result.metrics["image_prompt_weight"] == weight
 
 
 def test_pictures_are_files_and_in_the_tracker(finished):

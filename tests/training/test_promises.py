@@ -39,6 +39,10 @@ def test_a_metric_that_the_validation_cannot_give(refused, validation_rows):
     refused(ValueError, "is text_miou_best, but this validation gives no numbers", nothing, eval_steps=1)
 
 
+def test_weights_to_choose_from_without_validation(refused):
+    refused(ValueError, "calibration_weights needs something to find the best", calibration_weights=(0.3, 0.7))
+
+
 def test_early_stopping_without_validation(refused):
     refused(ValueError, "early_stopping_patience needs something to", eval_steps=1, early_stopping_patience=1)
 

@@ -1,15 +1,19 @@
 """Thresholds found by hand, fixed validation rows, and the picture grid."""
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clipseg_hf.data.rows.rows import evenly
+from clipseg_hf.evaluation.protocols.referring import ReferringSettings, evaluate_referring
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.training.runs.picture_grid import COLUMNS, PictureGrid
-from clipseg_hf.training.validation import Validation, ValidationSettings, best_split, calibrate
+from clipseg_hf.training.validation import Calibration, Validation, ValidationSettings, best_split, calibrate
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,33 @@ def test_validation_asks_the_same_each_time(parts, rows):
 
 
 def test_calibration_finds_a_threshold_for_each_kind_that_can_be_asked(parts, rows):
-    assert calibrate(*parts, rows, ValidationSettings(samples=4)).keys() == {"text", "image", "mixed", "presence"}
-    assert calibrate(*parts, rows[:1], ValidationSettings(samples=4)).keys() == {"text"}  # no examples, nothing absent
+    found = calibrate(*parts, rows, ValidationSettings(samples=4))
+    assert found.thresholds.keys() == {"text", "image", "mixed", "presence"} and found.image_prompt_weight is None
+    alone = calibrate(*parts, rows[:1], ValidationSettings(samples=4, weights=(0.2, 0.8)))
+    assert alone.thresholds.keys() == {"text"} and alone.image_prompt_weight is None  # no examples, nothing absent
+
+
+def test_calibration_takes_the_weight_that_finds_most(parts, rows, tmp_path):
+    weights, curves = (0.0, 0.4, 1.0), {}
+    for weight in weights:
+        settings = ReferringSettings(prompts=("mix",), image_prompt_weight=weight, boundary_thresholds=(), batch_size=8)
+        curves[weight] = evaluate_referring(*parts, evenly(rows, 4), settings)["mix"].counts.curves()
+    for offered in (weights, weights[::-1]):  # so that the best is not the first once
+        found = calibrate(*parts, rows, ValidationSettings(samples=4, weights=offered))
+        best = max(offered, key=lambda weight: curves[weight]["miou"].max())
+        assert found.image_prompt_weight == best
+        assert found.thresholds["mixed"] == curves[best]["thresholds"][curves[best]["miou"].argmax()]
+    assert found.numbers().keys() == {*(f"threshold_{kind}" for kind in found.thresholds), "image_prompt_weight"}
+
+    model, processor = copy.deepcopy(parts[0]), copy.deepcopy(parts[1])
+    dataclasses.replace(found, image_prompt_weight=0.3).put_into(model, processor)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = CLIPSegForImageSegmentation.from_pretrained(tmp_path).config
+    assert again.image_prompt_weight == 0.3 and again.mask_thresholds == found.thresholds
+    assert CLIPSegProcessor.from_pretrained(tmp_path).mask_thresholds == processor.mask_thresholds
+    Calibration(found.thresholds).put_into(model, processor)  # where none was looked for
+    assert model.config.image_prompt_weight == 0.3
 
 
 def test_the_grid_keeps_the_shape_of_the_pictures_under_one_header(parts, rows):

@@ -22,7 +22,7 @@ class Asked:
         text: prompts, one a line, each as `parse_prompt` reads it.
         example: a picture that shows the thing, if there is one.
         brushed: what is brushed over it, on transparent or white; None, or nothing: all of it shows the thing.
-        mix: the example's share where it goes with the first line.
+        mix: the example's share where it goes with the first line; None: the checkpoint's own.
         threshold: 0 is the checkpoint's own.
         operations: done to the masks.
         guided_filter: let their borders follow the picture's edges first.
@@ -33,7 +33,7 @@ class Asked:
     text: str = ""
     example: Source | None = None
     brushed: Source | None = None
-    mix: float = 0.5
+    mix: float | None = None
     threshold: float = 0
     operations: MaskOperations = field(default_factory=MaskOperations)
     guided_filter: bool = False

@@ -117,7 +117,8 @@ def build_page(desk: Desk) -> gr.Blocks:
                         js_on_load=brush_script(),
                         elem_id="example",
                     )
-                    mix = gr.Slider(0, 1, 0.5, step=0.05, label=TEXTS("mix"), info=TEXTS("mix_info"), elem_id="mix")
+                    own_mix = desk.segmenter.image_prompt_weight
+                    mix = gr.Slider(0, 1, own_mix, step=0.05, label=TEXTS("mix"), info=TEXTS("mix_info"), elem_id="mix")
                 with gr.Accordion(TEXTS("operations"), open=False, elem_id="operations"):
                     edges = gr.Checkbox(
                         label=TEXTS("guided_filter"), info=TEXTS("guided_filter_info"), elem_id="guided-filter"

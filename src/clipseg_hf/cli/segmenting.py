@@ -57,13 +57,11 @@ def segment(
         list[str], typer.Option(metavar="FILE", help="Where that is in each --image-prompt, in the same order.")
     ] = [],  # noqa: B006
     mix: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            min=0,
-            max=1,
             metavar="SHARE",
             help="Make one prompt of each --prompt and the --image-prompt at the same place: 0 is the text alone, 1 "
-            "the image alone. Left out, they are separate prompts.",
+            "the image alone, own what the model says. Left out, they are separate prompts.",
         ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,

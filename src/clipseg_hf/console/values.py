@@ -55,7 +55,7 @@ def _try_type(value, hint):
     if typing.get_origin(hint) is tuple:
         items = typing.get_args(hint)
         if isinstance(value, str) or not isinstance(value, Iterable):
-            value = [value] if items[-1] is ... and isinstance(value, (str, int)) else None
+            value = [value] if items[-1] is ... and isinstance(value, (str, int, float)) else None
         if value is None:
             return None
         converted = tuple(_try_type(item, items[0]) for item in value)
@@ -79,7 +79,8 @@ def _try_type(value, hint):
 
 
 def check_range(name: str, value, choices, low, high) -> None:
-    """Refuse a value, other than None, that is not among the choices or not from `low` to `high`, where there are any.
+    """Refuse a value, other than None, that is not among the choices or not from `low` to `high`, where there are any;
+    of a tuple each is looked at.
 
     Raises:
         ValueError: it is so; names the field, what came and what it takes.
@@ -88,7 +89,8 @@ def check_range(name: str, value, choices, low, high) -> None:
         return
     if choices and value not in choices:
         raise ValueError(f"{name} is one of {', '.join(choices)}; got {short_repr(value)}.{closest(value, choices)}")
-    if low is not None and not low <= value <= (math.inf if high is None else high):  # false for NaN, too
+    values = value if isinstance(value, tuple) else (value,)
+    if low is not None and not all(low <= one <= (math.inf if high is None else high) for one in values):  # NaN is not
         raise ValueError(
             f"{name} is {f'at least {low}' if high is None else f'between {low} and {high}'}, got {value}."
         )

@@ -36,8 +36,21 @@ def evaluate(
         list[str], typer.Option(metavar="KEY=VALUE", help="For the reader, such as ignore_index=255. Repeat for more.")
     ] = [],  # noqa: B006
     prompt: Annotated[
-        list[str], typer.Option(help="referring, one-shot: text, image or mix. Repeat for more.", show_default="all")
+        list[str],
+        typer.Option(
+            help="referring, one-shot: text, image or mix. Repeat for more.", show_default="all; one-shot: image, text"
+        ),
     ] = [],  # noqa: B006
+    mix: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="referring, one-shot: the example's share beside a text, for the prompt mix.",
+            show_default="the model's own",
+        ),
+    ] = None,
     template: Annotated[
         list[str], typer.Option(help="Sentence around a phrase, such as '{}'. Vectors of several are averaged.")
     ] = [],  # noqa: B006
@@ -80,6 +93,7 @@ def evaluate(
         limit=limit,
         reader=parse_overrides(option),
         prompts=tuple(prompt) or None,
+        image_prompt_weight=mix,
         templates=tuple(template) or None,
         at=tuple(threshold) or (0.3, 0.5),
         unseen=unseen,

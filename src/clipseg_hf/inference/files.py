@@ -11,6 +11,7 @@ from clipseg_hf._output_files import new_folder, refuse_file
 from clipseg_hf.inference.inputs.listing import Picture, list_pictures
 from clipseg_hf.inference.inputs.model_files import digest_files
 from clipseg_hf.inference.labelling import write_found
+from clipseg_hf.inference.prompt_reading import OWN_SHARE
 from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.inference.saving import DEFAULT_FORMS, ResultWriter
 from clipseg_hf.inference.segmenter import Segmenter
@@ -187,7 +188,9 @@ def _describe(prompt: Prompt | Combination) -> dict:
             return [name(one) for one in part]
         return part if part is None else str(part)
 
-    return {"text": prompt.text, "image": name(prompt.image), "mask": name(prompt.mask), "weight": prompt.weight}
+    own = OWN_SHARE if prompt.weight is None else prompt.weight
+    weight = 0.5 if prompt.text is None or prompt.image is None else own  # of one thing alone, whatever it is
+    return {"text": prompt.text, "image": name(prompt.image), "mask": name(prompt.mask), "weight": weight}
 
 
 def _listed(files: Sequence[str | Path], limit: int = 6) -> str:

@@ -113,6 +113,12 @@ class OnnxModel:
                 self._sessions[name] = onnxruntime.InferenceSession(path, options, providers=self._providers)
         return self._sessions[name].run(None, inputs)
 
+    @property
+    def image_prompt_weight(self) -> float:
+        """See `Segmenter`."""
+        weight = self.config.get("image_prompt_weight")
+        return 0.5 if weight is None else float(weight)
+
     def encode_images(self, pixel_values: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """(B, 3, H, W) -> what the decoder needs to know of each.
 

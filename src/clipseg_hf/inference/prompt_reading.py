@@ -1,5 +1,6 @@
 """Prompts as people write them: strings by the grammar of `parse_prompt`, and a command line's lists."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from clipseg_hf.inference.prompts import Combination, Prompt
 from clipseg_hf.processing.images import ImageLike
 
 PromptLike = str | Prompt | Combination
+OWN_SHARE = "own"  # of an example beside a text: the checkpoint's
 
 _DEEPEST = 50  # far below what Python's stack holds, here and where prompts are answered
 _TOKEN = re.compile(
@@ -123,7 +125,7 @@ def read_prompts(prompts: PromptLike | Sequence[PromptLike]) -> list[Prompt | Co
 
 
 def make_prompts(
-    texts: Sequence[str], examples: Sequence[ImageLike], masks: Sequence[ImageLike], mix: float | None = None
+    texts: Sequence[str], examples: Sequence[ImageLike], masks: Sequence[ImageLike], mix: float | str | None = None
 ) -> list[Prompt | Combination]:
     """Texts and example images as they come on a command line -> prompts, texts first.
 
@@ -131,12 +133,13 @@ def make_prompts(
         texts: as `parse_prompt` reads them; phrases, where they are mixed with examples.
         examples: images that show the thing.
         masks: where the thing is, one for each example; none for all to be taken whole.
-        mix: the images' share where each text goes together with the example at the same place; None keeps texts and
-            examples apart.
+        mix: the images' share where each text goes together with the example at the same place, a number, written out
+            or not, or "own" for the checkpoint's own; None keeps texts and examples apart.
 
     Raises:
         ValueError: nothing to look for, or numbers that do not fit.
     """
+    weight = _read_share(mix)
     if not texts and not examples:
         raise ValueError("There is nothing to look for: give --prompt TEXT, or --image-prompt FILE with --mask FILE.")
     if masks and len(masks) != len(examples):
@@ -153,4 +156,17 @@ def make_prompts(
             f"--mix puts each --prompt together with the --image-prompt at the same place, but there are {len(texts)} "
             f"and {len(examples)} of them."
         )
-    return [Prompt(*parts, weight=mix) for parts in zip(texts, examples, masks, strict=True)]
+    return [Prompt(*parts, weight=weight) for parts in zip(texts, examples, masks, strict=True)]
+
+
+def _read_share(mix: float | str | None) -> float | None:
+    """The weight that prompts take."""
+    if mix is None or mix == OWN_SHARE:
+        return None
+    try:
+        share = float(mix)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ValueError(f"--mix is the image's share, in [0, 1], or {OWN_SHARE}: got {mix!r}.")
+    return share

@@ -48,7 +48,8 @@ class Prompt(Combinable):
         text: a phrase such as "a cat".
         image: an example, whatever `load_image` takes; a tuple or list of several is averaged.
         mask: where the thing is in the example, as many for several; None where the whole image shows it.
-        weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone.
+        weight: the image's share where there is also a text: 0 is the text alone, 1 the image alone; None: the
+            checkpoint's own (`config.image_prompt_weight`), or one half.
         label: what to call the prompt; made of text and file name where left out.
 
     Raises:
@@ -58,7 +59,7 @@ class Prompt(Combinable):
     text: str | None = None
     image: ImageLike | tuple[ImageLike, ...] | None = None
     mask: ImageLike | tuple[ImageLike | None, ...] | None = None
-    weight: float = 0.5
+    weight: float | None = None
     label: str | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Prompt(Combinable):
             raise ValueError("A prompt's mask says where the thing is in its example: give image= with it.")
         if self.text is None and self.image is None:
             raise ValueError("A Prompt needs a text, an image, or both: Prompt('a cat'), Prompt(image=..., mask=...).")
-        if not 0 <= self.weight <= 1:
+        if self.weight is not None and not 0 <= self.weight <= 1:
             raise ValueError(f"A prompt's weight is the image's share, in [0, 1]; got {self.weight}.")
         self.image = tuple(self.image) if isinstance(self.image, list) else self.image
         self.mask = tuple(self.mask) if isinstance(self.mask, list) else self.mask

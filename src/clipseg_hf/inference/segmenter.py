@@ -38,6 +38,10 @@ ENCODED_AT_ONCE = 16  # texts or example images; bounds the memory
 class Runner(Protocol):
     """A model, asked in arrays; what comes in between is its own."""
 
+    @property
+    def image_prompt_weight(self) -> float:
+        """Of an example beside a text, where a prompt says none."""
+
     def encode_images(self, pixel_values: np.ndarray) -> Iterable[Any]:
         """(B, 3, H, W) -> what the decoder needs to know of each."""
 
@@ -160,6 +164,11 @@ class Segmenter:
 
         return TorchRunner(self.model)
 
+    @property
+    def image_prompt_weight(self) -> float:
+        """An example's share beside a text, where a prompt says none: the checkpoint's own, or one half."""
+        return self._runner.image_prompt_weight
+
     def __call__(
         self,
         images: ImageLike | Iterable[ImageLike],
@@ -281,7 +290,8 @@ class Segmenter:
             hashes = [hashlib.blake2b(row.tobytes()).digest() for row in pixels]
             image_vectors = self._encode(hashes, {"conditional_pixel_values": pixels})
         owners = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
-        weights = [float(prompt.weight) for prompt in singles]
+        own = self.image_prompt_weight
+        weights = [own if prompt.weight is None else float(prompt.weight) for prompt in singles]
         return self._runner.mix(text_vectors, image_vectors, *owners, weights), list(inputs.prompt_kinds or ())
 
     def _encode(self, keys: list, rows: dict[str, np.ndarray]) -> list:

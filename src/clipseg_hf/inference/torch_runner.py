@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures, mix_prompts
+from clipseg_hf.modeling.configuration import get_field
 
 
 class TorchRunner:
@@ -15,6 +16,11 @@ class TorchRunner:
 
     def __init__(self, model: CLIPSegForImageSegmentation):
         self.model = model.eval()
+
+    @property
+    def image_prompt_weight(self) -> float:
+        """See `Segmenter`."""
+        return get_field(self.model.config, "image_prompt_weight")
 
     @torch.inference_mode()
     def encode_images(self, pixel_values: np.ndarray) -> Iterator[CLIPSegVisionFeatures]:

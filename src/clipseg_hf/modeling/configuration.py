@@ -14,6 +14,7 @@ OPTIONAL_FIELDS: dict[str, Any] = {
     "refiner": None,
     "conditional_layers": None,
     "prompt_tokens": None,
+    "image_prompt_weight": 0.5,
 }
 REFINER_CHANNELS = 8
 BESIDE = "beside"  # in `prompt_tokens`, see `has_tokens_beside`
@@ -179,6 +180,9 @@ def check_config(config: CLIPSegConfig) -> None:
     conditional_layers(config)
     prompt_tokens(config)
     refiner_channels(config)
+    weight = get_field(config, "image_prompt_weight")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
+        raise ValueError(f"image_prompt_weight={weight!r} must be in [0, 1]: 0 is the text alone, 1 the image alone")
     check_thresholds(getattr(config, "mask_thresholds", None))
 
 

@@ -64,7 +64,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         *,
         conditional_masks: Tensor | None = None,
         mask_mode: str = "cls_all",
-        image_prompt_weight: float | Tensor = 0.5,
+        image_prompt_weight: float | Tensor | None = None,
         text_to_prompt: Tensor | None = None,
         conditional_to_prompt: Tensor | None = None,
     ) -> Tensor:
@@ -79,8 +79,9 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             conditional_masks: (S, any, any); CLIP-based masking: steers CLIP's attention to the mask (see
                 `run_masked_images`). The processor's visual prompts do this better, on the image itself.
             mask_mode: "cls_last", "cls_all" or "patches_all"; read with `conditional_masks` only.
-            image_prompt_weight: a in x = a * image + (1 - a) * text, one for all or (N,), in [0, 1]. A prompt that has
-                only a text or only an image uses that one.
+            image_prompt_weight: a in x = a * image + (1 - a) * text, one for all or (N,), in [0, 1]; None: the
+                checkpoint's own (`config.image_prompt_weight`), or 0.5. A prompt that has only a text or only an image
+                uses that one.
             text_to_prompt: (T,), the prompt of each text, several texts of one prompt are averaged; None: T == N.
             conditional_to_prompt: (S,), the prompt of each image, several images are averaged (k-shot); None: S == N.
 
@@ -98,6 +99,8 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             conditional_pixel_values=conditional_pixel_values,
             conditional_masks=conditional_masks,
         )
+        if image_prompt_weight is None:
+            image_prompt_weight = get_field(self.config, "image_prompt_weight")
         texts = images = None
         tokens = PromptTokens.of(self.config)
         if input_ids is not None and input_ids.shape[0] == 0:
@@ -148,7 +151,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
         *,
         vision_embeds: CLIPSegVisionFeatures | None = None,
         prompt_to_image: Tensor | None = None,
-        image_prompt_weight: float | Tensor = 0.5,
+        image_prompt_weight: float | Tensor | None = None,
         text_to_prompt: Tensor | None = None,
         conditional_to_prompt: Tensor | None = None,
         conditional_masks: Tensor | None = None,

@@ -93,8 +93,9 @@ class CLIPSegPreTrainedModel(FrozenClipMixin, PreTrainedModel):
         """Load a checkpoint of transformers' CLIPSeg, a whole one of ours, or a decoder-only one.
 
         Takes what transformers' `from_pretrained` takes, `decoder_dropout`, `loss_type`, `refiner`,
-        `conditional_layers` and `prompt_tokens` included, with one default of its own: a checkpoint of float16 is
-        loaded as float32 unless `dtype` says otherwise, because the decoder is fragile in half precision.
+        `conditional_layers`, `prompt_tokens` and `image_prompt_weight` included, with one default of its own: a
+        checkpoint of float16 is loaded as float32 unless `dtype` says otherwise, because the decoder is fragile in half
+        precision.
 
         `refiner=None` leaves a checkpoint's refiner away; `refiner={}` puts a fresh one, which changes nothing before
         it is trained, on a checkpoint that has none. So do `conditional_layers=[0, 1, 2]` for steps that it adds, and

@@ -166,6 +166,14 @@ class CLIPSegTrainingArguments:
     load_best_model_at_end: bool = _option(True, "the finished model is the best one, not the last", free=True)
     calibrate: bool = _option(True, "at the end, find the thresholds on the validation data and store them", free=True)
     calibration_samples: int = _option(1000, "images that the thresholds are found on", low=1, free=True)
+    calibration_weights: tuple[float, ...] = _option(
+        (),
+        "weights of an example beside a text, in [0, 1], of which the best on the validation data is stored, too, such "
+        "as (0.3, 0.5, 0.7); empty: the model's own stays, or 0.5",
+        low=0,
+        high=1,
+        free=True,
+    )
     picture_samples: int = _option(6, "images in the picture grid of each validation; 0: no grid", low=0, free=True)
 
     # Checkpoints
@@ -250,6 +258,8 @@ class CLIPSegTrainingArguments:
                 f"cache_features keeps one encoding of each image, which {', '.join(random)} would change at random: "
                 "set crop: false, hflip: 0 and color_jitter: 0, or leave cache_features off."
             )
+        if self.calibration_weights and not self.calibrate:
+            raise ValueError("calibration_weights are chosen from by the calibration: set calibrate: true.")
         if self.early_stopping_patience and not self.eval_steps:
             raise ValueError("early_stopping_patience needs validations: set eval_steps.")
 

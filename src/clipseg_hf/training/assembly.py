@@ -102,7 +102,7 @@ def _find(name: str, revision: str | None = None) -> None:
 def put_on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForImageSegmentation:
     """A trained decoder, with what stands beside it, on another CLIP, whose activations it is yet to get used to.
 
-    Its thresholds, which were found with the other CLIP, are left away.
+    Its thresholds, and the weight of an example beside a text, which were found with the other CLIP, are left away.
 
     Raises:
         ValueError: it does not fit that CLIP.
@@ -112,7 +112,8 @@ def put_on_clip(trained: CLIPSegForImageSegmentation, name: str) -> CLIPSegForIm
     fresh = CLIPSegForImageSegmentation.from_clip(name, extract_layers=trained.config.extract_layers)
     config, of_clip = trained.config.to_dict(), fresh.config.to_dict()
     config |= {key: value for key, value in of_clip.items() if key in _CLIP_FIELDS}
-    config.pop("mask_thresholds", None)  # found with the other CLIP
+    for found_with_the_other in ("mask_thresholds", "image_prompt_weight"):
+        config.pop(found_with_the_other, None)
     with torch.device("meta"):  # no time for weights that are replaced at once
         moved = CLIPSegForImageSegmentation(CLIPSegConfig.from_dict(config))
     moved.clip = fresh.clip
@@ -302,7 +303,9 @@ def validation_settings(args: CLIPSegTrainingArguments) -> ValidationSettings:
 
 def calibration_settings(args: CLIPSegTrainingArguments) -> ValidationSettings:
     """The same on the images that thresholds are found on."""
-    return dataclasses.replace(validation_settings(args), samples=args.calibration_samples)
+    return dataclasses.replace(
+        validation_settings(args), samples=args.calibration_samples, weights=args.calibration_weights
+    )
 
 
 def build_report(args: CLIPSegTrainingArguments, accelerator, step: int) -> Report:

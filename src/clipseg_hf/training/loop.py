@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from clipseg_hf.data.sampling.collate import PromptCollator
-from clipseg_hf.processing.thresholds import read_thresholds
 from clipseg_hf.training import assembly
 from clipseg_hf.training.arguments import CLIPSegTrainingArguments
 from clipseg_hf.training.batches import SampleStream, make_loader
@@ -83,7 +82,8 @@ def train(
     chosen, broken = None, {}
     if validation_rows is not None and args.eval_steps:
         chosen, broken = readable_rows(accelerator, validation_rows, args.eval_samples, args.strict)
-    check_promises(args, model, chosen, assembly.validation_settings(args))
+    calibrates = validation_rows is not None and args.calibrate
+    check_promises(args, model, chosen, assembly.validation_settings(args), calibrates=calibrates)
 
     # from where
     prompts = assembly.prompts_per_step(args, accelerator.num_processes)
@@ -117,16 +117,15 @@ def train(
 
     # what is left
     metrics = steps.finish(load_best=args.load_best_model_at_end)
-    if validation_rows is not None and args.calibrate:
+    if calibrates:
         chosen, broken = readable_rows(accelerator, validation_rows, args.calibration_samples, args.strict)
         for line in left_out(broken, "calibration"):
             steps.report.say(line)
         state.skipped_validation |= broken
         with accelerator.autocast():
-            thresholds = calibrate(model, processor, chosen, assembly.calibration_settings(args))
-        model.config.mask_thresholds = thresholds
-        processor.mask_thresholds = read_thresholds(thresholds)
-        metrics |= {f"threshold_{kind}": value for kind, value in thresholds.items()}
+            calibration = calibrate(model, processor, chosen, assembly.calibration_settings(args))
+        calibration.put_into(model, processor)
+        metrics |= calibration.numbers()
         steps.report.numbers(state.step, **metrics)
     if accelerator.is_main_process:
         folder.save_final(model, processor, state, metrics, args.save_decoder_only)

@@ -16,7 +16,9 @@ from clipseg_hf.training.runs.run_folder import knows_its_base
 from clipseg_hf.training.validation import ValidationSettings
 
 
-def check_promises(args: CLIPSegTrainingArguments, model, validation_rows, settings: ValidationSettings) -> None:
+def check_promises(
+    args: CLIPSegTrainingArguments, model, validation_rows, settings: ValidationSettings, *, calibrates: bool
+) -> None:
     """Refuse a recipe that cannot be carried out to its end.
 
     Args:
@@ -24,6 +26,7 @@ def check_promises(args: CLIPSegTrainingArguments, model, validation_rows, setti
         model: what is trained.
         validation_rows: those that are validated on, or None for none.
         settings: of the validation.
+        calibrates: whether there will be a calibration.
 
     Raises:
         ValueError: such a recipe; the message says what came, what was expected, and what would do.
@@ -31,6 +34,11 @@ def check_promises(args: CLIPSegTrainingArguments, model, validation_rows, setti
     if args.early_stopping_patience and validation_rows is None:
         raise ValueError(
             "early_stopping_patience needs something to validate on, but there are no validation rows: set "
+            "validation_data, or validation_fraction to set some of the images aside."
+        )
+    if args.calibration_weights and not calibrates:
+        raise ValueError(
+            "calibration_weights needs something to find the best of them on, but there are no validation rows: set "
             "validation_data, or validation_fraction to set some of the images aside."
         )
     if validation_rows is not None:

@@ -334,6 +334,7 @@ def test_pascal_can_be_limited(tmp_path):
 def test_options_of_other_benchmarks_are_refused(color_model, color_processor, color_rows, benchmark):
     chosen = {
         "prompts": ("text",),
+        "image_prompt_weight": 0.3,
         "unseen": 4,
         "folds": (0,),
         "episodes": 3,
@@ -350,6 +351,23 @@ def test_options_of_other_benchmarks_are_refused(color_model, color_processor, c
         message = f"{name} is for {' and '.join(TAKEN_BY[name])}, and the benchmark {benchmark} does not take it"
         with pytest.raises(ValueError, match=message):
             run_benchmark(benchmark, color_model, color_processor, color_rows, options)
+
+
+@pytest.mark.parametrize("benchmark", TAKEN_BY["image_prompt_weight"])
+def test_the_report_says_with_which_weight_mixtures_were_asked(benchmark, color_model, color_processor, tmp_path):
+    data = write_phrasecut(tmp_path / "phrasecut")
+    ask = {"prompts": ("mix",)} | ({"episodes": 2} if benchmark == "one-shot" else {})
+
+    def weight(**options):
+        ran = run_benchmark(benchmark, color_model, color_processor, data, BenchmarkOptions(**ask, **options))
+        return ran.settings["image_prompt_weight"]
+
+    assert (weight(), weight(image_prompt_weight=0.75)) == (0.5, 0.75)
+    apart = BenchmarkOptions(prompts=("text", "image"), image_prompt_weight=0.3, episodes=ask.get("episodes"))
+    with pytest.raises(ValueError, match=r"weight=0\.3 is for mixtures .* but prompts are text, image: add mix, or"):
+        run_benchmark(benchmark, color_model, color_processor, data, apart)
+    color_model.config.image_prompt_weight = 0.25
+    assert (weight(), weight(image_prompt_weight=0.75)) == (0.25, 0.75)
 
 
 def test_options_that_the_data_do_not_take(color_model, color_processor, color_rows, tmp_path):

@@ -141,3 +141,5 @@ def test_a_foreign_list_is_named(color_rows, tmp_path):
         read_episodes(path, color_rows, FOLDS)
     with pytest.raises(ValueError, match="episodes and batch_size are at least 1, got 0 and 4"):
         OneShotSettings(episodes=0)
+    with pytest.raises(ValueError, match=r"image_prompt_weight is in \[0, 1\], got -1"):
+        OneShotSettings(image_prompt_weight=-1)

@@ -1,5 +1,6 @@
 """Referring expressions: numbers by hand in the world of colours, and what may never be asked."""
 
+import copy
 import dataclasses
 
 import datasets
@@ -216,6 +217,20 @@ def test_what_cannot_be_asked_is_named(color_model, color_processor, color_rows)
 def test_wrong_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(ReferringSettings(), **change)
+
+
+def test_mixtures_are_asked_with_the_weight_of_the_checkpoint_where_none_is_given(
+    tiny_model, tiny_processor, color_rows
+):
+    def counts(model, weight=None):
+        settings = ReferringSettings(prompts=("mix",), image_prompt_weight=weight, boundary_thresholds=())
+        found = evaluate_referring(model, tiny_processor, color_rows, settings)["mix"]
+        return found.counts.counts()["tp"].tolist()
+
+    own = copy.deepcopy(tiny_model)
+    own.config.image_prompt_weight = 0.0
+    assert counts(tiny_model) == counts(tiny_model, 0.5) == counts(own, 0.5)
+    assert counts(own) == counts(tiny_model, 0.0) != counts(tiny_model)
 
 
 def test_a_template_needs_a_place_for_the_phrase(color_model, color_processor, color_rows):

@@ -33,6 +33,7 @@ def card(trained, tmp_path) -> CheckpointCard:
         reports=reports,
         before=before,
         thresholds={"text": 0.48, "presence": 0.9},
+        image_prompt_weight=0.5,
         parameters=150_747_746,
         trained=1_127_009,
         size=(352, 352),
@@ -76,6 +77,17 @@ def test_other_trainings_that_are_part_of_it_are_told(card):
     origin = replace(card.origin, others={"recipe-2.yaml": {"seed": 1}, "provenance-2.json": {}})
     told = "Other trainings are part of it, whose files are `recipe-2.yaml`, `provenance-2.json`."
     assert told in replace(card, origin=origin).render().text and told not in card.render().text
+
+
+def test_the_weight_of_an_example_is_told_where_it_is_not_one_half(card):
+    text = replace(card, image_prompt_weight=0.3).render().text
+    told = (
+        "such a prompt |\n| presence | 0.9: a thing counts as there at all |\n\n"
+        "Where a prompt is a text and an example image together, and does not say otherwise, the example has a share "
+        "of\n0.3 (`image_prompt_weight`).\n\n## Training\n"
+    )
+    assert told in text and "has a share" not in card.render().text
+    assert "pictures of your kind.\n\nWhere" in replace(card, image_prompt_weight=0.3, thresholds={}).render().text
 
 
 def test_what_stock_does_not_know_is_told(card):

@@ -29,6 +29,7 @@ def trained(base):
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.add_(0.1)
+    model.config.image_prompt_weight = 0.3
     return model
 
 
@@ -46,6 +47,7 @@ def edit_config(directory, **fields):
 def test_a_decoder_and_its_base_are_the_model_again_bit_by_bit(trained, saved, prompts):
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "decoder.safetensors"]
     again = CLIPSegForImageSegmentation.from_pretrained(saved)
+    assert again.config.image_prompt_weight == 0.3
     expected = trained.state_dict()
     assert again.state_dict().keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())

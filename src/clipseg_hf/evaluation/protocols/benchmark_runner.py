@@ -52,9 +52,11 @@ from clipseg_hf.evaluation.protocols.zero_shot import (
     evaluate_zero_shot,
     summarize_zero_shot,
 )
+from clipseg_hf.modeling.configuration import get_field
 
 TAKEN_BY = {
     "prompts": ("referring", "one-shot"),
+    "image_prompt_weight": ("referring", "one-shot"),
     "unseen": ("zero-shot",),
     "folds": ("one-shot",),
     "episodes": ("one-shot",),
@@ -77,6 +79,7 @@ class BenchmarkOptions:
         reader: for the reader of the data, such as {"kind": "index_masks", "ignore_index": 255}; see
             `load_segmentation_dataset`.
         prompts: kinds of prompts, for "referring" and "one-shot".
+        image_prompt_weight: an example's share beside a text, in [0, 1], for the same.
         templates: sentences around a phrase.
         unseen: how many Pascal classes are unseen (2, 4, 6, 8, or left out 10), for "zero-shot".
         folds: numbers of the folds, for "one-shot": those that the model was trained for.
@@ -96,6 +99,7 @@ class BenchmarkOptions:
     limit: int | None = None
     reader: Mapping = field(default_factory=dict)
     prompts: tuple[str, ...] | None = None
+    image_prompt_weight: float | None = None
     templates: tuple[str, ...] | None = None
     unseen: int | None = None
     folds: tuple[int, ...] | None = None
@@ -164,12 +168,26 @@ def _rows(data, benchmark: str, options: BenchmarkOptions):
     return load_rows(data, benchmark, options.split, options.limit, **options.reader)
 
 
+def _with_weight(settings, model):
+    """The settings with the weight in them that mixtures are asked with, if there are any, for the report."""
+    weight = settings.image_prompt_weight
+    if "mix" not in settings.prompts:
+        if weight is not None:
+            raise ValueError(
+                f"image_prompt_weight={weight:g} is for mixtures of text and example, but prompts are "
+                f"{', '.join(settings.prompts)}: add mix, or leave the weight out."
+            )
+        return settings
+    own = get_field(model.config, "image_prompt_weight")
+    return replace(settings, image_prompt_weight=own if weight is None else weight)
+
+
 def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     rows = _rows(data, "referring", options)
     original = is_kind(data, "phrasecut") and not is_emoji_world(data)
     # the original's test asks the bare phrase
     settings = ReferringSettings(templates=("{}",)) if original else ReferringSettings()
-    settings = options.apply(settings)
+    settings = _with_weight(options.apply(settings), model)
     results = evaluate_referring(
         model,
         processor,
@@ -241,7 +259,7 @@ def _one_shot(model, processor, data, options: BenchmarkOptions) -> Evaluation:
     episodes = None
     if isinstance(options.episodes, str):
         episodes, options = read_episodes(options.episodes, rows, folds), replace(options, episodes=None)
-    settings = options.apply(OneShotSettings())
+    settings = _with_weight(options.apply(OneShotSettings()), model)
     results = evaluate_one_shot(
         model, processor, rows, folds, settings, episodes=episodes, shard=current_shard(), progress=options.progress
     )

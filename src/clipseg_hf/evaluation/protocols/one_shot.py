@@ -26,7 +26,15 @@ from clipseg_hf.evaluation.benchmarks.label_maps import bare_name
 from clipseg_hf.evaluation.metrics.histogram import DEFAULT_THRESHOLDS
 from clipseg_hf.evaluation.metrics.prompt_results import ALL, PromptResults
 from clipseg_hf.evaluation.protocols.prompted_model import DEFAULT_TEMPLATES, PromptedModel
-from clipseg_hf.evaluation.protocols.queries import Place, Query, QueryEvaluator, batches, check_kinds, true_pixels
+from clipseg_hf.evaluation.protocols.queries import (
+    Place,
+    Query,
+    QueryEvaluator,
+    batches,
+    check_kinds,
+    check_weight,
+    true_pixels,
+)
 from clipseg_hf.processing.masks.rle import is_empty
 
 MEAN = "mean of folds"
@@ -40,7 +48,7 @@ class OneShotSettings:
         prompts: which of "image", "text" and "mix".
         episodes: of each fold.
         templates: sentences around the class name.
-        image_prompt_weight: for "mix".
+        image_prompt_weight: a in x = a s + (1 - a) t, for "mix"; None: the checkpoint's own, or 0.5.
         thresholds: at which pixels are counted.
         batch_size: episodes asked at once.
         guided_filter: let masks follow the pictures' edges, by `GuidedFilter`'s own settings.
@@ -50,7 +58,7 @@ class OneShotSettings:
     prompts: tuple[str, ...] = ("image", "text")
     episodes: int = 1000
     templates: tuple[str, ...] = DEFAULT_TEMPLATES
-    image_prompt_weight: float = 0.5
+    image_prompt_weight: float | None = None
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     batch_size: int = 4
     guided_filter: bool = False
@@ -58,6 +66,7 @@ class OneShotSettings:
 
     def __post_init__(self):
         check_kinds(self.prompts)
+        check_weight(self.image_prompt_weight)
         if self.episodes < 1 or self.batch_size < 1:
             raise ValueError(f"episodes and batch_size are at least 1, got {self.episodes} and {self.batch_size}.")
 

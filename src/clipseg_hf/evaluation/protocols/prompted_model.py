@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
+from clipseg_hf.modeling.configuration import get_field
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.postprocessing import follow_edges
 
@@ -114,6 +115,10 @@ class PromptedModel:
             conditional_masks=self._to_model(sized.float()),
             mask_mode=mask_mode,
         )
+
+    def weight_beside_text(self, given: float | None) -> float:
+        """An example's share in a mixture: as given, or the checkpoint's own."""
+        return get_field(self.model.config, "image_prompt_weight") if given is None else given
 
     def logits(
         self, features: CLIPSegVisionFeatures, vectors: torch.Tensor, prompt_to_image: Sequence[int]

@@ -50,7 +50,7 @@ class QueryEvaluator:
     Attributes:
         prompted: the model.
         rows: where examples stand.
-        image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
+        image_prompt_weight: a in x = a s + (1 - a) t, for "mix"; None: the checkpoint's own.
         results: kind of prompt -> what was counted so far.
         name_shared: make those queries by text that are asked by image, too, a subset "shared": there the kinds of
             prompts can be compared.
@@ -58,7 +58,7 @@ class QueryEvaluator:
 
     prompted: PromptedModel
     rows: Sequence[dict]
-    image_prompt_weight: float
+    image_prompt_weight: float | None
     results: dict[str, PromptResults] = field(default_factory=dict)
     name_shared: bool = False
 
@@ -94,7 +94,7 @@ class QueryEvaluator:
             vectors["image"] = shown.new_zeros(len(queries), shown.shape[1])
             vectors["image"][shared] = shown[[places.index(queries[n].example) for n in shared]]
         if "mix" in self.results and "image" in vectors:
-            weight = self.image_prompt_weight
+            weight = self.prompted.weight_beside_text(self.image_prompt_weight)
             vectors["mix"] = weight * vectors["image"] + (1 - weight) * vectors["text"]
         return vectors
 
@@ -116,6 +116,12 @@ def check_kinds(prompts: Sequence[str]) -> None:
     unknown = [kind for kind in prompts if kind not in PROMPT_KINDS]
     if isinstance(prompts, str) or unknown or not prompts:
         raise ValueError(f"prompts are some of {', '.join(PROMPT_KINDS)}, got {prompts!r}.")
+
+
+def check_weight(image_prompt_weight: float | None) -> None:
+    """Raises ValueError for a weight outside of [0, 1]."""
+    if image_prompt_weight is not None and not 0 <= image_prompt_weight <= 1:
+        raise ValueError(f"image_prompt_weight is in [0, 1], got {image_prompt_weight}.")
 
 
 def batches(count: int, size: int, shard: tuple[int, int] = (0, 1), progress: str | None = None) -> Iterable[range]:

@@ -20,6 +20,7 @@ from clipseg_hf.evaluation.protocols.queries import (
     QueryEvaluator,
     batches,
     check_kinds,
+    check_weight,
     true_pixels,
 )
 
@@ -34,7 +35,8 @@ class ReferringSettings:
         prompts: which of "text", "image" and "mix". Images and mixtures are asked of phrases that another image has.
         templates: sentences around the phrase; vectors of several are averaged. (The original's test asks the bare
             phrase, "{}".)
-        image_prompt_weight: a in x = a s + (1 - a) t, for "mix".
+        image_prompt_weight: a in x = a s + (1 - a) t, for "mix"; None: the checkpoint's own
+            (`config.image_prompt_weight`), or 0.5.
         negatives_per_image: absent phrases asked of each image.
         thresholds: at which pixels are counted.
         boundary_thresholds: at which the masks' rims are compared; () for not at all.
@@ -45,7 +47,7 @@ class ReferringSettings:
 
     prompts: tuple[str, ...] = PROMPT_KINDS
     templates: tuple[str, ...] = DEFAULT_TEMPLATES
-    image_prompt_weight: float = 0.5
+    image_prompt_weight: float | None = None
     negatives_per_image: int = 1
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     boundary_thresholds: tuple[float, ...] = (0.3, 0.5)
@@ -55,8 +57,7 @@ class ReferringSettings:
 
     def __post_init__(self):
         check_kinds(self.prompts)
-        if not 0 <= self.image_prompt_weight <= 1:
-            raise ValueError(f"image_prompt_weight is in [0, 1], got {self.image_prompt_weight}.")
+        check_weight(self.image_prompt_weight)
         if self.negatives_per_image < 0 or self.batch_size < 1:
             raise ValueError(
                 f"negatives_per_image is at least 0 and batch_size at least 1, got {self.negatives_per_image} and "

@@ -45,7 +45,7 @@ def draw_contact_sheet(
     threshold: float = 0.5,
     each: int = 4,
     templates: Sequence[str] = DEFAULT_TEMPLATES,
-    image_prompt_weight: float = 0.5,
+    image_prompt_weight: float | None = None,
 ) -> Path:
     """Ask the picked samples again and draw them: the picture with the true outline, the probabilities, the outline
     found; before them the example, where it was asked by one; below it the phrase and the IoU.
@@ -77,7 +77,7 @@ def draw_contact_sheet(
 
 
 def _card(
-    prompted: PromptedModel, rows, sample: dict, iou: float, prompt: str, threshold: float, weight: float
+    prompted: PromptedModel, rows, sample: dict, iou: float, prompt: str, threshold: float, weight: float | None
 ) -> Card:
     row = rows[sample["row"]]
     pixels = decode_image(row["image"])[0]
@@ -101,9 +101,12 @@ def _outlined(pixels: np.ndarray, mask: np.ndarray, color: Color) -> Image.Image
     return fit(pixels, PLACE, [(mask, color)], opacity=0.2, halo=1)
 
 
-def _vectors(prompted: PromptedModel, rows, sample: dict, prompt: str, weight: float):
+def _vectors(prompted: PromptedModel, rows, sample: dict, prompt: str, weight: float | None):
     """The sample's prompt vector, (1, D)."""
     if prompt == "text":
         return prompted.text_vectors([sample["phrase"]])
     images = prompted.image_vectors([load_example(rows, sample["example"])])
-    return images if prompt == "image" else weight * images + (1 - weight) * prompted.text_vectors([sample["phrase"]])
+    if prompt == "image":
+        return images
+    weight = prompted.weight_beside_text(weight)
+    return weight * images + (1 - weight) * prompted.text_vectors([sample["phrase"]])

@@ -32,6 +32,7 @@ class CheckpointCard:
         samples: pictures.
         reports, before: of evaluations, of it and of what it started from.
         thresholds: for each kind of prompt and for presence, as far as they were calibrated.
+        image_prompt_weight: an example's share beside a text, where a prompt says none.
         parameters, trained: how many it has, and how many of them are not its CLIP's.
         size: (height, width) of pictures.
         graphs: a table of its ONNX graphs, if there are any.
@@ -48,6 +49,7 @@ class CheckpointCard:
     reports: Sequence[Report]
     before: Sequence[Report]
     thresholds: Mapping[str, float]
+    image_prompt_weight: float
     parameters: int
     trained: int
     size: tuple[int, int]
