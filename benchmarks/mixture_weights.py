@@ -55,9 +55,9 @@ def main() -> None:
     for weight in given.weights:
         if f"{weight:g}" not in weights:
             weights[f"{weight:g}"] = ask(model, processor, rows, weight)
-        ordered = dict(sorted(weights.items(), key=lambda entry: float(entry[0])))
-        RESULTS.write_text(json.dumps(about | {"weights": ordered}, indent=1) + "\n", encoding="utf-8")
-    put_table("mixture weights", table(about | {"weights": ordered}))
+        results = about | {"weights": dict(sorted(weights.items(), key=lambda entry: float(entry[0])))}
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    put_table("mixture weights", table(results))
 
 
 def ask(model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, rows: list[dict], weight: float) -> dict:

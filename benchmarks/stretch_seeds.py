@@ -61,7 +61,7 @@ def main() -> None:
             measure(first, rows, given.work / START)
         runs[START] = {"": read(given.work / START / "measured.json")}
     for way in WAYS:
-        runs[way] = dict(sorted({**runs[way], **dict(_measured(given.work, way))}.items()))
+        runs[way] = dict(sorted((runs[way] | dict(_measured(given.work, way))).items()))
     results = {"processor": processor_name(), "torch": torch.__version__, "scenes": len(rows), "runs": runs}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     put_table("stretch seeds", table(results))

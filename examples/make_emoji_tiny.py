@@ -121,7 +121,9 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder to work in")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures for CLIP")
     much = parser.add_mutually_exclusive_group()
-    much.add_argument("--share", type=share, default=1.0, help="of the steps and pictures of each training, in (0, 1]")
+    much.add_argument(
+        "--share", type=read_share, default=1.0, help="of the steps and pictures of each training, in (0, 1]"
+    )
     much.add_argument("--quick", action="store_true", help="a few scenes and steps, to see that all of it runs")
     given = parser.parse_args()
     (given.work / "outputs").mkdir(parents=True, exist_ok=True)
@@ -145,7 +147,7 @@ def keep_to(note: Path, chosen: str) -> None:
     note.write_text(f"{chosen}\n", encoding="utf-8")
 
 
-def share(text: str) -> float:
+def read_share(text: str) -> float:
     """A number in (0, 1].
 
     Raises:

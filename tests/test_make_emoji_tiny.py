@@ -50,7 +50,7 @@ def test_a_share_is_a_part(wrong):
     assert found.returncode == 2 and f"a share is above 0 and at most 1, got '{wrong}'" in found.stderr
 
 
-def test_one_folder_has_one_share(tmp_path, monkeypatch):
+def test_one_folder_has_one_share(tmp_path):
     keep_to, note = runpy.run_path(str(EXAMPLES / "make_emoji_tiny.py"))["keep_to"], tmp_path / "share.txt"
     keep_to(note, "0.2")
     keep_to(note, "0.2")

@@ -80,11 +80,7 @@ def test_a_recipe_extends_another_and_overrides_come_last(tmp_path):
         ("max_steps: 0", ValueError, "max_steps is at least 1, got 0"),
         ("negative_probability: 1.2", ValueError, "negative_probability is between 0 and 1, got 1.2"),
         ("calibration_weights: [0.5, 1.5]", ValueError, r"calibration_weights is between 0 and 1, got \(0\.5, 1\.5\)"),
-        (
-            "calibrate: false\ncalibration_weights: 0.3",
-            ValueError,
-            "weights are chosen .* set calibrate: true",
-        ),
+        ("calibrate: false\ncalibration_weights: 0.3", ValueError, "weights are chosen .* set calibrate: true"),
         ("calibration_weights: [half]", TypeError, r"calibration_weights takes a list, got \['half'\]"),
         ("learning_rate: .nan", ValueError, "learning_rate is at least 0, got nan"),
         ("mix: papper", ValueError, "mix is one of .*got 'papper'. Did you mean 'paper'"),

@@ -22,7 +22,7 @@ from clipseg_hf.hub.samples import draw_samples
 from clipseg_hf.inference import Segmenter
 from clipseg_hf.modeling import CLIPSegForImageSegmentation
 from clipseg_hf.modeling.checkpoints.beside import beside_of
-from clipseg_hf.modeling.configuration import get_field, unknown_to_stock
+from clipseg_hf.modeling.configuration import unknown_to_stock, weight_beside_text
 from clipseg_hf.modeling.model_names import resolve_name
 from clipseg_hf.processing import CLIPSegProcessor
 from clipseg_hf.processing.sizes import input_size
@@ -109,7 +109,7 @@ def stage_checkpoint(
             reports=reports,
             before=before,
             thresholds=getattr(checkpoint.model.config, "mask_thresholds", None) or {},
-            image_prompt_weight=get_field(checkpoint.model.config, "image_prompt_weight"),
+            image_prompt_weight=weight_beside_text(checkpoint.model.config),
             parameters=checkpoint.model.num_parameters(),
             trained=sum(p.numel() for name, p in checkpoint.model.named_parameters() if not name.startswith("clip.")),
             size=input_size(checkpoint.processor.image_processor.size),

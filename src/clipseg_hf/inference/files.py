@@ -189,7 +189,7 @@ def _describe(prompt: Prompt | Combination) -> dict:
         return part if part is None else str(part)
 
     own = OWN_SHARE if prompt.weight is None else prompt.weight
-    weight = 0.5 if prompt.text is None or prompt.image is None else own  # of one thing alone, whatever it is
+    weight = 0.5 if prompt.text is None or prompt.image is None else own  # one thing alone asks the same by any
     return {"text": prompt.text, "image": name(prompt.image), "mask": name(prompt.mask), "weight": weight}
 
 

@@ -290,9 +290,10 @@ class Segmenter:
             hashes = [hashlib.blake2b(row.tobytes()).digest() for row in pixels]
             image_vectors = self._encode(hashes, {"conditional_pixel_values": pixels})
         owners = inputs.get("text_to_prompt"), inputs.get("conditional_to_prompt")
-        own = self.image_prompt_weight
+        runner = self._runner
+        own = runner.image_prompt_weight
         weights = [own if prompt.weight is None else float(prompt.weight) for prompt in singles]
-        return self._runner.mix(text_vectors, image_vectors, *owners, weights), list(inputs.prompt_kinds or ())
+        return runner.mix(text_vectors, image_vectors, *owners, weights), list(inputs.prompt_kinds or ())
 
     def _encode(self, keys: list, rows: dict[str, np.ndarray]) -> list:
         """The vector of each row: encoded now, or kept from an earlier time."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures, mix_prompts
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import weight_beside_text
 
 
 class TorchRunner:
@@ -20,7 +20,7 @@ class TorchRunner:
     @property
     def image_prompt_weight(self) -> float:
         """See `Segmenter`."""
-        return get_field(self.model.config, "image_prompt_weight")
+        return weight_beside_text(self.model.config)
 
     @torch.inference_mode()
     def encode_images(self, pixel_values: np.ndarray) -> Iterator[CLIPSegVisionFeatures]:

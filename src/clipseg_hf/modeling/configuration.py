@@ -29,6 +29,11 @@ def get_field(config: CLIPSegConfig, name: str) -> Any:
     return OPTIONAL_FIELDS[name] if value is None else value
 
 
+def weight_beside_text(config: CLIPSegConfig, given: Any = None) -> Any:
+    """An example's share in a prompt that has a text, too: as given, or where that is None the checkpoint's own."""
+    return get_field(config, "image_prompt_weight") if given is None else given
+
+
 def refiner_channels(config: CLIPSegConfig) -> int | None:
     """How wide the refiner is that `config.refiner` asks for; None for no refiner.
 

@@ -10,7 +10,13 @@ from torch.nn.functional import pad
 from transformers.utils import can_return_tuple
 
 from clipseg_hf._counted import counted
-from clipseg_hf.modeling.configuration import get_field, has_tokens_beside, row_width, vision_fields
+from clipseg_hf.modeling.configuration import (
+    get_field,
+    has_tokens_beside,
+    row_width,
+    vision_fields,
+    weight_beside_text,
+)
 from clipseg_hf.modeling.grids import patch_grid
 from clipseg_hf.modeling.layers.conditioning import kinds_of_prompts, mix_prompts, resolve_prompt_to_image
 from clipseg_hf.modeling.layers.onednn import onednn_inference
@@ -99,8 +105,7 @@ class CLIPSegForImageSegmentation(CLIPSegPreTrainedModel):
             conditional_pixel_values=conditional_pixel_values,
             conditional_masks=conditional_masks,
         )
-        if image_prompt_weight is None:
-            image_prompt_weight = get_field(self.config, "image_prompt_weight")
+        image_prompt_weight = weight_beside_text(self.config, image_prompt_weight)
         texts = images = None
         tokens = PromptTokens.of(self.config)
         if input_ids is not None and input_ids.shape[0] == 0:

@@ -52,7 +52,7 @@ from clipseg_hf.evaluation.protocols.zero_shot import (
     evaluate_zero_shot,
     summarize_zero_shot,
 )
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import weight_beside_text
 
 TAKEN_BY = {
     "prompts": ("referring", "one-shot"),
@@ -178,8 +178,7 @@ def _with_weight(settings, model):
                 f"{', '.join(settings.prompts)}: add mix, or leave the weight out."
             )
         return settings
-    own = get_field(model.config, "image_prompt_weight")
-    return replace(settings, image_prompt_weight=own if weight is None else weight)
+    return replace(settings, image_prompt_weight=weight_beside_text(model.config, weight))
 
 
 def _referring(model, processor, data, options: BenchmarkOptions) -> Evaluation:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clipseg_hf.modeling import CLIPSegForImageSegmentation, CLIPSegVisionFeatures
-from clipseg_hf.modeling.configuration import get_field
+from clipseg_hf.modeling.configuration import weight_beside_text
 from clipseg_hf.processing.masks.guided_filter import GuidedFilter
 from clipseg_hf.processing.postprocessing import follow_edges
 
@@ -116,9 +116,10 @@ class PromptedModel:
             mask_mode=mask_mode,
         )
 
-    def weight_beside_text(self, given: float | None) -> float:
-        """An example's share in a mixture: as given, or the checkpoint's own."""
-        return get_field(self.model.config, "image_prompt_weight") if given is None else given
+    def mix(self, texts: torch.Tensor, images: torch.Tensor, image_prompt_weight: float | None) -> torch.Tensor:
+        """x = a s + (1 - a) t of vectors of texts and of examples, (N, D) each; a as given, or the checkpoint's own."""
+        weight = weight_beside_text(self.model.config, image_prompt_weight)
+        return weight * images + (1 - weight) * texts
 
     def logits(
         self, features: CLIPSegVisionFeatures, vectors: torch.Tensor, prompt_to_image: Sequence[int]

@@ -94,8 +94,7 @@ class QueryEvaluator:
             vectors["image"] = shown.new_zeros(len(queries), shown.shape[1])
             vectors["image"][shared] = shown[[places.index(queries[n].example) for n in shared]]
         if "mix" in self.results and "image" in vectors:
-            weight = self.prompted.weight_beside_text(self.image_prompt_weight)
-            vectors["mix"] = weight * vectors["image"] + (1 - weight) * vectors["text"]
+            vectors["mix"] = self.prompted.mix(vectors["text"], vectors["image"], self.image_prompt_weight)
         return vectors
 
 

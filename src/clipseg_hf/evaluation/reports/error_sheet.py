@@ -108,5 +108,4 @@ def _vectors(prompted: PromptedModel, rows, sample: dict, prompt: str, weight: f
     images = prompted.image_vectors([load_example(rows, sample["example"])])
     if prompt == "image":
         return images
-    weight = prompted.weight_beside_text(weight)
-    return weight * images + (1 - weight) * prompted.text_vectors([sample["phrase"]])
+    return prompted.mix(prompted.text_vectors([sample["phrase"]]), images, weight)
